@@ -1,0 +1,63 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    // The hot path crosses targets (bytes, codec, key index, engine): let the optimiser follow it.
+    .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release)),
+]
+
+func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: settings)
+}
+
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "pine",
+    products: [.executable(name: "pine", targets: ["pine"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
+    ],
+    targets: [
+        // Each room imports only rooms above it.
+        .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+        .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        room("Bytes"),
+        room("EtcdAPI", ["Bytes"]),
+        room("Keyspace", ["Bytes", "EtcdAPI"]),
+        room("Replica", ["Bytes", "EtcdAPI", "Keyspace"]),
+        room("Changelog", ["Bytes", "CLibPQ", "Keyspace", "Replica", logging]),
+        room("HTTP2", ["Bytes", "CNghttp2", nioCore, nioPosix, logging]),
+        room("GRPC", ["Bytes", "HTTP2", nioCore, nioPosix, logging]),
+        room("PineServer", ["Bytes", "EtcdAPI", "Keyspace", "Replica", "Changelog", "HTTP2", "GRPC", nioCore, nioPosix, logging]),
+        room("EmbeddedPostgres", [subprocess, logging]),
+        .executableTarget(
+            name: "pine", dependencies: ["PineServer", "EmbeddedPostgres", argumentParser, logging], swiftSettings: settings),
+
+        .target(name: "TestSupport", dependencies: [subprocess, logging], path: "Tests/TestSupport", swiftSettings: settings),
+        tests("BytesTests", ["Bytes"]),
+        tests("EtcdAPITests", ["Bytes", "EtcdAPI"]),
+        tests("KeyspaceTests", ["Bytes", "EtcdAPI", "Keyspace"]),
+        tests("ReplicaTests", ["Bytes", "EtcdAPI", "Keyspace", "Replica"]),
+        tests("ChangelogTests", ["Bytes", "Keyspace", "Replica", "Changelog", "TestSupport", logging]),
+        tests("HTTP2Tests", ["Bytes", "HTTP2", "TestSupport", nioCore, nioPosix]),
+        tests("GRPCTests", ["Bytes", "HTTP2", "GRPC", "TestSupport", nioCore, nioPosix]),
+        tests("EmbeddedPostgresTests", ["EmbeddedPostgres", "TestSupport", logging]),
+        tests("PineTests", ["Bytes", "EtcdAPI", "TestSupport"]),
+    ]
+)

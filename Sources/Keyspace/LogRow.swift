@@ -1,0 +1,77 @@
+// Owns: what a row of the log and its head row say. The same fields, in the same order, as the tables in migrations/.
+package import Bytes
+
+/// What a row did. The raw values are stored; they never change.
+package enum RowKind: Int16, Sendable {
+    /// A key got a value. All of the row's fields are meaningful.
+    case put = 1
+    /// A key was deleted. `createRevision`, `version` and `value` are those of nothing: 0, 0 and empty.
+    case delete = 2
+    /// A lease was granted: `lease` is its id, `version` its TTL in seconds.
+    case grant = 3
+    /// A lease was revoked or has expired: `lease` is its id. The deletes of its keys are rows of their own.
+    case revoke = 4
+    /// Everything below revision `version` is compacted.
+    case compact = 5
+}
+
+/// One row of the changelog, complete in itself: folding it needs no earlier row.
+package struct LogRow: Hashable, Sendable {
+    package var position: Position
+    package var kind: RowKind
+    package var key: ByteString
+    package var value: ByteString
+    package var createRevision: Revision
+    package var version: Int64
+    package var lease: LeaseID
+    /// Which process appended it: a random number that a process draws at its start.
+    package var origin: Int64
+
+    package init(
+        position: Position, kind: RowKind, key: ByteString = ByteString(), value: ByteString = ByteString(),
+        createRevision: Revision = 0, version: Int64 = 0, lease: LeaseID = 0, origin: Int64
+    ) {
+        self.position = position
+        self.kind = kind
+        self.key = key
+        self.value = value
+        self.createRevision = createRevision
+        self.version = version
+        self.lease = lease
+        self.origin = origin
+    }
+}
+
+/// The head row: where the log ends and what its whole history hashes to.
+package struct Head: Hashable, Sendable {
+    package var clusterID: Int64
+    /// The position of the last row.
+    package var position: Position
+    package var digest: Digest
+    /// Raised by whoever must know that no earlier append can still succeed.
+    package var epoch: Int64
+    package var compactRevision: Revision
+
+    package init(clusterID: Int64, position: Position, digest: Digest, epoch: Int64, compactRevision: Revision) {
+        self.clusterID = clusterID
+        self.position = position
+        self.digest = digest
+        self.epoch = epoch
+        self.compactRevision = compactRevision
+    }
+}
+
+/// A stretch of the log and the head row, read in one statement, so that they belong together.
+package struct Tail: Hashable, Sendable {
+    package var head: Head
+    /// In position order, without a gap after the position that was asked for.
+    package var rows: [LogRow]
+    /// False where a limit cut the rows off before the head.
+    package var reachesHead: Bool
+
+    package init(head: Head, rows: [LogRow], reachesHead: Bool) {
+        self.head = head
+        self.rows = rows
+        self.reachesHead = reachesHead
+    }
+}

@@ -1,0 +1,58 @@
+// Owns: what the replica asks of the log and what it hears back. Plain values: production answers them from PostgreSQL,
+// the simulator from memory.
+package import Keyspace
+
+/// A batch to append, conditional on the log still ending where the replica believes.
+package struct AppendBatch: Hashable, Sendable {
+    /// Numbers this process's batches from 1.
+    package var number: UInt64
+    package var expectedDigest: Digest
+    package var expectedEpoch: Int64
+    /// The head once the batch is in: last position, digest and compact revision. Its epoch is `expectedEpoch`.
+    package var newHead: Head
+    package var rows: [LogRow]
+
+    package init(number: UInt64, expectedDigest: Digest, expectedEpoch: Int64, newHead: Head, rows: [LogRow]) {
+        self.number = number
+        self.expectedDigest = expectedDigest
+        self.expectedEpoch = expectedEpoch
+        self.newHead = newHead
+        self.rows = rows
+    }
+}
+
+/// What the replica asks of the log.
+package enum LogCommand: Hashable, Sendable {
+    /// Append with one compare-and-swap statement. Answered by exactly one of `appended`, `conflicted`, `appendLost`.
+    /// If `lockHead` was answered just before, the append runs in that transaction and commits it.
+    case append(AppendBatch)
+    /// Lock the head row in a transaction (the next append's) and read the tail after the position. Answered by `headLocked`.
+    case lockHead(after: Position)
+    /// After `appendLost`: raise the epoch on a fresh connection, so that the lost statement has either committed or never
+    /// will, and read the tail after the position. Answered by `recovered`; retried with backoff until it works.
+    case recover(after: Position)
+    /// Read the head row. Answered by `headRead` or `readFailed`.
+    case readHead
+    /// Read up to `limit` rows after the position and the head. Answered by `tailRead` or `readFailed`.
+    case readTail(after: Position, limit: Int)
+    /// Delete these rows by primary key, in paced statements. Answered by `rowsDeleted`.
+    case deleteRows([Position])
+}
+
+/// What the log says to the replica.
+package enum LogEvent: Hashable, Sendable {
+    /// The batch of this number is durable, in order, with nothing in between.
+    case appended(number: UInt64)
+    /// Nothing of the batch was inserted: somebody else appended, or raised the epoch. `tail` starts after the position
+    /// before the batch's first row (may be cut by a limit).
+    case conflicted(number: UInt64, tail: Tail)
+    /// The connection was lost, or the server failed, before the outcome was known.
+    case appendLost(number: UInt64, reason: String)
+    case headLocked(Tail)
+    case recovered(Tail)
+    case headRead(Head)
+    case tailRead(Tail)
+    /// `readHead` or `readTail` could not be answered; the connection is being made anew.
+    case readFailed(reason: String)
+    case rowsDeleted(count: Int)
+}
