@@ -11,6 +11,7 @@ package func invariant(
 }
 
 /// Traps with `message`: a place that can't be reached was.
+@usableFromInline
 package func violated(_ message: String, file: StaticString = #fileID, line: UInt = #line) -> Never {
     // Straight to the descriptor: no logger may be in the way of the last words.
     let text = "pine: invariant violated at \(file):\(line): \(message)\n"
