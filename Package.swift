@@ -22,6 +22,7 @@ let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
+let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let package = Package(
@@ -32,6 +33,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
     ],
     targets: [
         // Each room imports only rooms above it.
@@ -45,7 +47,7 @@ let package = Package(
         room("HTTP2", ["Bytes", "CNghttp2", nioCore, nioPosix, logging]),
         room("GRPC", ["Bytes", "HTTP2", nioCore, nioPosix, logging]),
         room("PineServer", ["Bytes", "EtcdAPI", "Keyspace", "Replica", "Changelog", "HTTP2", "GRPC", nioCore, nioPosix, logging]),
-        room("EmbeddedPostgres", [subprocess, logging]),
+        room("EmbeddedPostgres", [subprocess, systemPackage, logging]),
         .executableTarget(
             name: "pine", dependencies: ["PineServer", "EmbeddedPostgres", argumentParser, logging], swiftSettings: settings),
 
