@@ -35,7 +35,7 @@ struct Cluster: Sendable {
         self.dataDirectory = String(cString: resolved)
         free(resolved)
         let existing = Files.status("\(self.dataDirectory)/postgres")
-        user = try ServerUser.choose(owners: [existing, Files.status(self.dataDirectory)])
+        user = try ServerUser.choose(cluster: existing, dataDirectory: Files.status(self.dataDirectory))
         if let existing, existing.owner != user.uid, geteuid() != 0 {
             let owner = ServerUser(uid: existing.owner, gid: existing.group).name
             throw EmbeddedPostgresError(

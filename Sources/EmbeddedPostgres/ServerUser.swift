@@ -9,9 +9,13 @@ struct ServerUser: Equatable, Sendable {
 
     /// Ourselves where we aren't root. Otherwise the owner of the cluster, of the data directory, `postgres` or `nobody`, whichever
     /// comes first and isn't root: so a cluster keeps its user, and a folder that belongs to a user stays theirs.
-    static func choose(owners: [Files.Status?]) throws(EmbeddedPostgresError) -> ServerUser {
+    static func choose(cluster: Files.Status?, dataDirectory: Files.Status?) throws(EmbeddedPostgresError) -> ServerUser {
         guard geteuid() == 0 else { return ServerUser(uid: geteuid(), gid: getegid()) }
-        for case let owner? in owners where owner.owner != 0 { return ServerUser(uid: owner.owner, gid: owner.group) }
+        if let cluster, cluster.owner != 0 { return ServerUser(uid: cluster.owner, gid: cluster.group) }
+        // initdb wants to know its user's name, which the owner of a container's volume may lack.
+        if let dataDirectory, dataDirectory.owner != 0, getpwuid(dataDirectory.owner) != nil {
+            return ServerUser(uid: dataDirectory.owner, gid: dataDirectory.group)
+        }
         for name in ["postgres", "nobody"] {
             if let entry = getpwnam(name) { return ServerUser(uid: entry.pointee.pw_uid, gid: entry.pointee.pw_gid) }
         }

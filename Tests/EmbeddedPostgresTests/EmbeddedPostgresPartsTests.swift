@@ -49,7 +49,7 @@ struct DeathWatchTests {
     func killed() throws {
         let first = try sleeper()
         let second = try sleeper()
-        var watch: DeathWatch? = try DeathWatch(user: try ServerUser.choose(owners: []))
+        var watch: DeathWatch? = try DeathWatch(user: try ServerUser.choose(cluster: nil, dataDirectory: nil))
         watch?.watch(first.processIdentifier)
         watch?.watch(nil)
         watch?.watch(second.processIdentifier)
@@ -63,7 +63,7 @@ struct DeathWatchTests {
     @Test("leaves the process alone after a good-bye")
     func goodBye() async throws {
         let process = try sleeper()
-        let watch = try DeathWatch(user: try ServerUser.choose(owners: []))
+        let watch = try DeathWatch(user: try ServerUser.choose(cluster: nil, dataDirectory: nil))
         watch.watch(process.processIdentifier)
         await watch.end()
         #expect(process.isRunning)
@@ -133,12 +133,19 @@ struct ServerUserTests {
     @Test("is never root, and keeps to the first owner that isn't")
     func choice() throws {
         func folder(_ owner: uid_t) -> Files.Status { Files.Status(owner: owner, group: owner, mode: 0o700, isFolder: true) }
-        #expect(try ServerUser.choose(owners: []).uid != 0)
+        func choose(_ cluster: Files.Status?, _ dataDirectory: Files.Status?) throws -> uid_t {
+            try ServerUser.choose(cluster: cluster, dataDirectory: dataDirectory).uid
+        }
+        #expect(try choose(nil, nil) != 0)
         guard geteuid() == 0 else {
-            #expect(try ServerUser.choose(owners: [folder(1234)]).uid == geteuid())
+            #expect(try choose(folder(1234), folder(1)) == geteuid())
             return
         }
-        #expect(try ServerUser.choose(owners: [nil, folder(0), folder(1234), folder(99)]).uid == 1234)
+        #expect(try choose(folder(1234), folder(1)) == 1234)
+        #expect(try choose(folder(0), folder(1)) == 1)
+        #expect(try choose(nil, folder(1)) == 1)
+        // Without a name, initdb would refuse.
+        #expect(try choose(nil, folder(987_654)) == choose(nil, nil))
     }
 
     @Test("may enter a folder by the bits of its own class only")
