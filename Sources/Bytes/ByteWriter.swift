@@ -70,6 +70,17 @@ package struct ByteWriter: ~Copyable {
         written += length
     }
 
+    /// Makes room for `limit` bytes and hands out where they go; `body` answers how many of them it wrote.
+    /// For runs of small fields whose size is known: one check for all.
+    @inlinable
+    @inline(__always)
+    package mutating func append(atMost limit: Int, _ body: (UnsafeMutablePointer<UInt8>) -> Int) {
+        reserve(limit)
+        let count = body(base + written)
+        invariant(count >= 0 && count <= limit, "a writer overran what it had reserved")
+        written += count
+    }
+
     /// A protobuf varint: 1 to 10 bytes.
     @inlinable
     @inline(__always)
