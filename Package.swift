@@ -20,6 +20,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -30,6 +31,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
     ],
@@ -40,7 +42,7 @@ let package = Package(
         room("Bytes"),
         room("EtcdAPI", ["Bytes"]),
         room("Keyspace", ["Bytes", "EtcdAPI"]),
-        room("Replica", ["Bytes", "EtcdAPI", "Keyspace"]),
+        room("Replica", ["Bytes", "EtcdAPI", "Keyspace", deque]),
         room("Changelog", ["Bytes", "CLibPQ", "Keyspace", "Replica", logging]),
         room("HTTP2", ["Bytes", "CNghttp2", nioCore, nioPosix, logging]),
         room("GRPC", ["Bytes", "HTTP2", nioCore, nioPosix, logging]),
