@@ -51,11 +51,12 @@ package struct Store: ~Copyable {
     package mutating func commit() {
         committed = tip
         committedDigest = tipDigest
-        index.commit(through: tip)
+        index.commit(through: index.tip)
         leases.commit(through: tip)
         if tipCompactRevision > compactRevision {
             compactRevision = tipCompactRevision
-            index.compact(to: compactRevision)
+            // The index may not have come as far: the last rows need not be about keys, or are gone.
+            index.compact(to: min(compactRevision, index.tip.revision))
         }
     }
 
