@@ -38,6 +38,7 @@ let package = Package(
     targets: [
         // Each room imports only rooms above it.
         .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         room("Bytes"),
         room("Threads"),
@@ -46,7 +47,7 @@ let package = Package(
         room("Replica", ["Bytes", "EtcdAPI", "Keyspace", deque]),
         room("Changelog", ["Bytes", "CLibPQ", "Keyspace", "Replica", logging]),
         room("HTTP2", ["Bytes", "CNghttp2", nioCore, nioPosix, logging]),
-        room("GRPC", ["Bytes", "HTTP2", nioCore, nioPosix, logging]),
+        room("GRPC", ["Bytes", "CZlib", "HTTP2", nioCore, nioPosix, logging]),
         room("PineServer", ["Bytes", "Threads", "EtcdAPI", "Keyspace", "Replica", "Changelog", "HTTP2", "GRPC", nioCore, nioPosix, logging]),
         room("EmbeddedPostgres", [subprocess, logging]),
         .executableTarget(
