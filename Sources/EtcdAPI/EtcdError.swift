@@ -38,7 +38,7 @@ extension EtcdError: CustomStringConvertible {
     package var description: String { "\(code): \(text)" }
 }
 
-/// Named as in etcd, without `ErrGRPC`.
+/// Named as in etcd, without `ErrGRPC`; the two of RangeStream have no name there.
 extension EtcdError {
     // MARK: Requests
 
@@ -56,6 +56,10 @@ extension EtcdError {
         code: .unimplemented, text: "RangeStream does not support revision filters")
     package static let compacted = EtcdError(code: .outOfRange, text: "etcdserver: mvcc: required revision has been compacted")
     package static let futureRev = EtcdError(code: .outOfRange, text: "etcdserver: mvcc: required revision is a future revision")
+    package static let rangeStreamSorted = EtcdError(
+        code: .unimplemented, text: "RangeStream does not support custom sort orders")
+    package static let rangeStreamFiltered = EtcdError(
+        code: .unimplemented, text: "RangeStream does not support revision filters")
 
     // MARK: Requests that may succeed later
 
