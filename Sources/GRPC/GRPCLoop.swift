@@ -38,7 +38,7 @@ package final class GRPCLoop: @unchecked Sendable {
     let http2: HTTP2Loop
     let methods: MethodTable
     let limits: GRPCLimits
-    var handler: (any GRPCHandler)!
+    package internal(set) var handler: (any GRPCHandler)!
     /// By stream slot. Grown when a slot beyond it comes up; pointers into it are never kept.
     var calls: UnsafeMutablePointer<Call>
     private(set) var callCapacity = 0

@@ -32,6 +32,11 @@ extension Replica {
         counters.rowsFolded += UInt64(rows.count)
     }
 
+    mutating func restartLoading() {
+        guard phase == .loading else { return }
+        store = Store()
+    }
+
     mutating func finishLoading(_ head: Head) {
         guard phase == .loading else { return }
         // Before the first compaction nothing has been removed, so the rows must add up to the digest.

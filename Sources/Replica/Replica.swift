@@ -10,7 +10,7 @@
 // a batch is being appended; every request is answered exactly once, or cancelled.
 internal import Bytes
 internal import DequeModule
-internal import EtcdAPI
+package import EtcdAPI
 package import Keyspace
 
 package struct ReplicaConfiguration: Sendable {
@@ -88,13 +88,13 @@ package struct Replica: ~Copyable {
     }
 
     /// What every answer's header says; the revision is filled in with each.
-    var header: ResponseHeader {
+    package var header: ResponseHeader {
         ResponseHeader(
             clusterID: UInt64(bitPattern: clusterID), memberID: configuration.memberID, raftTerm: UInt64(bitPattern: epoch) &+ 2)
     }
 
     /// Takes in what happened. Nothing is started before `endTurn`, so that a batch takes all that has arrived.
-    package mutating func step(_ event: consuming Event, now: Instant) {
+    package mutating func step(_ event: consuming ReplicaEvent, now: Instant) {
         self.now = now
         switch consume event {
         case .requestArrived(let id, let request): arrive(id, request)
@@ -102,6 +102,7 @@ package struct Replica: ~Copyable {
         case .streamDrained(let id): streamDrained(id)
         case .log(let event): heard(event)
         case .rowsLoaded(let rows): load(rows)
+        case .loadRestarted: restartLoading()
         case .loadFinished(let head): finishLoading(head)
         }
     }
@@ -122,6 +123,9 @@ package struct Replica: ~Copyable {
         defer { actions.removeAll(keepingCapacity: true) }
         return actions
     }
+
+    /// Whether the fold has reached the head and the log is at hand.
+    package var isServing: Bool { phase == .serving }
 
     /// Whether `endTurn` has left work that needs no event.
     package var hasMoreWork: Bool { phase == .serving && (!scans.isEmpty || collector.hasMoreWork || streams.contains(where: \.isReady)) }

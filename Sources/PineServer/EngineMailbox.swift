@@ -1,9 +1,11 @@
-// Owns: how threads hand batches to each other: a bounded queue behind a lock, with one reader who sleeps while it is empty.
+// Owns: how loops and the log's threads hand batches to the engine: a bounded queue behind a lock, whose one reader sleeps
+// while it is empty.
 // Must never: be read by two threads, or wake the reader more than once for what it takes together.
 internal import Glibc
+package import Replica
 
 /// A bounded queue of messages for one reading thread. Any thread may post.
-package final class Mailbox<Message: Sendable>: @unchecked Sendable {
+package final class EngineMailbox<Message: Sendable>: @unchecked Sendable {
     // Guarded by `mutex`. The two C objects live at fixed addresses, as pthreads want them.
     private var waiting: [Message] = []
     private var readerSleeps = false
@@ -59,28 +61,17 @@ package final class Mailbox<Message: Sendable>: @unchecked Sendable {
         if wake { pthread_cond_signal(changed) }
     }
 
-    /// Swaps all that waits for `messages`, which must be empty. Sleeps until there is something, or until `deadline`
-    /// (nanoseconds of the monotonic clock; nil for ever).
-    package func take(into messages: inout [Message], until deadline: UInt64?) {
+    /// Swaps all that waits for `messages`, which must be empty. Sleeps until there is something, or until `deadline`.
+    package func take(into messages: inout [Message], until deadline: Instant) {
         pthread_mutex_lock(mutex)
         while waiting.isEmpty {
             readerSleeps = true
-            if let deadline {
-                var time = timespec(tv_sec: Int(deadline / 1_000_000_000), tv_nsec: Int(deadline % 1_000_000_000))
-                if pthread_cond_timedwait(changed, mutex, &time) == ETIMEDOUT { break }
-            } else {
-                pthread_cond_wait(changed, mutex)
-            }
+            var time = timespec(
+                tv_sec: Int(deadline.nanoseconds / 1_000_000_000), tv_nsec: Int(deadline.nanoseconds % 1_000_000_000))
+            if pthread_cond_timedwait(changed, mutex, &time) == ETIMEDOUT { break }
         }
         readerSleeps = false
         swap(&waiting, &messages)
         pthread_mutex_unlock(mutex)
     }
-}
-
-/// The monotonic clock, in nanoseconds.
-package func monotonicNanoseconds() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
 }

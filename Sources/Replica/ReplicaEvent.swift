@@ -23,7 +23,7 @@ package enum Request: Sendable, Hashable {
     case revision(linearizable: Bool)
 }
 
-package enum Event: Sendable {
+package enum ReplicaEvent: Sendable {
     case requestArrived(RequestID, Request)
     /// The client gave up, went away, or its deadline passed. Nobody listens for the answer.
     case requestCancelled(RequestID)
@@ -32,6 +32,8 @@ package enum Event: Sendable {
     case log(LogEvent)
     /// A chunk of the log at start-up, in order, the first one from the log's start.
     case rowsLoaded([LogRow])
+    /// The connection was lost while loading: the chunks come again from the start.
+    case loadRestarted
     /// The head of the snapshot that the chunks came from.
     case loadFinished(Head)
 }
