@@ -70,6 +70,17 @@ package struct ByteWriter: ~Copyable {
         written += length
     }
 
+    /// Makes room for `limit` bytes and hands out where they go; `body` answers how many of them it wrote.
+    /// For runs of small fields whose size is known: one check for all.
+    @inlinable
+    @inline(__always)
+    package mutating func append(atMost limit: Int, _ body: (UnsafeMutablePointer<UInt8>) -> Int) {
+        reserve(limit)
+        let count = body(base + written)
+        invariant(count >= 0 && count <= limit, "a writer overran what it had reserved")
+        written += count
+    }
+
     /// A protobuf varint: 1 to 10 bytes.
     @inlinable
     @inline(__always)
@@ -104,6 +115,19 @@ package struct ByteWriter: ~Copyable {
     package mutating func truncate(to position: Int) {
         precondition(position >= 0 && position <= written)
         written = position
+    }
+
+    /// Puts other bytes in place of those at `range`, which must have been written.
+    package mutating func replace(_ range: Range<Int>, with bytes: ByteString) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= written)
+        let growth = bytes.count - range.count
+        reserve(Swift.max(growth, 0))
+        (base + range.upperBound + growth).update(from: base + range.upperBound, count: written - range.upperBound)
+        bytes.withUnsafeBytes { source in
+            guard let start = source.baseAddress else { return }
+            UnsafeMutableRawPointer(base + range.lowerBound).copyMemory(from: start, byteCount: source.count)
+        }
+        written += growth
     }
 
     // MARK: Nested messages of unknown length, in one pass

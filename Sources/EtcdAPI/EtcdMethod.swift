@@ -1,0 +1,88 @@
+// Owns: the names of the calls, and which of their sides stream.
+package import Bytes
+
+/// The calls of the wire API.
+package enum EtcdMethod: UInt8, CaseIterable, Sendable {
+    case range
+    case rangeStream
+    case put
+    case deleteRange
+    case txn
+    case compact
+    case watch
+    case leaseGrant
+    case leaseRevoke
+    case leaseKeepAlive
+    case leaseTimeToLive
+    case leaseLeases
+    case memberAdd
+    case memberRemove
+    case memberUpdate
+    case memberList
+    case memberPromote
+    case alarm
+    case status
+    case defragment
+    case hash
+    case hashKV
+    case snapshot
+    case moveLeader
+    case downgrade
+
+    /// How many messages go each way.
+    package enum Kind: Sendable {
+        /// One request, one answer.
+        case unary
+        /// One request, any number of answers.
+        case serverStreaming
+        /// Any number both ways, in any order.
+        case bidirectional
+    }
+
+    package var kind: Kind {
+        switch self {
+        case .rangeStream, .snapshot: .serverStreaming
+        case .watch, .leaseKeepAlive: .bidirectional
+        default: .unary
+        }
+    }
+
+    /// The `:path` of the call's HTTP/2 request.
+    package var path: String {
+        switch self {
+        case .range: "/etcdserverpb.KV/Range"
+        case .rangeStream: "/etcdserverpb.KV/RangeStream"
+        case .put: "/etcdserverpb.KV/Put"
+        case .deleteRange: "/etcdserverpb.KV/DeleteRange"
+        case .txn: "/etcdserverpb.KV/Txn"
+        case .compact: "/etcdserverpb.KV/Compact"
+        case .watch: "/etcdserverpb.Watch/Watch"
+        case .leaseGrant: "/etcdserverpb.Lease/LeaseGrant"
+        case .leaseRevoke: "/etcdserverpb.Lease/LeaseRevoke"
+        case .leaseKeepAlive: "/etcdserverpb.Lease/LeaseKeepAlive"
+        case .leaseTimeToLive: "/etcdserverpb.Lease/LeaseTimeToLive"
+        case .leaseLeases: "/etcdserverpb.Lease/LeaseLeases"
+        case .memberAdd: "/etcdserverpb.Cluster/MemberAdd"
+        case .memberRemove: "/etcdserverpb.Cluster/MemberRemove"
+        case .memberUpdate: "/etcdserverpb.Cluster/MemberUpdate"
+        case .memberList: "/etcdserverpb.Cluster/MemberList"
+        case .memberPromote: "/etcdserverpb.Cluster/MemberPromote"
+        case .alarm: "/etcdserverpb.Maintenance/Alarm"
+        case .status: "/etcdserverpb.Maintenance/Status"
+        case .defragment: "/etcdserverpb.Maintenance/Defragment"
+        case .hash: "/etcdserverpb.Maintenance/Hash"
+        case .hashKV: "/etcdserverpb.Maintenance/HashKV"
+        case .snapshot: "/etcdserverpb.Maintenance/Snapshot"
+        case .moveLeader: "/etcdserverpb.Maintenance/MoveLeader"
+        case .downgrade: "/etcdserverpb.Maintenance/Downgrade"
+        }
+    }
+
+    /// The call of this path, or nil for one that is not served.
+    package init?(path: ByteString) {
+        guard let method = Self.byPath[path] else { return nil }
+        self = method
+    }
+
+    private static let byPath = Dictionary(uniqueKeysWithValues: allCases.map { (ByteString($0.path), $0) })
+}

@@ -1,0 +1,143 @@
+// Owns: a reader of as much of the protobuf language as proto/*.proto use. Never for anything but the tests.
+internal import Foundation
+
+/// What a .proto file declares. Names of nested enums are dotted.
+struct ProtoFile {
+    struct Field: Hashable {
+        var name: String
+        var number: Int
+        /// As written: `int64`, `mvccpb.KeyValue`.
+        var type: String
+        var isRepeated: Bool
+        var oneof: String?
+    }
+
+    struct Call: Hashable {
+        var path: String
+        var request: String
+        var answer: String
+        var requestStreams: Bool
+        var answerStreams: Bool
+    }
+
+    var messages: [String: [Field]] = [:]
+    var enums: [String: [String: Int]] = [:]
+    var calls: [Call] = []
+
+    /// Reads the files of this repository's proto folder.
+    static func all() throws -> ProtoFile {
+        let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../proto").standardized
+        var merged = ProtoFile()
+        for name in ["kv.proto", "rpc.proto"] {
+            let file = try ProtoFile(String(contentsOf: folder.appending(path: name), encoding: .utf8))
+            merged.messages.merge(file.messages) { _, new in new }
+            merged.enums.merge(file.enums) { _, new in new }
+            merged.calls += file.calls
+        }
+        return merged
+    }
+
+    struct Unexpected: Error {
+        var token: String
+    }
+
+    init() {}
+
+    private init(_ text: String) throws {
+        let code = text.split(separator: "\n").map { $0.prefix(upTo: $0.firstRange(of: "//")?.lowerBound ?? $0.endIndex) }
+        let matches = code.joined(separator: "\n").matches(of: /[A-Za-z_][\w.]*|\d+|"[^"]*"|[{}();=]/)
+        var tokens = matches.map { String($0.output) }[...]
+
+        func next() throws -> String {
+            guard let token = tokens.popFirst() else { throw Unexpected(token: "the end") }
+            return token
+        }
+        func expect(_ wanted: String) throws {
+            let token = try next()
+            if token != wanted { throw Unexpected(token: token) }
+        }
+        func readEnum(_ prefix: String) throws {
+            let name = prefix + (try next())
+            try expect("{")
+            enums[name] = [:]
+            while tokens.first != "}" {
+                let value = try next()
+                try expect("=")
+                enums[name]![value] = Int(try next())
+                try expect(";")
+            }
+            try expect("}")
+        }
+        func readField(_ message: String, _ oneof: String?) throws {
+            var type = try next()
+            let isRepeated = type == "repeated"
+            if isRepeated { type = try next() }
+            let name = try next()
+            try expect("=")
+            guard let number = Int(try next()) else { throw Unexpected(token: name) }
+            try expect(";")
+            messages[message]!.append(Field(name: name, number: number, type: type, isRepeated: isRepeated, oneof: oneof))
+        }
+        func readMessage() throws {
+            let message = try next()
+            messages[message] = []
+            try expect("{")
+            while tokens.first != "}" {
+                if tokens.first == "enum" {
+                    try expect("enum")
+                    try readEnum(message + ".")
+                } else if tokens.first == "oneof" {
+                    try expect("oneof")
+                    let oneof = try next()
+                    try expect("{")
+                    while tokens.first != "}" { try readField(message, oneof) }
+                    try expect("}")
+                } else {
+                    try readField(message, nil)
+                }
+            }
+            try expect("}")
+        }
+        func readSide() throws -> (String, Bool) {
+            try expect("(")
+            let first = try next()
+            let type = first == "stream" ? try next() : first
+            try expect(")")
+            return (type, first == "stream")
+        }
+        var package = ""
+        while let token = tokens.popFirst() {
+            switch token {
+            case "syntax":
+                try expect("=")
+                try expect("\"proto3\"")
+                try expect(";")
+            case "package":
+                package = try next()
+                try expect(";")
+            case "import":
+                _ = try next()
+                try expect(";")
+            case "enum": try readEnum("")
+            case "message": try readMessage()
+            case "service":
+                let service = try next()
+                try expect("{")
+                while tokens.first != "}" {
+                    try expect("rpc")
+                    let name = try next()
+                    let (request, requestStreams) = try readSide()
+                    try expect("returns")
+                    let (answer, answerStreams) = try readSide()
+                    try expect(";")
+                    calls.append(
+                        Call(
+                            path: "/\(package).\(service)/\(name)", request: request, answer: answer, requestStreams: requestStreams,
+                            answerStreams: answerStreams))
+                }
+                try expect("}")
+            default: throw Unexpected(token: token)
+            }
+        }
+    }
+}
