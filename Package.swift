@@ -59,7 +59,7 @@ let package = Package(
 
         .target(name: "TestSupport", dependencies: [subprocess, logging], path: "Tests/TestSupport", swiftSettings: settings),
         tests("BytesTests", ["Bytes"]),
-        tests("EtcdAPITests", ["Bytes", "EtcdAPI"]),
+        tests("EtcdAPITests", ["Bytes", "EtcdAPI"], resources: [.copy("Corpus")]),
         tests("KeyspaceTests", ["Bytes", "EtcdAPI", "Keyspace"]),
         tests("ReplicaTests", ["Bytes", "EtcdAPI", "Keyspace", "Replica"]),
         tests("ChangelogTests", ["Bytes", "Keyspace", "Replica", "Changelog", "TestSupport", logging]),

@@ -17,38 +17,35 @@ extension KeyIndex {
     package mutating func collect(limit: Int, keepingReadersAt oldest: Revision?, into dropped: inout [Position]) {
         let bound = min(compactRevision, oldest ?? .max)
         var left = limit
-        while left > 0, let record = superseded.first, record.position.revision <= bound {
-            guard let entry = tree.find(record.key) else { violated("a superseding row has lost its key") }
-            let isDone = drop(from: entry, through: record, &left, &dropped)
-            if isDone { superseded.removeFirst() }
+        while left > 0, let row = superseded.first, row.position.revision <= bound {
+            if drop(what: row, &left, &dropped) { superseded.removeFirst() }
         }
     }
 
-    /// Drops what the row of `record` made dead. False where the limit came first.
-    private mutating func drop(
-        from entry: UnsafeMutablePointer<KeyEntry>, through record: SupersededRecord, _ left: inout Int, _ dropped: inout [Position]
-    ) -> Bool {
-        while left > 0, let older = entry.pointee.older {
+    /// Drops what `row` made dead. False where the limit came first.
+    private mutating func drop(what row: SupersedingRow, _ left: inout Int, _ dropped: inout [Position]) -> Bool {
+        let record = row.record
+        while let older = record.older {
             let oldest = older.version(0)
-            guard oldest.pointee.position < record.position || isTombstone(oldest, of: record) else { return true }
+            guard oldest.pointee.position < row.position || isTombstone(oldest, of: row) else { return true }
+            if left == 0 { return false }
             left -= 1
             note(oldest.pointee, &dropped)
             historyBytes -= older.allocatedBytes
-            entry.pointee.older = older.droppingOldest()
-            historyBytes += entry.pointee.older?.allocatedBytes ?? 0
+            record.older = older.droppingOldest()
+            historyBytes += record.older?.allocatedBytes ?? 0
         }
-        if entry.pointee.older != nil { return false }
-        guard isTombstone(KeyEntry.newest(entry), of: record) else { return true }
+        guard isTombstone(record.newest, of: row) else { return true }
         if left == 0 { return false }
         left -= 1
-        note(entry.pointee.newest, &dropped)
-        keyBytes -= record.key.count
-        tree.remove(record.key)
+        note(record.newest.pointee, &dropped)
+        keyBytes -= record.keyCount
+        tree.remove(record)
         return true
     }
 
-    private func isTombstone(_ version: UnsafeMutablePointer<KeyVersion>, of record: SupersededRecord) -> Bool {
-        version.pointee.position == record.position && version.pointee.isTombstone
+    private func isTombstone(_ version: UnsafeMutablePointer<KeyVersion>, of row: SupersedingRow) -> Bool {
+        version.pointee.position == row.position && version.pointee.isTombstone
     }
 
     private mutating func note(_ version: borrowing KeyVersion, _ dropped: inout [Position]) {
@@ -61,20 +58,19 @@ extension KeyIndex {
     package borrowing func invariants() {
         invariant(committed <= tip, "committed past the tip")
         let committed = self.committed
-        tree.invariants { entry in
-            if entry.newest.position <= committed { return !entry.newest.isTombstone }
-            guard let version = entry.older?.newest(at: committed) else { return false }
+        tree.invariants { record in
+            guard let version = record.version(at: committed) else { return false }
             return !version.pointee.isTombstone
         }
         let tip = self.tip
         var seen = (versions: 0, keyBytes: 0, valueBytes: 0, historyBytes: 0)
-        tree.walk(from: ByteString(), to: nil) { entry in
-            seen.keyBytes += entry.pointee.key.count
+        tree.walk(from: ByteString(), to: nil) { record in
+            seen.keyBytes += record.keyCount
             seen.versions += 1
-            seen.valueBytes += entry.pointee.newest.value?.count ?? 0
-            var last = entry.pointee.newest.position
+            seen.valueBytes += record.newest.pointee.value?.count ?? 0
+            var last = record.newest.pointee.position
             invariant(last <= tip, "a version is past the tip")
-            guard let older = entry.pointee.older else { return true }
+            guard let older = record.older else { return true }
             invariant(older.count > 0, "an empty history")
             seen.historyBytes += older.allocatedBytes
             seen.versions += older.count
@@ -90,15 +86,15 @@ extension KeyIndex {
             seen == (versionCount, keyBytes, valueBytes, historyBytes),
             "the index counts \((versionCount, keyBytes, valueBytes, historyBytes)) and has \(seen)")
         var last = committed
-        journal.forEach { record in
-            invariant(record.position > last && record.position <= tip, "the journal is out of order")
-            last = record.position
+        journal.forEach { row in
+            invariant(row.position > last && row.position <= tip, "the journal is out of order")
+            last = row.position
             return true
         }
         last = Position.start
-        superseded.forEach { record in
-            invariant(record.position > last && record.position <= committed, "the superseded rows are out of order")
-            last = record.position
+        superseded.forEach { row in
+            invariant(row.position > last && row.position <= committed, "the superseded rows are out of order")
+            last = row.position
             return true
         }
     }

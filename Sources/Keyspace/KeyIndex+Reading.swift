@@ -4,22 +4,32 @@ package import Bytes
 
 /// A key and one of its versions, lent to the body of a scan. Reading its fields copies nothing by itself.
 package struct KeyView: ~Copyable {
-    private let entry: UnsafePointer<KeyEntry>
+    private let record: KeyRecord
     private let found: UnsafePointer<KeyVersion>
 
     @inline(__always)
-    init(_ entry: UnsafeMutablePointer<KeyEntry>, _ version: UnsafeMutablePointer<KeyVersion>) {
-        self.entry = UnsafePointer(entry)
+    init(_ record: KeyRecord, _ version: UnsafeMutablePointer<KeyVersion>) {
+        self.record = record
         found = UnsafePointer(version)
     }
 
-    package var key: ByteString {
-        @inline(__always) _read { yield entry.pointee.key }
-    }
+    /// The key, to keep. It shares the index's memory; to look at its bytes only, `keyBytes` is cheaper.
+    package var key: ByteString { record.key }
+
+    /// The key's bytes, good inside the scan's body only.
+    package var keyBytes: UnsafeRawBufferPointer { record.keyBytes }
 
     /// Never a tombstone.
     package var version: KeyVersion {
         @inline(__always) _read { yield found.pointee }
+    }
+
+    /// The value's bytes, good inside the scan's body only; nil where the value is not in memory.
+    package var valueBytes: UnsafeRawBufferPointer? {
+        guard found.pointee.value != nil else { return nil }
+        // An optional byte string that is not nil has the layout of a byte string.
+        let value = UnsafeRawPointer(found) + MemoryLayout<KeyVersion>.offset(of: \.value)!
+        return ByteString.unretainedBytes(at: value.assumingMemoryBound(to: ByteString.self))
     }
 }
 
@@ -41,8 +51,8 @@ extension KeyIndex {
 
     /// The key's version at the tip, speculative rows included; nil where it is not alive.
     package borrowing func latest(_ key: ByteString) -> KeyVersion? {
-        guard let entry = tree.find(key), !entry.pointee.newest.isTombstone else { return nil }
-        return entry.pointee.newest
+        guard let record = tree.find(key), !record.newest.pointee.isTombstone else { return nil }
+        return record.newest.pointee
     }
 
     /// The key's version as of `revision`; nil where it was not alive.
@@ -52,7 +62,7 @@ extension KeyIndex {
 
     /// The key's version after the row at `position`; nil where it was not alive.
     package borrowing func version(of key: ByteString, at position: Position) -> KeyVersion? {
-        guard let entry = tree.find(key), let version = KeyEntry.version(entry, at: position) else { return nil }
+        guard let record = tree.find(key), let version = record.version(at: position) else { return nil }
         return version.pointee.isTombstone ? nil : version.pointee
     }
 
@@ -88,9 +98,9 @@ extension KeyIndex {
     /// The journal is short: what is being made durable right now.
     private borrowing func speculativeChange(_ range: KeyRange, _ bound: Position) -> Int {
         var change = 0
-        journal.forEach { record in
-            guard record.position <= bound else { return false }
-            if record.lifeChange != 0 && range.contains(record.key) { change += Int(record.lifeChange) }
+        journal.forEach { row in
+            guard row.position <= bound else { return false }
+            if row.lifeChange != 0 && range.contains(row.record.key) { change += Int(row.lifeChange) }
             return true
         }
         return change
@@ -132,24 +142,24 @@ extension KeyIndex {
         }
         var left = visitLimit
         var next: ByteString?
-        tree.walk(from: start, to: end) { entry in
+        tree.walk(from: start, to: end) { record in
             if left == 0 {
-                next = entry.pointee.key
+                next = record.key
                 return false
             }
             left -= 1
-            guard let version = KeyEntry.version(entry, at: bound), !version.pointee.isTombstone else { return true }
-            if body(KeyView(entry, version)) == .stop { left = 0 }
+            guard let version = record.version(at: bound), !version.pointee.isTombstone else { return true }
+            if body(KeyView(record, version)) == .stop { left = 0 }
             return true
         }
         return next
     }
 
     private borrowing func scanSingle(_ key: ByteString, _ bound: Position, _ body: (borrowing KeyView) -> ScanStep) {
-        guard let entry = tree.find(key), let version = KeyEntry.version(entry, at: bound), !version.pointee.isTombstone else {
+        guard let record = tree.find(key), let version = record.version(at: bound), !version.pointee.isTombstone else {
             return
         }
-        _ = body(KeyView(entry, version))
+        _ = body(KeyView(record, version))
     }
 
     private borrowing func scanAll(_ range: KeyRange, _ bound: Position, _ body: (borrowing KeyView) -> ScanStep) {

@@ -19,8 +19,8 @@ internal import Bytes
 /// `commit` or vanish by `rollBack`.
 package struct KeyIndex: ~Copyable {
     /// A row that may still be undone.
-    struct JournalRecord {
-        var key: ByteString
+    struct JournalRow {
+        var record: KeyRecord
         var position: Position
         /// By how much the row changed the number of living keys: -1, 0 or 1.
         var lifeChange: Int8
@@ -29,14 +29,14 @@ package struct KeyIndex: ~Copyable {
     }
 
     /// A committed row that made its predecessor dead, or itself.
-    struct SupersededRecord {
-        var key: ByteString
+    struct SupersedingRow {
+        var record: KeyRecord
         var position: Position
     }
 
     var tree: KeyTree
-    var journal = KeyIndexQueue<JournalRecord>()
-    var superseded = KeyIndexQueue<SupersededRecord>()
+    var journal = KeyIndexQueue<JournalRow>()
+    var superseded = KeyIndexQueue<SupersedingRow>()
     /// The position of the last row applied, of whatever kind.
     package private(set) var tip = Position.start
     /// Up to here rows are durable and visible to readers.
@@ -73,19 +73,19 @@ package struct KeyIndex: ~Copyable {
         valueBytes += version.value?.count ?? 0
         versionCount += 1
         let isLive = !version.isTombstone
-        if let entry = tree.find(row.key) {
-            let wasLive = !entry.pointee.newest.isTombstone
-            let lifeChange: Int8 = isLive == wasLive ? 0 : isLive ? 1 : -1
-            push(version, on: entry)
+        let place = tree.locate(row.key)
+        if let record = place.record {
+            let wasLive = !record.newest.pointee.isTombstone
+            push(version, on: record)
             journal.append(
-                JournalRecord(key: entry.pointee.key, position: row.position, lifeChange: lifeChange, supersedes: true))
+                JournalRow(
+                    record: record, position: row.position, lifeChange: isLive == wasLive ? 0 : isLive ? 1 : -1, supersedes: true))
         } else {
-            // In storage of its own: the key stays long after the request is gone.
-            let key = row.key.withUnsafeBytes { ByteString(copying: $0) }
-            keyBytes += key.count
-            tree.insert(KeyEntry(key: key, newest: version, older: nil))
+            let record = KeyRecord(row.key, version)
+            keyBytes += row.key.count
+            tree.insert(record, at: place)
             journal.append(
-                JournalRecord(key: key, position: row.position, lifeChange: isLive ? 1 : 0, supersedes: !isLive))
+                JournalRow(record: record, position: row.position, lifeChange: isLive ? 1 : 0, supersedes: !isLive))
         }
     }
 
@@ -93,9 +93,9 @@ package struct KeyIndex: ~Copyable {
     package mutating func commit(through position: Position) {
         invariant(position >= committed && position <= tip, "commit through \(position) between \(committed) and \(tip)")
         committed = position
-        while let record = journal.first, record.position <= position {
-            if record.lifeChange != 0 { tree.setLive(record.key, record.lifeChange > 0) }
-            if record.supersedes { superseded.append(SupersededRecord(key: record.key, position: record.position)) }
+        while let row = journal.first, row.position <= position {
+            if row.lifeChange != 0 { tree.setLive(row.record, row.lifeChange > 0) }
+            if row.supersedes { superseded.append(SupersedingRow(record: row.record, position: row.position)) }
             journal.removeFirst()
         }
     }
@@ -103,38 +103,41 @@ package struct KeyIndex: ~Copyable {
     /// Undoes all rows after `position`, which must not be committed.
     package mutating func rollBack(after position: Position) {
         invariant(position >= committed, "roll back to \(position) before \(committed)")
-        while let record = journal.last, record.position > position {
-            guard let entry = tree.find(record.key) else { violated("a row to undo has lost its key") }
-            invariant(entry.pointee.newest.position == record.position, "a row to undo is not its key's newest")
+        while let row = journal.last, row.position > position {
+            let record = row.record
+            invariant(record.newest.pointee.position == row.position, "a row to undo is not its key's newest")
             versionCount -= 1
-            valueBytes -= entry.pointee.newest.value?.count ?? 0
-            if !pop(entry) {
-                keyBytes -= record.key.count
-                tree.remove(record.key)
+            valueBytes -= record.newest.pointee.value?.count ?? 0
+            if !pop(record) {
+                keyBytes -= record.keyCount
+                tree.remove(record)
             }
             journal.removeLast()
         }
         tip = min(tip, position)
     }
 
-    private mutating func push(_ version: KeyVersion, on entry: UnsafeMutablePointer<KeyEntry>) {
-        if let older = entry.pointee.older {
+    private mutating func push(_ version: consuming KeyVersion, on record: KeyRecord) {
+        let newest = record.newest.move()
+        record.newest.initialize(to: version)
+        let history: KeyHistory
+        if let older = record.older {
             historyBytes -= older.allocatedBytes
-            entry.pointee.older = older.appending(entry.pointee.newest)
+            history = older.appending(newest)
         } else {
-            entry.pointee.older = KeyHistory(entry.pointee.newest)
+            history = KeyHistory(newest)
         }
-        historyBytes += entry.pointee.older!.allocatedBytes
-        entry.pointee.newest = version
+        historyBytes += history.allocatedBytes
+        record.older = history
     }
 
     /// Takes off the newest version. False, and nothing done, where it is the only one.
-    private mutating func pop(_ entry: UnsafeMutablePointer<KeyEntry>) -> Bool {
-        guard let older = entry.pointee.older else { return false }
+    private mutating func pop(_ record: KeyRecord) -> Bool {
+        guard let older = record.older else { return false }
         historyBytes -= older.allocatedBytes
         let (version, rest) = older.removingNewest()
-        entry.pointee.newest = version
-        entry.pointee.older = rest
+        record.newest.pointee = version
+        record.older = rest
         historyBytes += rest?.allocatedBytes ?? 0
         return true
     }
@@ -156,10 +159,10 @@ package struct KeyIndex: ~Copyable {
     /// What the index costs beside the bytes of keys and values: nodes, older versions, queues, and the headers of the
     /// allocations that hold keys and values, estimated.
     package var overheadBytes: Int {
-        // An object header, a capacity, the allocator's own word, and half of its rounding.
+        // A value's object header, its capacity, the allocator's own word, and half of its rounding.
         let storageBytes = 40
         return tree.allocatedBytes + historyBytes + journal.allocatedBytes + superseded.allocatedBytes
-            + storageBytes * (keyCount + versionCount)
+            + KeyRecord.overheadBytes * keyCount + storageBytes * versionCount
     }
 }
 

@@ -1,13 +1,29 @@
 // Owns: the memory layout of the key tree's inner nodes: header, heads, children, living keys below each, separators.
 // Must never: know of other nodes. The tree decides when to split, merge and free.
 // Invariants: 2 or more children (1 for a moment while the tree changes); separators ascend; child i holds the keys from
-// separator i - 1 on, up to separator i without it; all separators start with the same `prefixLength` bytes.
+// separator i - 1 on, up to separator i without it; all separators start with the same `prefixLength` bytes,
+// which the node holds, too.
 internal import Bytes
 internal import Glibc
+
+/// How many of ascending `heads` are less than `head`.
+@inline(__always)
+private func lowerBound(_ heads: UnsafeMutablePointer<UInt64>, _ count: Int, _ head: UInt64) -> Int {
+    // Without branches on the data: half of them would be mispredicted. Inner nodes are few and mostly in the cache.
+    var low = 0
+    var rest = count
+    while rest > 1 {
+        let half = rest &>> 1
+        low = heads[low &+ half &- 1] < head ? low &+ half : low
+        rest = rest &- half
+    }
+    return low &+ (rest == 1 && heads[low] < head ? 1 : 0)
+}
 
 /// A handle on an inner node's memory, which the tree owns.
 struct KeyInner {
     private struct Header {
+        /// How many bytes all separators share, as far as there is room for them in the node.
         var prefixLength: UInt32
         /// Of children; separators are one less.
         var count: UInt16
@@ -21,7 +37,10 @@ struct KeyInner {
         var keys: [ByteString] = []
     }
 
-    private static var headerBytes: Int { 16 }
+    private static var prefixOffset: Int { 8 }
+    /// The prefix is kept here: it is compared on every descent, and the separator's own bytes are a cache miss away.
+    static var prefixLimit: Int { 56 }
+    private static var headerBytes: Int { prefixOffset + prefixLimit }
 
     let raw: UnsafeMutableRawPointer
 
@@ -57,9 +76,8 @@ struct KeyInner {
         let separators = count - 1
         let prefixLength = self.prefixLength
         if prefixLength > 0 {
-            // Separators sit in nodes near the root, so this one is in the processor's cache.
             let common = min(prefixLength, key.count)
-            let order = common == 0 ? 0 : keys[0].withUnsafeBytes { memcmp($0.baseAddress!, key.baseAddress!, common) }
+            let order = common == 0 ? 0 : memcmp(raw + Self.prefixOffset, key.baseAddress!, common)
             if order > 0 || (order == 0 && common < prefixLength) { return 0 }
             if order < 0 { return separators }
         }
@@ -71,11 +89,8 @@ struct KeyInner {
         while high < separators && heads[high] == head { high += 1 }
         while low < high {
             let middle = (low + high) / 2
-            if keys[middle].withUnsafeBytes({ keyOrder($0, key, from: prefixLength) }) <= 0 {
-                low = middle + 1
-            } else {
-                high = middle
-            }
+            let order = keyOrder(ByteString.unretainedBytes(at: keys + middle), key, from: prefixLength)
+            if order <= 0 { low = middle + 1 } else { high = middle }
         }
         return low
     }
@@ -158,9 +173,12 @@ struct KeyInner {
             return
         }
         // Sorted, so what the first and the last share, all share.
-        let length = commonPrefixLength(keys[0], keys[separators - 1])
+        let length = min(Self.prefixLimit, commonPrefixLength(keys[0], keys[separators - 1]))
+        if length > 0 {
+            (raw + Self.prefixOffset).copyMemory(from: ByteString.unretainedBytes(at: keys).baseAddress!, byteCount: length)
+        }
         header.pointee.prefixLength = UInt32(length)
         let heads = self.heads
-        for index in 0..<separators { heads[index] = keys[index].withUnsafeBytes { keyHead($0, length) } }
+        for index in 0..<separators { heads[index] = keyHead(ByteString.unretainedBytes(at: keys + index), length) }
     }
 }

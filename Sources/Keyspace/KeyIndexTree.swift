@@ -1,11 +1,11 @@
 // Owns: the order-statistics B+tree of all keys, its nodes and their memory.
-// Must never: know what versions mean; it keeps entries, and for each whether it is alive as of the committed position.
-// Invariants: see `invariants()`. A leaf has at most `leafLimit` entries, an inner node at most `innerLimit` children;
+// Must never: know what versions mean; it keeps records, and for each key whether it is alive as of the committed position.
+// Invariants: see `invariants()`. A leaf has at most `leafLimit` keys, an inner node at most `innerLimit` children;
 // nodes other than the root are at least a quarter full (an appended leaf may start smaller).
 //
 // Why raw memory: a lookup among a million keys is a handful of cache misses. Class instances would add reference
 // counting and exclusivity checks to each step, and arrays a further indirection. All of it stays inside these files.
-package import Bytes
+internal import Bytes
 
 /// The B+tree under `KeyIndex`. Single-threaded, sole owner of its nodes.
 struct KeyTree: ~Copyable {
@@ -17,7 +17,7 @@ struct KeyTree: ~Copyable {
 
     private let leafLimit: Int
     private let innerLimit: Int
-    /// Leaves grow and shrink by so many entries: a full-size leaf that is half empty would double the memory of a key.
+    /// Leaves grow and shrink by so many keys: memory beside the records stays near what the keys need.
     private let leafStep: Int
     private(set) var root: UnsafeMutableRawPointer
     /// Levels of inner nodes above the leaves.
@@ -55,9 +55,9 @@ struct KeyTree: ~Copyable {
 
     // MARK: Looking up
 
-    /// The entry of `key`. The pointer is good until the tree changes.
+    /// The record of `key`.
     @inline(__always)
-    borrowing func find(_ key: ByteString) -> UnsafeMutablePointer<KeyEntry>? {
+    borrowing func find(_ key: ByteString) -> KeyRecord? {
         key.withUnsafeBytes { bytes in
             var node = root
             var level = height
@@ -68,7 +68,7 @@ struct KeyTree: ~Copyable {
             }
             let leaf = KeyLeaf(node)
             let (index, found) = leaf.search(bytes)
-            return found ? leaf.entries + index : nil
+            return found ? leaf.slots[index].record : nil
         }
     }
 
@@ -94,8 +94,18 @@ struct KeyTree: ~Copyable {
 
     // MARK: Changing
 
-    /// Descends to `key`, remembering the way for what comes next. `entry` is nil where the key is not there.
-    private mutating func locate(_ key: ByteString) -> (leaf: KeyLeaf, index: Int, found: Bool) {
+    /// Where a descent ended: at the key, or at where it would be. Good until the tree changes.
+    struct Place {
+        fileprivate var leaf: KeyLeaf
+        fileprivate var index: Int
+        fileprivate var found: Bool
+
+        /// The record of the key, if it is there.
+        @inline(__always) var record: KeyRecord? { found ? leaf.slots[index].record : nil }
+    }
+
+    /// Descends to `key`, remembering the way for a change that follows.
+    mutating func locate(_ key: ByteString) -> Place {
         key.withUnsafeBytes { bytes in
             var node = root
             for depth in 0..<height {
@@ -106,29 +116,30 @@ struct KeyTree: ~Copyable {
             }
             let leaf = KeyLeaf(node)
             let (index, found) = leaf.search(bytes)
-            return (leaf, index, found)
+            return Place(leaf: leaf, index: index, found: found)
         }
     }
 
-    /// Adds a key that is not there yet. It counts as dead until `setLive`.
-    mutating func insert(_ entry: consuming KeyEntry) {
-        let key = entry.key
-        var (leaf, index, found) = locate(key)
-        invariant(!found, "inserted a key twice")
+    /// Adds a key at its place, where it was just not found. It counts as dead until `setLive`.
+    mutating func insert(_ record: KeyRecord, at place: Place) {
+        invariant(!place.found, "inserted a key twice")
+        var (leaf, index) = (place.leaf, place.index)
         if leaf.count == leafLimit {
             split(leaf, appending: index == leaf.count)
-            (leaf, index, _) = locate(key)
+            let place = locate(record.key)
+            (leaf, index) = (place.leaf, place.index)
         }
         if leaf.count == leaf.capacity { leaf = resize(leaf, leaf.capacity + leafStep) }
-        leaf.insert(entry, at: index)
+        leaf.insert(record, at: index)
         count += 1
     }
 
-    /// Removes a dead key and frees its history.
-    mutating func remove(_ key: ByteString) {
-        let (leaf, index, found) = locate(key)
-        invariant(found, "removed a key that is not there")
-        leaf.remove(at: index).older?.free()
+    /// Removes a dead key and ends its versions' life.
+    mutating func remove(_ record: KeyRecord) {
+        let place = locate(record.key)
+        invariant(place.record == record, "removed a key that is not there")
+        let leaf = place.leaf
+        leaf.remove(at: place.index).destroy()
         count -= 1
         if leaf.count * 4 < leafLimit && height > 0 {
             rebalanceLeaf()
@@ -138,23 +149,22 @@ struct KeyTree: ~Copyable {
     }
 
     /// Notes that a key came to life or died as of the committed position.
-    mutating func setLive(_ key: ByteString, _ isLive: Bool) {
-        key.withUnsafeBytes { bytes in
-            var node = root
-            var level = height
-            while level > 0 {
-                let inner = KeyInner(node)
-                let index = inner.childIndex(bytes)
-                inner.live[index] += isLive ? 1 : -1
-                node = inner.children[index]
-                level -= 1
-            }
-            let leaf = KeyLeaf(node)
-            let (index, found) = leaf.search(bytes)
-            let bit = UInt64(1) << UInt64(index)
-            invariant(found && (leaf.header.pointee.live & bit == 0) == isLive, "a key's life was counted twice")
-            leaf.header.pointee.live ^= bit
+    mutating func setLive(_ record: KeyRecord, _ isLive: Bool) {
+        let bytes = record.keyBytes
+        var node = root
+        var level = height
+        while level > 0 {
+            let inner = KeyInner(node)
+            let index = inner.childIndex(bytes)
+            inner.live[index] += isLive ? 1 : -1
+            node = inner.children[index]
+            level -= 1
         }
+        let leaf = KeyLeaf(node)
+        let (index, found) = leaf.search(bytes)
+        let bit = UInt64(1) << UInt64(index)
+        invariant(found && (leaf.header.pointee.live & bit == 0) == isLive, "a key's life was counted twice")
+        leaf.header.pointee.live ^= bit
     }
 
     // MARK: Shape
@@ -223,8 +233,8 @@ struct KeyTree: ~Copyable {
     }
 
     /// The shortest key that is greater than `left` and not greater than `right`.
-    private func separator(_ left: ByteString, _ right: ByteString) -> ByteString {
-        right.slice(0..<commonPrefixLength(left, right) + 1)
+    private func separator(_ left: KeyRecord, _ right: KeyRecord) -> ByteString {
+        ByteString(copying: UnsafeRawBufferPointer(rebasing: right.keyBytes[...commonPrefixLength(left.keyBytes, right.keyBytes)]))
     }
 
     /// Divides the full leaf at the path's end. Keys that come in order leave full leaves behind.
@@ -237,7 +247,7 @@ struct KeyTree: ~Copyable {
         left.take(0..<middle, of: leaf)
         right.take(middle..<count, of: leaf)
         freeLeaf(leaf)
-        let separator = separator(left.entries[middle - 1].key, right.entries[0].key)
+        let separator = separator(left.slots[middle - 1].record, right.slots[0].record)
         setPrefix(left, low, separator)
         setPrefix(right, separator, high)
         replaceLeaf(left.raw)
@@ -277,7 +287,7 @@ struct KeyTree: ~Copyable {
             sibling.raw, depth - 1, separator: contents.keys[middle - 1], leftLive: inner.liveCount, rightLive: sibling.liveCount)
     }
 
-    /// The leaf at the path's end has become small: joins it with a neighbour, or shares the neighbour's entries with it.
+    /// The leaf at the path's end has become small: joins it with a neighbour, or shares the neighbour's keys with it.
     private mutating func rebalanceLeaf() {
         let (parent, taken) = (path[height - 1].inner, path[height - 1].index)
         let at = taken < parent.count - 1 ? taken : taken - 1
@@ -310,7 +320,7 @@ struct KeyTree: ~Copyable {
         }
         freeLeaf(left)
         freeLeaf(right)
-        let separator = separator(newLeft.entries[middle - 1].key, newRight.entries[0].key)
+        let separator = separator(newLeft.slots[middle - 1].record, newRight.slots[0].record)
         setPrefix(newLeft, low, separator)
         setPrefix(newRight, separator, high)
         parent.children[at] = newLeft.raw

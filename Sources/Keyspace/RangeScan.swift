@@ -116,20 +116,20 @@ private func sort(_ found: inout [RangeScan.Found], by request: RangeRequest) {
     let descending = request.sortOrder == .descend
     switch request.sortTarget {
     case .key where !descending: break
-    case .key: goSort(&found, descending: descending) { $0.key < $1.key }
-    case .version: goSort(&found, descending: descending) { $0.version.version < $1.version.version }
-    case .create: goSort(&found, descending: descending) { $0.version.createRevision < $1.version.createRevision }
-    case .mod: goSort(&found, descending: descending) { $0.version.position.revision < $1.version.position.revision }
-    default: goSort(&found, descending: descending) { $0.version.residentValue < $1.version.residentValue }
+    case .key: sort(&found, descending: descending) { $0.key < $1.key }
+    case .version: sort(&found, descending: descending) { $0.version.version < $1.version.version }
+    case .create: sort(&found, descending: descending) { $0.version.createRevision < $1.version.createRevision }
+    case .mod: sort(&found, descending: descending) { $0.version.position.revision < $1.version.position.revision }
+    default: sort(&found, descending: descending) { $0.version.residentValue < $1.version.residentValue }
     }
 }
 
-private func goSort(
-    _ found: inout [RangeScan.Found], descending: Bool, by areInIncreasingOrder: (RangeScan.Found, RangeScan.Found) -> Bool
+private func sort(
+    _ found: inout [RangeScan.Found], descending: Bool, by precedes: (RangeScan.Found, RangeScan.Found) -> Bool
 ) {
     if descending {
-        found.sort { areInIncreasingOrder($1, $0) }
+        found.patternDefeatingSort { precedes($1, $0) }
     } else {
-        found.sort(by: areInIncreasingOrder)
+        found.patternDefeatingSort(by: precedes)
     }
 }

@@ -28,6 +28,10 @@ internal import Testing
                 let body = try marker(field, in: message)
                 let bytes = body + (field.isRepeated && !isPacked(field, in: message) ? body : [])
                 try type.expectOnlyField(swiftName(field), type: swiftType(field, in: message), in: ByteString(bytes))
+                if field.type == "string" {
+                    let notText = RawWire().data(UInt64(field.number), [0xFF]).byteString
+                    #expect(throws: DecodeError.invalidUTF8, "\(message).\(field.name)") { try type.reencoded(notText) }
+                }
             }
         }
     }
