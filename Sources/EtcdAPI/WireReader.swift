@@ -4,7 +4,6 @@
 internal import Bytes
 
 /// How a field's value is laid out. The raw values are those of the wire.
-@usableFromInline
 package enum WireType: UInt8, Sendable {
     case varint = 0
     case fixed64 = 1
