@@ -20,7 +20,9 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -30,22 +32,28 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
     ],
     targets: [
         // Each room imports only rooms above it.
         .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         room("Bytes"),
         room("EtcdAPI", ["Bytes"]),
         room("Keyspace", ["Bytes", "EtcdAPI"]),
-        room("Replica", ["Bytes", "EtcdAPI", "Keyspace"]),
-        room("Changelog", ["Bytes", "CLibPQ", "Keyspace", "Replica", logging]),
+        room("Replica", ["Bytes", "EtcdAPI", "Keyspace", deque]),
+        .target(
+            name: "Changelog", dependencies: ["Bytes", "CLibPQ", "Keyspace", "Replica", logging],
+            // A link to the migrations folder: compiled in, so that the binary needs no files beside it.
+            resources: [.embedInCode("migrations")], swiftSettings: settings),
         room("HTTP2", ["Bytes", "CNghttp2", nioCore, nioPosix, logging]),
-        room("GRPC", ["Bytes", "HTTP2", nioCore, nioPosix, logging]),
+        room("GRPC", ["Bytes", "CZlib", "HTTP2", nioCore, nioPosix, logging]),
         room("PineServer", ["Bytes", "EtcdAPI", "Keyspace", "Replica", "Changelog", "HTTP2", "GRPC", nioCore, nioPosix, logging]),
-        room("EmbeddedPostgres", [subprocess, logging]),
+        room("EmbeddedPostgres", [subprocess, systemPackage, logging]),
         .executableTarget(
             name: "pine", dependencies: ["PineServer", "EmbeddedPostgres", argumentParser, logging], swiftSettings: settings),
 
@@ -57,6 +65,7 @@ let package = Package(
         tests("ChangelogTests", ["Bytes", "Keyspace", "Replica", "Changelog", "TestSupport", logging]),
         tests("HTTP2Tests", ["Bytes", "HTTP2", "TestSupport", nioCore, nioPosix]),
         tests("GRPCTests", ["Bytes", "HTTP2", "GRPC", "TestSupport", nioCore, nioPosix]),
+        tests("PineServerTests", ["PineServer"]),
         tests("EmbeddedPostgresTests", ["EmbeddedPostgres", "TestSupport", logging]),
         tests("PineTests", ["Bytes", "EtcdAPI", "TestSupport"]),
     ]

@@ -39,6 +39,12 @@ public struct ByteString: Sendable {
         self.length = length
     }
 
+    /// `count` bytes of `storage` from `offset` on, without a copy. They must never be written again; what is around them may.
+    @inlinable
+    package init(sharing storage: ByteStorage, from offset: Int, count: Int) {
+        self.init(storage: storage, offset: UInt32(offset), length: UInt32(count))
+    }
+
     /// Copies `bytes`.
     @inlinable
     public init(copying bytes: UnsafeRawBufferPointer) {
@@ -71,6 +77,21 @@ public struct ByteString: Sendable {
         guard let storage else { return try body(UnsafeRawBufferPointer(start: nil, count: 0)) }
         defer { extendLifetime(storage) }
         return try body(UnsafeRawBufferPointer(start: storage.base + Int(offset), count: Int(length)))
+    }
+
+    /// The bytes of the byte string at `pointer`, without a reference to their storage: good as long as what is there stays.
+    ///
+    /// For searches through many byte strings in memory that the caller owns, where an atomic increment and decrement for each
+    /// comparison would cost more than the comparison.
+    @inlinable
+    @inline(__always)
+    package static func unretainedBytes(at pointer: UnsafePointer<ByteString>) -> UnsafeRawBufferPointer {
+        let length = Int(pointer.pointee.length)
+        // `storage` comes first; an unmanaged reference has the layout of a strong one.
+        let reference = UnsafeRawPointer(pointer).load(as: Unmanaged<ByteStorage>?.self)
+        guard let reference else { return UnsafeRawBufferPointer(start: nil, count: 0) }
+        let start = reference._withUnsafeGuaranteedRef { $0.base }
+        return UnsafeRawBufferPointer(start: start + Int(pointer.pointee.offset), count: length)
     }
 
     /// A slice that shares this storage. `range` is in bytes, relative to this byte string.

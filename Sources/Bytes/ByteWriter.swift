@@ -117,6 +117,19 @@ public struct ByteWriter: ~Copyable {
         written = position
     }
 
+    /// Puts other bytes in place of those at `range`, which must have been written.
+    package mutating func replace(_ range: Range<Int>, with bytes: ByteString) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= written)
+        let growth = bytes.count - range.count
+        reserve(Swift.max(growth, 0))
+        (base + range.upperBound + growth).update(from: base + range.upperBound, count: written - range.upperBound)
+        bytes.withUnsafeBytes { source in
+            guard let start = source.baseAddress else { return }
+            UnsafeMutableRawPointer(base + range.lowerBound).copyMemory(from: start, byteCount: source.count)
+        }
+        written += growth
+    }
+
     // MARK: Nested messages of unknown length, in one pass
 
     /// Starts a nested message: writes its tag and leaves one byte for the length. Give the result to `endMessage`.

@@ -139,6 +139,22 @@ extension ByteWriter {
         appendBool(7, fragment)
     }
 
+    // MARK: Transactions' and leases' own fields
+
+    package mutating func appendTxnSucceeded(_ succeeded: Bool) {
+        appendBool(2, succeeded)
+    }
+
+    package mutating func appendDeleted(_ deleted: Int64) {
+        appendInt64(2, deleted)
+    }
+
+    /// What follows the header of a LeaseGrantResponse.
+    package mutating func appendLeaseGrantTail(id: Int64, ttl: Int64) {
+        appendInt64(2, id)
+        appendInt64(3, ttl)
+    }
+
     // MARK: Lease
 
     /// A whole LeaseKeepAliveResponse.

@@ -50,6 +50,10 @@ extension EtcdError {
     package static let duplicateKey = EtcdError(code: .invalidArgument, text: "etcdserver: duplicate key given in txn request")
     package static let invalidClientAPIVersion = EtcdError(code: .invalidArgument, text: "etcdserver: invalid client api version")
     package static let invalidSortOption = EtcdError(code: .invalidArgument, text: "etcdserver: invalid sort option")
+    package static let rangeStreamSortOrder = EtcdError(
+        code: .unimplemented, text: "RangeStream does not support custom sort orders")
+    package static let rangeStreamRevisionFilters = EtcdError(
+        code: .unimplemented, text: "RangeStream does not support revision filters")
     package static let compacted = EtcdError(code: .outOfRange, text: "etcdserver: mvcc: required revision has been compacted")
     package static let futureRev = EtcdError(code: .outOfRange, text: "etcdserver: mvcc: required revision is a future revision")
     package static let rangeStreamSorted = EtcdError(

@@ -1,1 +1,188 @@
-// PineServer
+// Owns: a running server: its sockets, engine and log, started and stopped in the right order.
+internal import Changelog
+internal import EtcdAPI
+internal import Foundation
+internal import GRPC
+internal import HTTP2
+internal import NIOCore
+package import Logging
+internal import Replica
+internal import Synchronization
+
+package final class PineServer: Sendable {
+    private let configuration: ServerConfiguration
+    private let grpc: GRPCServer
+    private let engine: Engine
+    private let shared: SharedState
+    private let logger: Logger
+    /// Where clients reach us, ports resolved.
+    package let clientURLs: [String]
+    private let memberID: UInt64
+    private let running = Mutex<Running?>(nil)
+
+    private struct Running {
+        var log: LogWorkers
+        var engineThread: WorkerThread
+        var housekeeping: Task<Void, Never>
+    }
+
+    private init(
+        _ configuration: ServerConfiguration, grpc: GRPCServer, engine: Engine, shared: SharedState, clientURLs: [String],
+        memberID: UInt64, logger: Logger
+    ) {
+        self.configuration = configuration
+        self.grpc = grpc
+        self.engine = engine
+        self.shared = shared
+        self.clientURLs = clientURLs
+        self.memberID = memberID
+        self.logger = logger
+    }
+
+    // MARK: Starting
+
+    /// Takes the addresses. Calls that come before `start` wait for the log.
+    package static func bind(_ configuration: ServerConfiguration, logger: Logger) async throws(ServerError) -> PineServer {
+        let addresses = try configuration.listenURLs.map { url throws(ServerError) in try ListenAddress(url: url) }
+        guard !addresses.isEmpty else { throw ServerError("--listen-client-urls names no address") }
+        var http2 = HTTP2Configuration(
+            addresses: addresses, loopCount: min(configuration.eventLoops ?? System.coreCount, maxLoopCount))
+        http2.limits.concurrentStreamsLimit = UInt32(clamping: configuration.maxConcurrentStreams)
+        var limits = GRPCLimits()
+        limits.receivedMessageLimit = configuration.maxRequestBytes + (512 << 10)
+        let memberID = UInt64.random(in: 1...UInt64(Int64.max))
+        var replica = ReplicaConfiguration(origin: Int64(memberID), memberID: memberID)
+        replica.pollIntervalMaxMs = configuration.pollIntervalMs
+        replica.pollIntervalMinMs = min(replica.pollIntervalMinMs, configuration.pollIntervalMs)
+        let shared = SharedState()
+        let engine = Engine(replica, shared: shared, logger: logger)
+        let grpc: GRPCServer
+        do {
+            grpc = try await GRPCServer.start(
+                http2, limits: limits, methods: servedMethods.map { GRPCMethod($0) }, logger: logger
+            ) { loop in
+                LoopServices(loop, engine: engine, shared: shared, configuration: configuration)
+            }
+        } catch {
+            throw ServerError(
+                "can't listen on \(configuration.listenURLs.joined(separator: ",")): \(error). Is another server running there? "
+                    + "--listen-client-urls takes other addresses")
+        }
+        let bound = zip(addresses, grpc.boundAddresses).map { $0.url(bound: $1) }
+        for url in bound { logger.info("listening on \(url)") }
+        return PineServer(
+            configuration, grpc: grpc, engine: engine, shared: shared,
+            clientURLs: configuration.advertisedURLs ?? bound, memberID: memberID, logger: logger)
+    }
+
+    /// Brings the tables up to date and starts folding the log. Returns once that is under way; a database that is away is
+    /// waited for. Throws where waiting would not help.
+    package func start(_ database: Database) async throws(ServerError) {
+        guard let schema = SchemaName(database.schema) else {
+            throw ServerError("--schema \(database.schema) is not a name that PostgreSQL takes")
+        }
+        var settings = LogSettings(conninfo: database.connectionString, schema: schema)
+        settings.transactionPooling = !database.preparesStatements
+        settings.allowsUnsafeDurability = database.allowsUnsafeDurability
+        try await prepare(settings)
+        let engine = engine
+        let log = LogWorkers(settings, logger: logger) { engine.post(.log($0)) }
+        let logger = logger
+        let loops = grpc.loops
+        let thread = engine.start(
+            loopCount: loops.count,
+            deliver: { loop, batch in
+                loops[loop].execute { calls in (calls.handler as! LoopServices).deliver(batch) }
+            },
+            log: { log.submit($0) },
+            load: { log.load { engine.take($0, logger: logger) } })
+        let housekeeping = Task { [self] in await keepHouse(log) }
+        running.withLock { $0 = Running(log: log, engineThread: thread, housekeeping: housekeeping) }
+    }
+
+    /// Migrates, trying again while the database can't be reached.
+    private func prepare(_ settings: LogSettings) async throws(ServerError) {
+        var waitMs = 100
+        while true {
+            do {
+                try await onThread { () throws(LogError) in try Migrator(settings, logger: self.logger).migrate() }
+                return
+            } catch where !error.passesByItself {
+                throw ServerError("\(error)")
+            } catch {
+                logger.warning("PostgreSQL can't be used yet, trying again", metadata: ["reason": "\(error)"])
+            }
+            do {
+                try await Task.sleep(for: .milliseconds(waitMs))
+            } catch {
+                throw ServerError("stopped while waiting for PostgreSQL")
+            }
+            waitMs = min(waitMs * 2, 2_000)
+        }
+    }
+
+    // MARK: Running
+
+    /// Says that this member is alive, and learns who else is and how large the tables are.
+    private func keepHouse(_ log: LogWorkers) async {
+        let shared = shared
+        while !Task.isCancelled {
+            log.upsertMember(id: Int64(memberID), name: configuration.name, clientURLs: clientURLs) { _ in }
+            log.listMembers(within: .seconds(30)) { members in
+                // While the database is away what was known last is the best answer; the log's threads report the outage.
+                guard case .success(let members) = members else { return }
+                log.databaseSizes { sizes in
+                    guard case .success(let sizes) = sizes else { return }
+                    shared.update(databaseBytes: sizes.total, members: members)
+                }
+            }
+            try? await Task.sleep(for: .seconds(10))
+        }
+    }
+
+    // MARK: Stopping
+
+    /// Lets calls under way end, for up to `graceMs`, then stops everything.
+    package func stop(graceMs: Int) async {
+        await grpc.shutdown(graceMs: Int64(graceMs))
+        guard let running = running.withLock({ running in
+            defer { running = nil }
+            return running
+        }) else { return }
+        running.housekeeping.cancel()
+        engine.stop()
+        running.engineThread.join()
+        await onThread { running.log.stop() }
+        logger.info("stopped")
+    }
+}
+
+/// `CallID` has a byte for the loop.
+private let maxLoopCount = 64
+
+/// Runs what blocks away from the threads that Swift's concurrency counts on.
+private func onThread<R: Sendable, E: Error>(_ body: @escaping @Sendable () throws(E) -> R) async throws(E) -> R {
+    let result: Result<R, E> = await withCheckedContinuation { continuation in
+        _ = WorkerThread(name: "pine-start") {
+            do throws(E) {
+                continuation.resume(returning: .success(try body()))
+            } catch {
+                continuation.resume(returning: .failure(error))
+            }
+        }
+    }
+    return try result.get()
+}
+
+extension Engine {
+    /// Hands on what loading gives.
+    fileprivate func take(_ event: LoadEvent, logger: Logger) {
+        switch event {
+        case .rows(let rows, let progress):
+            logger.info("loading", metadata: ["rows": "\(progress.rows)", "of about": "\(progress.estimatedRows)"])
+            post(.rowsLoaded(rows))
+        case .restarted: post(.loadRestarted)
+        case .finished(let head): post(.loadFinished(head))
+        }
+    }
+}

@@ -26,14 +26,17 @@ package enum LogCommand: Hashable, Sendable {
     /// Append with one compare-and-swap statement. Answered by exactly one of `appended`, `conflicted`, `appendLost`.
     /// If `lockHead` was answered just before, the append runs in that transaction and commits it.
     case append(AppendBatch)
-    /// Lock the head row in a transaction (the next append's) and read the tail after the position. Answered by `headLocked`.
+    /// Lock the head row in a transaction (the next append's) and read the tail after the position. Answered by `headLocked` or
+    /// `lockFailed`.
     case lockHead(after: Position)
+    /// Give the lock back: there is nothing to append after all. Not answered.
+    case unlockHead
     /// After `appendLost`: raise the epoch on a fresh connection, so that the lost statement has either committed or never
     /// will, and read the tail after the position. Answered by `recovered`; retried with backoff until it works.
     case recover(after: Position)
-    /// Read the head row. Answered by `headRead` or `readFailed`.
+    /// Read the head row. Answered by `headRead` or `headReadFailed`.
     case readHead
-    /// Read up to `limit` rows after the position and the head. Answered by `tailRead` or `readFailed`.
+    /// Read up to `limit` rows after the position and the head. Answered by `tailRead` or `tailReadFailed`.
     case readTail(after: Position, limit: Int)
     /// Delete these rows by primary key, in paced statements. Answered by `rowsDeleted`.
     case deleteRows([Position])
@@ -49,10 +52,15 @@ package enum LogEvent: Hashable, Sendable {
     /// The connection was lost, or the server failed, before the outcome was known.
     case appendLost(number: UInt64, reason: String)
     case headLocked(Tail)
+    case lockFailed(reason: String)
     case recovered(Tail)
     case headRead(Head)
     case tailRead(Tail)
-    /// `readHead` or `readTail` could not be answered; the connection is being made anew.
-    case readFailed(reason: String)
+    /// The read could not be answered; the connection is being made anew. One case each: a late answer to one question
+    /// must never pass for the answer to another.
+    case headReadFailed(reason: String)
+    case tailReadFailed(reason: String)
     case rowsDeleted(count: Int)
+    /// Somebody says that there are new rows.
+    case hinted
 }

@@ -1,0 +1,184 @@
+// Owns: the folders and files of the private cluster, and making it.
+// Must never: leave a cluster under its final name that is not complete; write outside the data directory.
+// Invariant: `postgres/data` exists only once initdb has finished and the database `pine` is in it, since it is renamed into place.
+internal import Glibc
+
+/// The private cluster in a data directory:
+///
+///     DATA/pgpass             the password of `pine`, 0600, as libpq's passfile
+///     DATA/postgres/          0700, of the user that PostgreSQL runs as
+///     DATA/postgres/data/     the cluster itself, with pine.conf (Pine's settings) and local.conf (the operator's, if any)
+///     DATA/postgres/run/      the socket
+///     DATA/postgres/log/      what PostgreSQL says
+struct Cluster: Sendable {
+    static let role = "pine"
+    static let database = "pine"
+
+    /// Absolute and without symbolic links.
+    let dataDirectory: String
+    let user: ServerUser
+
+    var folder: String { "\(dataDirectory)/postgres" }
+    var data: String { "\(folder)/data" }
+    var unfinished: String { "\(folder)/data.new" }
+    var logFolder: String { "\(folder)/log" }
+    /// What PostgreSQL prints before its own log begins.
+    var startLog: String { "\(logFolder)/start.log" }
+    var runFolder: String { "\(folder)/run" }
+    var passwordFile: String { "\(dataDirectory)/pgpass" }
+
+    /// Finds out who runs the cluster in `dataDirectory`, which exists, and makes its folders reachable for them.
+    init(dataDirectory: String) async throws(EmbeddedPostgresError) {
+        guard let resolved = realpath(dataDirectory, nil) else {
+            throw EmbeddedPostgresError(.folderUnusable, "can't resolve \(dataDirectory): \(Files.lastError)")
+        }
+        self.dataDirectory = String(cString: resolved)
+        free(resolved)
+        let existing = Files.status("\(self.dataDirectory)/postgres")
+        user = try ServerUser.choose(cluster: existing, dataDirectory: Files.status(self.dataDirectory))
+        if let existing, existing.owner != user.uid, geteuid() != 0 {
+            let owner = ServerUser(uid: existing.owner, gid: existing.group).name
+            throw EmbeddedPostgresError(
+                .folderUnusable, "\(folder) belongs to \(owner): start pine as \(owner) or as root, or choose another --data-dir")
+        }
+        if user.isAnother { try letUserIn() }
+        for path in [folder, logFolder, runFolder] {
+            try Files.makeFolder(path, mode: 0o700)
+            try user.own(path)
+        }
+        try await checkReachable()
+    }
+
+    /// A data directory that root made is opened, to be entered only, for PostgreSQL's group.
+    private func letUserIn() throws(EmbeddedPostgresError) {
+        guard let status = Files.status(dataDirectory), !user.mayEnter(status) else { return }
+        guard status.owner == 0, status.group == 0 || status.group == user.gid else { return }
+        guard chown(dataDirectory, 0, user.gid) == 0, chmod(dataDirectory, status.mode | 0o010) == 0 else {
+            throw EmbeddedPostgresError(
+                .folderUnusable, "can't open \(dataDirectory) for the user \(user.name): \(Files.lastError)")
+        }
+    }
+
+    /// Has the user try it, since access lists and security modules know more than permission bits.
+    private func checkReachable() async throws(EmbeddedPostgresError) {
+        let attempt = try await Tool.run("/bin/sh", ["-c", "cd \"$1\" && test -w .", "sh", folder], user: user)
+        if attempt.succeeded { return }
+        var path = folder
+        var culprit = folder
+        while path != "/" {
+            path = Files.parent(of: path)
+            if let status = Files.status(path), !user.mayEnter(status) { culprit = path }
+        }
+        let mode = Files.status(culprit).map { String($0.mode, radix: 8) } ?? "unknown"
+        throw EmbeddedPostgresError(
+            .folderUnusable,
+            "PostgreSQL runs as the user \(user.name), who can't enter \(culprit) (mode \(mode)): choose a --data-dir elsewhere, for example "
+                + "/var/lib/pine, or allow it by chmod o+x \(culprit)")
+    }
+
+    // MARK: The cluster itself
+
+    /// The major version that made the cluster, nil where there is none yet.
+    func major() throws(EmbeddedPostgresError) -> Int? {
+        guard Files.exists(data) else { return nil }
+        guard let text = Files.read("\(data)/PG_VERSION"), let major = Int(text.trimmed.prefix { $0 != "." }) else {
+            throw EmbeddedPostgresError(
+                .folderUnusable, "\(data) is not a PostgreSQL cluster (no PG_VERSION); move it away or choose another --data-dir")
+        }
+        return major
+    }
+
+    /// Makes the cluster. What an interrupted attempt left is deleted first.
+    func create(_ binaries: PostgresBinaries) async throws(EmbeddedPostgresError) {
+        try Files.remove(unfinished)
+        // The password of an earlier cluster: a new one follows once the cluster is in place.
+        try Files.remove(passwordFile)
+        let made = try await Tool.run(
+            binaries.initdb,
+            [
+                "-D", unfinished, "-U", Self.role, "--auth=reject", "--encoding=UTF8", "--no-locale", "--data-checksums",
+            ], user: user)
+        guard made.succeeded else { throw EmbeddedPostgresError(.startFailed, "\(binaries.initdb) failed: \(made.reason)") }
+        try Files.write(
+            "\(unfinished)/postgresql.conf",
+            """
+            # pine.conf is Pine's and is written anew at every start; settings in local.conf win over it.
+            include 'pine.conf'
+            include_if_exists 'local.conf'
+
+            """, mode: 0o600, owner: user)
+        try Files.write(
+            "\(unfinished)/pg_hba.conf",
+            """
+            # Only over the socket, only with the password in the data directory's pgpass.
+            local all all scram-sha-256
+
+            """, mode: 0o600, owner: user)
+        try writeSettings(in: unfinished)
+        try await alone(binaries, "create database \(Self.database)", in: unfinished, database: "template1")
+        guard rename(unfinished, data) == 0 else {
+            throw EmbeddedPostgresError(.folderUnusable, "can't rename \(unfinished): \(Files.lastError)")
+        }
+        try Files.syncFolder(folder)
+    }
+
+    func writeSettings(in data: String) throws(EmbeddedPostgresError) {
+        try Files.write("\(data)/pine.conf", PostgresSettings().text(logFolder: logFolder), mode: 0o600, owner: user)
+    }
+
+    /// Gives the role a new random password where its file is missing. The file is written last: without it this runs again.
+    func ensurePassword(_ binaries: PostgresBinaries) async throws(EmbeddedPostgresError) {
+        if Files.exists(passwordFile) {
+            guard let status = Files.status(passwordFile), status.mode & 0o077 == 0 || chmod(passwordFile, 0o600) == 0,
+                Files.read(passwordFile) != nil
+            else {
+                throw EmbeddedPostgresError(
+                    .folderUnusable, "can't read \(passwordFile), the password of PostgreSQL; delete it to get a new one")
+            }
+            return
+        }
+        var random = SystemRandomNumberGenerator()
+        let password = (0..<4).map { _ in String(random.next(), radix: 36) }.joined()
+        try await alone(binaries, "alter role \(Self.role) password '\(password)'", in: data, database: Self.database)
+        try Files.write(passwordFile, "*:*:*:\(Self.role):\(password)\n", mode: 0o600)
+    }
+
+    /// Runs one statement in a PostgreSQL that nobody can connect to (single-user mode), before the server is started.
+    private func alone(
+        _ binaries: PostgresBinaries, _ statement: String, in data: String, database: String
+    ) async throws(EmbeddedPostgresError) {
+        let result = try await Tool.run(
+            binaries.postgres,
+            [
+                "--single", "-j", "-D", data, "-c", "exit_on_error=on", "-c", "password_encryption=scram-sha-256",
+                "-c", "logging_collector=off", "-c", "log_destination=stderr", "-c", "log_min_error_statement=panic", database,
+            ], input: "\(statement);\n\n", user: user)
+        guard result.succeeded else { throw EmbeddedPostgresError(.startFailed, "PostgreSQL failed: \(result.reason)") }
+    }
+
+    // MARK: What the server says
+
+    /// The last line that tells why the server ended, from what it printed and from its newest log.
+    func lastWords() -> String {
+        let logs = Files.list(logFolder).map { "\(logFolder)/\($0)" }.filter { $0 != startLog }
+        func modified(_ path: String) -> Int {
+            var found = stat()
+            return stat(path, &found) == 0 ? found.st_mtim.tv_sec : 0
+        }
+        let newest = logs.max { modified($0) < modified($1) }
+        for path in [startLog, newest].compactMap({ $0 }) {
+            let lines = (Files.read(path) ?? "").split(separator: "\n").suffix(200)
+            if let line = lines.last(where: { $0.contains("FATAL:") || $0.contains("PANIC:") }) { return line.trimmed }
+        }
+        return "see \(logFolder)"
+    }
+}
+
+extension ServerUser {
+    /// Whether the permission bits let this user, without further groups, enter the folder.
+    func mayEnter(_ status: Files.Status) -> Bool {
+        if status.owner == uid { return status.mode & 0o100 != 0 }
+        if status.group == gid { return status.mode & 0o010 != 0 }
+        return status.mode & 0o001 != 0
+    }
+}

@@ -1,0 +1,241 @@
+// Owns: what becomes of that which clients send: requests are checked and routed, messages are put together, deadlines
+//       are kept.
+// Must never: let what a client sends trap.
+internal import Bytes
+package import HTTP2
+internal import NIOCore
+
+extension GRPCLoop: HTTP2StreamHandler {
+    package func connectionOpened(_ connection: HTTP2Connection) {}
+    package func connectionClosed(_ connection: HTTP2Connection) {}
+
+    // MARK: Headers
+
+    package func headersReceived(
+        _ stream: StreamHandle, on connection: HTTP2Connection, fields: HeaderFields, isTruncated: Bool, endStream: Bool
+    ) {
+        if isTruncated {
+            countRefused()
+            http2.sendHeaders(stream, WireHeaders.headersTooLarge, endStream: true)
+            return
+        }
+        let head = RequestHead(fields, methods: methods)
+        guard let method = head.method, head.isAcceptable else {
+            countRefused()
+            refuse(stream, head)
+            return
+        }
+        open(stream, method: method, flags: head.isCompressed ? .gzip : [])
+        if let timeout = head.timeout, !arm(stream, timeout: timeout) { return }
+        if methods.methods[method].kind == .bidirectional {
+            let slot = Int(stream.slot)
+            calls[slot].flags.insert(.handedOver)
+            noteTurn()
+            handler.callStarted(callID(stream), method: method, deadline: calls[slot].deadline)
+        }
+        if endStream { inputEnded(stream) }
+    }
+
+    @inline(__always)
+    private func callID(_ stream: StreamHandle) -> CallID { CallID(loop: index, stream: stream) }
+
+    /// Answers a request that doesn't become a call, as Go's gRPC does.
+    private func refuse(_ stream: StreamHandle, _ head: RequestHead) {
+        let block: HeaderBlock
+        if !head.isGRPC {
+            let status = GRPCStatus(.invalidArgument, "invalid gRPC request content-type \(quoted(head.contentType))")
+            block = status.trailersOnly(httpStatus: 415)
+        } else if let wrong = head.wrongHTTPMethod {
+            let status = GRPCStatus(
+                .internal, "Received a HEADERS frame with :method \(quoted(wrong)) which should be POST")
+            block = status.trailersOnly(httpStatus: 405)
+        } else if let malformed = head.malformedTimeout {
+            block = GRPCStatus(.internal, "malformed grpc-timeout: \(malformed.reason)").trailersOnly(httpStatus: 400)
+        } else if let unknown = head.unknownMethod {
+            block = unknown.trailersOnly()
+        } else if case .other(let name) = head.encoding {
+            let status = GRPCStatus(.unimplemented, "grpc: Decompressor is not installed for grpc-encoding \(quoted(name))")
+            block = status.trailersOnly(extra: WireHeaders.acceptEncoding)
+        } else {
+            block = GRPCStatus(.unimplemented, "malformed method name: \"\"").trailersOnly()
+        }
+        http2.sendHeaders(stream, block, endStream: true)
+    }
+
+    // MARK: Messages
+
+    package func dataReceived(_ stream: StreamHandle, bytes: UnsafeRawBufferPointer, endStream: Bool) {
+        guard isOpen(stream) else { return }
+        let slot = Int(stream.slot)
+        if !bytes.isEmpty { http2.consume(stream, bytes.count) }
+        var rest = bytes
+        assembling: while !rest.isEmpty {
+            switch calls[slot].assembler.take(&rest, limit: limits.receivedMessageLimit) {
+            case .needsMore:
+                break assembling
+            case .message(let message, let isCompressed):
+                if isCompressed {
+                    guard let inflated = inflate(message, stream) else { return }
+                    received(inflated, stream)
+                } else {
+                    received(message, stream)
+                }
+                // The handler may have ended the call, and calls may have moved.
+                guard isOpen(stream) else { return }
+            case .tooLarge(let length):
+                cancel(
+                    stream,
+                    GRPCStatus(
+                        .resourceExhausted,
+                        "grpc: received message larger than max (\(length) vs. \(limits.receivedMessageLimit))"))
+                return
+            case .unknownFlag(let flag):
+                cancel(stream, GRPCStatus(.internal, "grpc: received unexpected payload format \(flag)"))
+                return
+            }
+        }
+        if endStream { inputEnded(stream) }
+    }
+
+    /// The message behind a compressed one, or nil after ending the call.
+    private func inflate(_ message: ByteString, _ stream: StreamHandle) -> ByteString? {
+        guard calls[Int(stream.slot)].flags.contains(.gzip) else {
+            cancel(stream, GRPCStatus(.internal, "grpc: compressed flag set with identity or empty encoding"))
+            return nil
+        }
+        do throws(GzipError) {
+            return try Gzip.inflated(message, limit: limits.receivedMessageLimit)
+        } catch {
+            cancel(stream, inflationFailure(error))
+            return nil
+        }
+    }
+
+    private func inflationFailure(_ error: GzipError) -> GRPCStatus {
+        switch error {
+        case .tooLarge:
+            GRPCStatus(
+                .resourceExhausted,
+                "grpc: received message after decompression larger than max \(limits.receivedMessageLimit)")
+        case .malformed:
+            GRPCStatus(.internal, "grpc: failed to decompress the received message: malformed gzip")
+        }
+    }
+
+    private func received(_ message: ByteString, _ stream: StreamHandle) {
+        let slot = Int(stream.slot)
+        let method = calls[slot].method
+        if methods.methods[method].kind == .bidirectional {
+            countReceived(method, message)
+            noteTurn()
+            handler.messageReceived(callID(stream), method: method, message: message, deadline: calls[slot].deadline)
+        } else if calls[slot].message == nil {
+            calls[slot].message = message
+        } else {
+            cancel(
+                stream,
+                GRPCStatus(.internal, "cardinality violation: received multiple request messages for non-client-streaming RPC"))
+        }
+    }
+
+    private func inputEnded(_ stream: StreamHandle) {
+        let slot = Int(stream.slot)
+        let method = calls[slot].method
+        guard calls[slot].assembler.isBetweenMessages else {
+            cancel(stream, GRPCStatus(.internal, "unexpected EOF"))
+            return
+        }
+        if methods.methods[method].kind == .bidirectional {
+            noteTurn()
+            handler.inputEnded(callID(stream))
+        } else if let message = calls[slot].message.take() {
+            calls[slot].flags.insert(.handedOver)
+            countReceived(method, message)
+            noteTurn()
+            handler.messageReceived(callID(stream), method: method, message: message, deadline: calls[slot].deadline)
+        } else {
+            cancel(
+                stream,
+                GRPCStatus(.internal, "cardinality violation: received no request message from non-client-streaming RPC"))
+        }
+    }
+
+    // MARK: Ends
+
+    /// Ends a call that the handler didn't end.
+    private func cancel(_ stream: StreamHandle, _ status: GRPCStatus) {
+        guard isOpen(stream) else { return }
+        let wasHandedOver = calls[Int(stream.slot)].flags.contains(.handedOver)
+        finish(stream, status)
+        if wasHandedOver {
+            noteTurn()
+            handler.callCancelled(callID(stream))
+        }
+    }
+
+    package func streamClosed(_ stream: StreamHandle, code: UInt32) {
+        guard isOpen(stream) else { return }
+        let slot = Int(stream.slot)
+        let wasHandedOver = calls[slot].flags.contains(.handedOver)
+        close(slot, .cancelled)
+        if wasHandedOver {
+            noteTurn()
+            handler.callCancelled(callID(stream))
+        }
+    }
+
+    package func streamWritable(_ stream: StreamHandle) {
+        guard isOpen(stream) else { return }
+        noteTurn()
+        handler.callWritable(callID(stream))
+    }
+
+    // MARK: Deadlines
+
+    /// Sets the call's deadline. False where it has passed already.
+    private func arm(_ stream: StreamHandle, timeout: Int64) -> Bool {
+        guard timeout > 0 else {
+            cancel(stream, .deadlineExceeded)
+            return false
+        }
+        let slot = Int(stream.slot)
+        let now = http2.now
+        let (sum, overflow) = now.addingReportingOverflow(UInt64(timeout))
+        // NIO's clock ends with Int64, in some 292 years.
+        let deadline = overflow ? UInt64(Int64.max) : min(sum, UInt64(Int64.max))
+        calls[slot].deadline = .uptimeNanoseconds(deadline)
+        let wake = wheel.insert(slot, deadline: deadline)
+        if wake < timerFiresAt { startTimer(wake) }
+        return true
+    }
+
+    private func startTimer(_ time: UInt64) {
+        timer?.cancel()
+        timerFiresAt = time
+        timer = eventLoop.scheduleTask(deadline: .uptimeNanoseconds(time)) { [self] in timerFired() }
+    }
+
+    private func timerFired() {
+        timer = nil
+        timerFiresAt = .max
+        var expired: [Int] = []
+        wheel.expire(now: http2.now, into: &expired)
+        http2.beginBatch()
+        for slot in expired {
+            let stream = StreamHandle(slot: UInt32(slot), generation: calls[slot].generation)
+            calls[slot].deadline = nil
+            cancel(stream, .deadlineExceeded)
+        }
+        http2.endBatch()
+        if let wake = wheel.nextWake() { startTimer(wake) }
+    }
+}
+
+extension RequestHead {
+    /// Whether the request may become a call, if there is such a method.
+    var isAcceptable: Bool {
+        guard isGRPC, wrongHTTPMethod == nil, malformedTimeout == nil else { return false }
+        if case .other = encoding { return false }
+        return true
+    }
+}

@@ -1,0 +1,216 @@
+// Owns: the calls of one event loop, and what may be done to them.
+// Must never: be used off its event loop, except `execute`. Every entry checks.
+// Invariants: a call has an entry in `calls` at its stream's slot, with the slot's generation; what is done to a call whose
+//             entry has another generation, or is over, does nothing.
+package import Bytes
+internal import HTTP2
+package import NIOCore
+
+/// One call. The entry outlives the call's end until its stream is gone.
+struct Call: ~Copyable {
+    var generation: UInt32 = 0
+    var method = 0
+    var flags: CallFlags = []
+    var deadline: NIODeadline?
+    var assembler = MessageAssembler()
+    /// The message of a call that takes one, until the client's END_STREAM.
+    var message: ByteString?
+}
+
+struct CallFlags: OptionSet {
+    var rawValue: UInt8
+    /// The call is neither finished nor cancelled.
+    static let open = CallFlags(rawValue: 1)
+    /// The handler has heard of it.
+    static let handedOver = CallFlags(rawValue: 2)
+    static let headersSent = CallFlags(rawValue: 4)
+    /// Compressed messages are gzip.
+    static let gzip = CallFlags(rawValue: 8)
+}
+
+// Sendable though it is mutable: everything but `execute` and the constants is confined to `eventLoop`, and checks that.
+package final class GRPCLoop: @unchecked Sendable {
+    /// Position among the server's loops; `CallID.loop` names it.
+    package let index: Int
+    package let eventLoop: any EventLoop
+    package private(set) var counters: GRPCCounters
+
+    let http2: HTTP2Loop
+    let methods: MethodTable
+    let limits: GRPCLimits
+    package internal(set) var handler: (any GRPCHandler)!
+    /// By stream slot. Grown when a slot beyond it comes up; pointers into it are never kept.
+    var calls: UnsafeMutablePointer<Call>
+    private(set) var callCapacity = 0
+    private var isTurnScheduled = false
+
+    var wheel: DeadlineWheel
+    /// The one timer of this loop, and when it fires.
+    var timer: Scheduled<Void>?
+    var timerFiresAt = UInt64.max
+
+    init(http2: HTTP2Loop, methods: MethodTable, limits: GRPCLimits) {
+        self.http2 = http2
+        self.methods = methods
+        self.limits = limits
+        index = http2.index
+        eventLoop = http2.eventLoop
+        counters = GRPCCounters(methodCount: methods.methods.count)
+        calls = .allocate(capacity: 0)
+        wheel = DeadlineWheel(now: http2.now)
+    }
+
+    deinit {
+        calls.deinitialize(count: callCapacity)
+        calls.deallocate()
+    }
+
+    @inline(__always)
+    private func checkConfinement() {
+        invariant(eventLoop.inEventLoop, "a call is touched on its own event loop only")
+    }
+
+    // MARK: From other threads
+
+    /// Runs `batch` on the loop; each connection that it touches is flushed once, at its end.
+    package func execute(_ batch: @escaping @Sendable (GRPCLoop) -> Void) {
+        eventLoop.execute {
+            self.http2.beginBatch()
+            batch(self)
+            self.http2.endBatch()
+        }
+    }
+
+    // MARK: What the handler may do
+
+    /// Ends a call with one message and status OK.
+    package func respond(_ call: CallID, _ message: ByteString) {
+        checkConfinement()
+        let stream = call.stream
+        guard isOpen(stream) else { return }
+        let slot = Int(stream.slot)
+        if calls[slot].flags.contains(.headersSent) {
+            _ = http2.send(stream, head: InlineBytes(0, bigEndian: UInt32(message.count)), body: message)
+            http2.end(stream, trailers: WireHeaders.okTrailers)
+        } else {
+            http2.respond(
+                stream, headers: WireHeaders.response, head: InlineBytes(0, bigEndian: UInt32(message.count)), body: message,
+                trailers: WireHeaders.okTrailers)
+        }
+        let method = calls[slot].method
+        counters.methods[method].messagesSent += 1
+        counters.methods[method].bytesSent += message.count
+        close(slot, .ok)
+    }
+
+    /// Sends a message. False: the client reads more slowly than the handler sends; `callWritable` tells when to go on.
+    /// (Messages sent nevertheless are queued.)
+    package func send(_ call: CallID, _ message: ByteString) -> Bool {
+        checkConfinement()
+        let stream = call.stream
+        guard isOpen(stream) else { return true }
+        let slot = Int(stream.slot)
+        if !calls[slot].flags.contains(.headersSent) {
+            calls[slot].flags.insert(.headersSent)
+            http2.sendHeaders(stream, WireHeaders.response, endStream: false)
+        }
+        counters.methods[calls[slot].method].messagesSent += 1
+        counters.methods[calls[slot].method].bytesSent += message.count
+        return http2.send(stream, head: InlineBytes(0, bigEndian: UInt32(message.count)), body: message)
+    }
+
+    /// Ends a call with `status`, after what was sent.
+    package func finish(_ call: CallID, _ status: GRPCStatus) {
+        checkConfinement()
+        finish(call.stream, status)
+    }
+
+    /// Whether the call is still going on.
+    package func isOpen(_ call: CallID) -> Bool {
+        checkConfinement()
+        return isOpen(call.stream)
+    }
+
+    // MARK: Calls
+
+    @inline(__always)
+    func isOpen(_ stream: StreamHandle) -> Bool {
+        let slot = Int(stream.slot)
+        return slot < callCapacity && calls[slot].generation == stream.generation && calls[slot].flags.contains(.open)
+    }
+
+    func finish(_ stream: StreamHandle, _ status: GRPCStatus, extra: [(name: String, value: String)] = []) {
+        guard isOpen(stream) else { return }
+        let slot = Int(stream.slot)
+        if calls[slot].flags.contains(.headersSent) {
+            http2.end(stream, trailers: status.trailers(extra: extra))
+        } else {
+            http2.sendHeaders(stream, status.trailersOnly(extra: extra), endStream: true)
+        }
+        close(slot, status.code)
+    }
+
+    /// Makes an entry for a new call.
+    @inline(__always)
+    func open(_ stream: StreamHandle, method: Int, flags: CallFlags) {
+        let slot = Int(stream.slot)
+        if slot >= callCapacity { growCalls() }
+        calls[slot].generation = stream.generation
+        calls[slot].method = method
+        calls[slot].flags = flags.union(.open)
+        calls[slot].deadline = nil
+        counters.methods[method].started += 1
+    }
+
+    /// The call is over, with `code`.
+    @inline(__always)
+    func close(_ slot: Int, _ code: GRPCStatus.Code) {
+        calls[slot].flags.remove(.open)
+        calls[slot].assembler.reset()
+        calls[slot].message = nil
+        if calls[slot].deadline != nil {
+            calls[slot].deadline = nil
+            wheel.remove(slot)
+        }
+        counters.methods[calls[slot].method].finished[Int(code.rawValue)] += 1
+    }
+
+    private func growCalls() {
+        let capacity = http2.slotCapacity
+        let larger = UnsafeMutablePointer<Call>.allocate(capacity: capacity)
+        larger.moveInitialize(from: calls, count: callCapacity)
+        for slot in callCapacity..<capacity { (larger + slot).initialize(to: Call()) }
+        calls.deallocate()
+        calls = larger
+        callCapacity = capacity
+    }
+
+    func countReceived(_ method: Int, _ message: ByteString) {
+        counters.methods[method].messagesReceived += 1
+        counters.methods[method].bytesReceived += message.count
+    }
+
+    func countRefused() { counters.refused += 1 }
+
+    // MARK: Turns
+
+    /// The handler was told something; it will hear of the turn's end.
+    @inline(__always)
+    func noteTurn() {
+        if isTurnScheduled { return }
+        isTurnScheduled = true
+        eventLoop.execute { [self] in
+            isTurnScheduled = false
+            http2.beginBatch()
+            handler.turnEnded()
+            http2.endBatch()
+        }
+    }
+
+    func beginShutdown() {
+        http2.beginBatch()
+        handler.shutdownBegan()
+        noteTurn()
+        http2.endBatch()
+    }
+}

@@ -1,0 +1,43 @@
+// Owns: a gRPC server: the HTTP/2 server below it and its loops.
+package import HTTP2
+package import Logging
+package import NIOCore
+
+package final class GRPCServer: Sendable {
+    private let http2: HTTP2Server
+    /// By index; `CallID.loop` tells which one a call lives on.
+    package let loops: [GRPCLoop]
+
+    /// The addresses that were bound, in the order of the configuration.
+    package var boundAddresses: [SocketAddress] { http2.boundAddresses }
+
+    private init(http2: HTTP2Server, loops: [GRPCLoop]) {
+        self.http2 = http2
+        self.loops = loops
+    }
+
+    /// Listens, with `methods`. `makeHandler` is called once for each loop, on it.
+    package static func start(
+        _ configuration: HTTP2Configuration, limits: GRPCLimits = GRPCLimits(), methods: [GRPCMethod], logger: Logger,
+        makeHandler: @escaping @Sendable (GRPCLoop) -> any GRPCHandler
+    ) async throws -> GRPCServer {
+        let table = MethodTable(methods)
+        let http2 = try await HTTP2Server.start(configuration, logger: logger) { loop in
+            let calls = GRPCLoop(http2: loop, methods: table, limits: limits)
+            calls.handler = makeHandler(calls)
+            return calls
+        }
+        var loops: [GRPCLoop] = []
+        for bound in http2.loops {
+            let loop = try await bound.eventLoop.submit { bound.value.handler as! GRPCLoop }.get()
+            loops.append(loop)
+        }
+        return GRPCServer(http2: http2, loops: loops)
+    }
+
+    /// Stops accepting and tells clients and handlers (`shutdownBegan`); calls may finish until `graceMs` have passed, then
+    /// everything is closed.
+    package func shutdown(graceMs: Int64) async {
+        await http2.shutdown(graceMs: graceMs) { loop in (loop.handler as! GRPCLoop).beginShutdown() }
+    }
+}

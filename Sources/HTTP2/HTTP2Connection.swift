@@ -1,0 +1,354 @@
+// Owns: one connection: the channel on one side, the session on the other, and its life from preface to last words.
+// Must never: be touched off its event loop; keep more output in the channel than one write past its high-water mark.
+// Life: preface → open → lingering (our last words are sent; the peer may still be talking) → closed.
+package import NIOCore
+internal import Bytes
+internal import Logging
+
+package final class HTTP2Connection: ChannelInboundHandler {
+    package typealias InboundIn = ByteBuffer
+    package typealias OutboundOut = ByteBuffer
+
+    private enum Phase {
+        case preface(received: [UInt8], since: UInt64)
+        case open
+        case lingering(since: UInt64)
+        case closed
+    }
+
+    package let loop: HTTP2Loop
+    let session: HTTP2Session
+    /// Whether the loop has this connection on its list of those to flush.
+    var isDirty = false
+    /// Where the loop keeps this connection.
+    var loopIndex = 0
+    /// For whoever handles the streams: a number of its own for this connection.
+    package var tag = 0
+
+    private var phase: Phase
+    private var context: ChannelHandlerContext?
+    private var floodGuard: FloodGuard
+    private var keepAlive: KeepAlive
+    private var hasSentContent = false
+    private var hasHeard = false
+    /// Whether a batch was begun for what the socket had, to be ended when the read completes.
+    private var isReading = false
+
+    /// The opaque value of the ping that goes with the shutdown notice.
+    private static let shutdownPing: UInt64 = 0x50_49_4e_45_5f_62_79_65
+    private static let keepAlivePing: UInt64 = 0x50_49_4e_45_5f_69_73_5f
+
+    init(loop: HTTP2Loop) {
+        self.loop = loop
+        let now = loop.now
+        session = HTTP2Session(isServer: true, table: loop.streams, limits: loop.limits)
+        phase = .preface(received: [], since: now)
+        floodGuard = FloodGuard(limits: loop.limits, now: now)
+        keepAlive = KeepAlive(policy: loop.keepAlive, now: now)
+    }
+
+    /// The peer's address, for logs.
+    package var remoteAddress: SocketAddress? { context?.remoteAddress }
+
+    // MARK: Channel events
+
+    package func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        session.state.pointee.owner = Unmanaged.passUnretained(self as AnyObject)
+        loop.add(self)
+    }
+
+    package func channelInactive(context: ChannelHandlerContext) {
+        closed()
+        context.fireChannelInactive()
+    }
+
+    package func handlerRemoved(context: ChannelHandlerContext) {
+        closed()
+        self.context = nil
+    }
+
+    package func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        loop.logger.debug("connection failed", metadata: ["peer": "\(describePeer())", "error": "\(error)"])
+        context.close(promise: nil)
+    }
+
+    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let buffer = unwrapInboundIn(data)
+        loop.counters.bytesReceived += buffer.readableBytes
+        if !isReading {
+            isReading = true
+            loop.beginBatch()
+        }
+        buffer.withUnsafeReadableBytes { received($0) }
+    }
+
+    package func channelReadComplete(context: ChannelHandlerContext) {
+        endReading()
+    }
+
+    private func endReading() {
+        guard isReading else { return }
+        isReading = false
+        loop.endBatch()
+    }
+
+    package func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { loop.touch(self) }
+        context.fireChannelWritabilityChanged()
+    }
+
+    // MARK: In
+
+    private func received(_ bytes: UnsafeRawBufferPointer) {
+        switch phase {
+        case .open:
+            receivedFrames(bytes)
+        case .preface(var first, let since):
+            // Usually all of it comes at once.
+            if first.isEmpty, Preface.examine(bytes) == .http2 {
+                open()
+                receivedFrames(bytes)
+                return
+            }
+            first.append(contentsOf: bytes)
+            phase = .preface(received: first, since: since)
+            switch first.withUnsafeBytes({ Preface.examine($0) }) {
+            case .incomplete:
+                break
+            case .http2:
+                open()
+                first.withUnsafeBytes { receivedFrames($0) }
+            case .other:
+                refuse("speaks no HTTP/2")
+                closeNow()
+            }
+        case .lingering, .closed:
+            break
+        }
+    }
+
+    private func open() {
+        phase = .open
+        loop.handler.connectionOpened(self)
+        if loop.isShuttingDown { beginShutdown() }
+    }
+
+    private func receivedFrames(_ bytes: UnsafeRawBufferPointer) {
+        loop.touch(self)
+        var rest = bytes
+        while !rest.isEmpty {
+            do {
+                let taken = try session.receive(rest)
+                rest = UnsafeRawBufferPointer(rebasing: rest[taken...])
+            } catch {
+                refuse("\(error)")
+                drain()
+                closeNow()
+                return
+            }
+            drain()
+            guard case .open = phase else { return }
+            weigh()
+        }
+    }
+
+    /// Looks whether the peer floods us with what is cheap for it.
+    private func weigh() {
+        let state = session.state
+        let idleFrames = state.pointee.idleFrames
+        let resets = state.pointee.resets
+        hasHeard = hasHeard || state.pointee.framesReceived > 0
+        state.pointee.framesReceived = 0
+        if idleFrames == 0 && resets == 0 { return }
+        state.pointee.idleFrames = 0
+        state.pointee.resets = 0
+        let contentFramesSent = state.pointee.contentFramesSent
+        hasSentContent = hasSentContent || contentFramesSent > 0
+        state.pointee.contentFramesSent = 0
+        let isCalm = floodGuard.permits(
+            idleFrames: idleFrames, resets: resets, contentFramesSent: contentFramesSent, now: { loop.now })
+        if !isCalm { terminate(.enhanceYourCalm, "too many frames without content, or resets") }
+    }
+
+    private func drain() {
+        session.drain { event in
+            switch event.kind {
+            case .headers:
+                guard let stream = event.stream else { return }
+                loop.handler.headersReceived(
+                    stream.pointee.handle, on: self, fields: session.fields(of: event),
+                    isTruncated: stream.pointee.flags.contains(.headersTruncated), endStream: event.endStream)
+            case .data:
+                guard let stream = event.stream else { return }
+                session.consumeConnection(event.count)
+                loop.handler.dataReceived(
+                    stream.pointee.handle, bytes: UnsafeRawBufferPointer(start: event.bytes, count: event.count),
+                    endStream: event.endStream)
+            case .inputEnded:
+                guard let stream = event.stream else { return }
+                loop.handler.dataReceived(
+                    stream.pointee.handle, bytes: UnsafeRawBufferPointer(start: nil, count: 0), endStream: true)
+            case .outputEnded:
+                // The response is complete and the rest of the request is of no interest (RFC 9113 section 8.1).
+                guard let stream = event.stream else { return }
+                session.reset(stream, .noError)
+            case .writable:
+                guard let stream = event.stream else { return }
+                loop.handler.streamWritable(stream.pointee.handle)
+            case .closed:
+                guard let stream = event.stream else { return }
+                loop.handler.streamClosed(stream.pointee.handle, code: UInt32(truncatingIfNeeded: event.count))
+            case .pingReceived:
+                pingReceived()
+            case .pingAcknowledged:
+                if UInt64(bitPattern: Int64(event.count)) == HTTP2Connection.shutdownPing { session.submitGoAway() }
+            case .goAwayReceived:
+                break
+            }
+        }
+    }
+
+    private func pingReceived() {
+        let contentSent = hasSentContent || session.state.pointee.contentFramesSent > 0
+        hasSentContent = false
+        let permitted = keepAlive.pingReceived(
+            now: loop.now, contentSent: contentSent, hasStreams: session.state.pointee.streamCount > 0)
+        if !permitted { terminate(.enhanceYourCalm, "too_many_pings") }
+    }
+
+    // MARK: Out
+
+    /// Writes what the session has to send, as far as the socket takes it; the loop calls this at the end of a batch.
+    func flush() {
+        guard case .open = phase, let context else { return }
+        while session.wantsWrite {
+            guard context.channel.isWritable else {
+                // Streams are bounded by their windows, but answers to control frames would pile up.
+                let limit = loop.limits.outboundFramesLimit + 2 * session.state.pointee.streamCount
+                if session.outboundFrames > limit {
+                    refuse("doesn't read what it asks for")
+                    closeNow()
+                }
+                return
+            }
+            loop.scratch.clear(minimumCapacity: HTTP2Loop.scratchSize)
+            var failure: HTTP2SessionError?
+            let count = loop.scratch.writeWithUnsafeMutableBytes(minimumWritableBytes: HTTP2Loop.scratchSize) { buffer in
+                do throws(HTTP2SessionError) {
+                    return try session.produce(into: buffer)
+                } catch {
+                    failure = error
+                    return 0
+                }
+            }
+            if let failure {
+                refuse("\(failure)")
+                closeNow()
+                return
+            }
+            // First the news, then the write: a write that fails closes the channel before it returns.
+            drain()
+            if count > 0 {
+                loop.counters.bytesSent += count
+                // A small piece gets a buffer of its own size: it must not hold 64 KiB while a slow peer takes its time.
+                let isSmall = count < HTTP2Loop.scratchSize / 4
+                let buffer = isSmall ? context.channel.allocator.buffer(buffer: loop.scratch) : loop.scratch
+                context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
+            }
+            guard case .open = phase else { return }
+            if count == 0 { break }
+        }
+        if !session.wantsRead && !session.wantsWrite { linger() }
+    }
+
+    /// Everything is said. Closing outright while the peer's bytes are still arriving would make the kernel send RST, and
+    /// the peer might lose our last words; so only our half is closed, and what comes is dropped for a while.
+    private func linger() {
+        guard case .open = phase, let context else { return }
+        phase = .lingering(since: loop.now)
+        releaseStreams()
+        context.close(mode: .output, promise: nil)
+    }
+
+    // MARK: Life
+
+    /// The loop's regular look at every connection.
+    func tick(now: UInt64) {
+        switch phase {
+        case .preface(_, let since):
+            if now &- since >= UInt64(loop.limits.prefaceTimeoutMs) * 1_000_000 { closeNow() }
+        case .lingering(let since):
+            if now &- since >= UInt64(loop.limits.lingerTimeoutMs) * 1_000_000 { closeNow() }
+        case .open:
+            let heard = hasHeard
+            hasHeard = false
+            switch keepAlive.tick(now: now, heard: heard) {
+            case .none: break
+            case .ping:
+                session.submitPing(HTTP2Connection.keepAlivePing)
+                loop.touch(self)
+            case .close:
+                refuse("doesn't answer pings")
+                closeNow()
+            }
+        case .closed:
+            break
+        }
+    }
+
+    /// GOAWAY with `code`; nothing more is read, and the connection closes when that is sent.
+    package func terminate(_ code: HTTP2ErrorCode, _ reason: String) {
+        guard case .open = phase else { return }
+        refuse(reason)
+        session.terminate(code, debug: reason)
+        loop.touch(self)
+    }
+
+    func beginShutdown() {
+        switch phase {
+        case .preface:
+            closeNow()
+        case .open:
+            session.submitShutdownNotice()
+            session.submitPing(HTTP2Connection.shutdownPing)
+            loop.touch(self)
+        case .lingering, .closed:
+            break
+        }
+    }
+
+    func closeNow() {
+        guard let context else { return }
+        context.close(promise: nil)
+    }
+
+    private func closed() {
+        if case .closed = phase { return }
+        loop.beginBatch()
+        phase = .closed
+        drain()
+        releaseStreams()
+        loop.handler.connectionClosed(self)
+        loop.remove(self)
+        endReading()
+        loop.endBatch()
+    }
+
+    private func releaseStreams() {
+        while let stream = session.state.pointee.firstStream {
+            loop.handler.streamClosed(stream.pointee.handle, code: HTTP2ErrorCode.cancel.rawValue)
+            stream.pointee.flags.insert(.closed)
+            loop.streams.release(stream)
+        }
+    }
+
+    private func refuse(_ reason: String) {
+        loop.counters.connectionsRefused += 1
+        loop.logger.debug("closing a connection", metadata: ["peer": "\(describePeer())", "reason": "\(reason)"])
+    }
+
+    private func describePeer() -> String {
+        remoteAddress.map { "\($0)" } ?? "unknown"
+    }
+}

@@ -1,0 +1,35 @@
+// Owns: the bounds on what one connection may cost us, and their defaults.
+
+/// Bounds of one connection. What a peer does beyond them ends its stream or its connection.
+package struct HTTP2Limits: Sendable {
+    /// SETTINGS_MAX_CONCURRENT_STREAMS. etcd's default is 2^32-1, which bounds nothing; an idle stream costs us about
+    /// 700 bytes, so this many of them 11 MiB.
+    package var concurrentStreamsLimit: UInt32 = 16_384
+    /// SETTINGS_MAX_HEADER_LIST_SIZE, in the units of RFC 9113 section 6.5.2 (32 bytes a field on top of its text).
+    package var headerListSizeLimit = 64 << 10
+    /// CONTINUATION frames after one HEADERS frame.
+    package var continuationsLimit = 8
+    /// How many bytes a peer may send on a stream, and on all streams together, before we give window back.
+    package var streamWindowSize: Int32 = 256 << 10
+    package var connectionWindowSize: Int32 = 16 << 20
+    /// SETTINGS and PING acknowledgements that wait to be sent.
+    package var outboundAcknowledgementsLimit = 1_000
+    /// Frames of any kind but DATA that wait to be sent, on top of two for each stream.
+    package var outboundFramesLimit = 4_096
+    /// RST_STREAM frames from the peer, and streams that the peer's mistakes made us reset: so many at once, so many a
+    /// second (CVE-2023-44487, CVE-2025-8671).
+    package var resetBurstLimit = 2_000
+    package var resetsPerSecondLimit = 200
+    /// Frames that cost the peer little and carry nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA. Each
+    /// frame with content that we send earns the peer another.
+    package var controlFrameBurstLimit = 10_000
+    package var controlFramesPerSecondLimit = 2_000
+    /// How long a peer may take to send the connection preface, and to read our last words when we close.
+    package var prefaceTimeoutMs: Int64 = 10_000
+    package var lingerTimeoutMs: Int64 = 2_000
+    /// Bytes that a stream may have queued before its owner is asked to wait, and at which it may go on.
+    package var outputHighWaterMark = 256 << 10
+    package var outputLowWaterMark = 64 << 10
+
+    package init() {}
+}

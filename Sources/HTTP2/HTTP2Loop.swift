@@ -1,0 +1,252 @@
+// Owns: what the connections of one event loop share: stream slots, the output buffer, the list of connections to flush,
+//       the sweep over all connections.
+// Must never: be touched off its event loop.
+// Invariant: inside a batch nothing is written; at its end each touched connection is flushed once.
+package import Bytes
+package import Logging
+package import NIOCore
+
+/// What lives above the streams of one loop. Everything is called on that loop, between a batch's begin and end.
+package protocol HTTP2StreamHandler: AnyObject {
+    func connectionOpened(_ connection: HTTP2Connection)
+    /// A request's header block is complete. `isTruncated`: it went over the limit, and what came after is missing.
+    func headersReceived(
+        _ stream: StreamHandle, on connection: HTTP2Connection, fields: HeaderFields, isTruncated: Bool, endStream: Bool)
+    /// Data came (`bytes` may be empty where only END_STREAM did). Its share of the connection's window has been given back;
+    /// the stream's is given back by `HTTP2Loop.consume`.
+    func dataReceived(_ stream: StreamHandle, bytes: UnsafeRawBufferPointer, endStream: Bool)
+    /// The queue fell below the low-water mark after it had been over the high one.
+    func streamWritable(_ stream: StreamHandle)
+    /// The stream is gone, by both sides' END_STREAM, by RST_STREAM (`code` tells), or with its connection.
+    func streamClosed(_ stream: StreamHandle, code: UInt32)
+    func connectionClosed(_ connection: HTTP2Connection)
+}
+
+/// Totals of one loop.
+package struct HTTP2Counters: Sendable, Equatable {
+    package var connectionsOpened = 0
+    package var connectionsClosed = 0
+    package var bytesReceived = 0
+    package var bytesSent = 0
+    /// Connections that we ended because of what the peer did.
+    package var connectionsRefused = 0
+
+    package init() {}
+}
+
+package final class HTTP2Loop {
+    /// Position among the server's loops.
+    package let index: Int
+    package let eventLoop: any EventLoop
+    package let limits: HTTP2Limits
+    package let keepAlive: KeepAlivePolicy
+    package let logger: Logger
+    package internal(set) var counters = HTTP2Counters()
+    let streams = StreamTable()
+    /// Set once, before the first connection.
+    package var handler: (any HTTP2StreamHandler)!
+
+    private(set) var connections: [HTTP2Connection] = []
+    private var dirty: [HTTP2Connection] = []
+    private var batchDepth = 0
+    private var isFlushScheduled = false
+    private var sweep: RepeatedTask?
+    private(set) var isShuttingDown = false
+    private var emptied: EventLoopPromise<Void>?
+
+    /// Output is produced here; what is small is copied out of it.
+    var scratch: ByteBuffer
+    static let scratchSize = 64 << 10
+    static let sweepIntervalMs: Int64 = 1_000
+
+    package init(index: Int, eventLoop: any EventLoop, limits: HTTP2Limits, keepAlive: KeepAlivePolicy, logger: Logger) {
+        self.index = index
+        self.eventLoop = eventLoop
+        self.limits = limits
+        self.keepAlive = keepAlive
+        self.logger = logger
+        scratch = ByteBufferAllocator().buffer(capacity: HTTP2Loop.scratchSize)
+    }
+
+    package var now: UInt64 { NIODeadline.now().uptimeNanoseconds }
+    /// Streams open on all connections.
+    package var openStreamCount: Int { streams.openCount }
+    /// One more than the highest stream slot so far.
+    package var slotCapacity: Int { streams.capacity }
+
+    // MARK: Batches
+
+    @inline(__always)
+    package func beginBatch() { batchDepth += 1 }
+
+    @inline(__always)
+    package func endBatch() {
+        batchDepth -= 1
+        if batchDepth == 0 { flushDirty() }
+    }
+
+    /// Notes that `connection` has something to send.
+    @inline(__always)
+    func touch(_ connection: HTTP2Connection) {
+        if connection.isDirty { return }
+        connection.isDirty = true
+        dirty.append(connection)
+        if batchDepth == 0 && !isFlushScheduled { scheduleFlush() }
+    }
+
+    private func scheduleFlush() {
+        isFlushScheduled = true
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        eventLoop.execute {
+            bound.value.isFlushScheduled = false
+            bound.value.flushDirty()
+        }
+    }
+
+    private func flushDirty() {
+        // Flushing may close streams, whose owner may touch further connections: they join this round.
+        batchDepth += 1
+        defer { batchDepth -= 1 }
+        var index = 0
+        while index < dirty.count {
+            let connection = dirty[index]
+            index += 1
+            connection.isDirty = false
+            connection.flush()
+        }
+        dirty.removeAll(keepingCapacity: true)
+    }
+
+    // MARK: Connections
+
+    func add(_ connection: HTTP2Connection) {
+        connection.loopIndex = connections.count
+        connections.append(connection)
+        counters.connectionsOpened += 1
+        if sweep == nil { startSweep() }
+    }
+
+    func remove(_ connection: HTTP2Connection) {
+        let index = connection.loopIndex
+        invariant(connections[index] === connection, "a connection is where it was put")
+        connections.swapAt(index, connections.count - 1)
+        connections[index].loopIndex = index
+        connections.removeLast()
+        counters.connectionsClosed += 1
+        if connections.isEmpty {
+            sweep?.cancel()
+            sweep = nil
+            emptied?.succeed()
+            emptied = nil
+        }
+    }
+
+    private func startSweep() {
+        let interval = TimeAmount.milliseconds(HTTP2Loop.sweepIntervalMs)
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        sweep = eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in
+            let loop = bound.value
+            let now = loop.now
+            loop.beginBatch()
+            // From the end: a connection that closes swaps the last one into its place.
+            for index in loop.connections.indices.reversed() where index < loop.connections.count {
+                loop.connections[index].tick(now: now)
+            }
+            loop.endBatch()
+        }
+    }
+
+    // MARK: Shutdown
+
+    /// Tells every peer that no new streams are wanted. The future succeeds when the last connection has closed.
+    package func beginShutdown() -> EventLoopFuture<Void> {
+        eventLoop.preconditionInEventLoop()
+        isShuttingDown = true
+        if connections.isEmpty { return eventLoop.makeSucceededVoidFuture() }
+        let promise = emptied ?? eventLoop.makePromise(of: Void.self)
+        emptied = promise
+        beginBatch()
+        for connection in connections.reversed() { connection.beginShutdown() }
+        endBatch()
+        return promise.futureResult
+    }
+
+    /// Closes every connection at once.
+    package func closeAll() {
+        eventLoop.preconditionInEventLoop()
+        for connection in connections.reversed() { connection.closeNow() }
+    }
+}
+
+// MARK: - Streams, by handle. A handle whose stream is gone makes each of these do nothing.
+
+extension HTTP2Loop {
+    @inline(__always)
+    private func connection(_ stream: StreamPointer) -> HTTP2Connection {
+        let owner = stream.pointee.session!.pointee.owner!
+        return owner._withUnsafeGuaranteedRef { unsafeDowncast($0, to: HTTP2Connection.self) }
+    }
+
+    /// The connection that the stream belongs to, nil where it is gone.
+    package func connection(of handle: StreamHandle) -> HTTP2Connection? {
+        streams.find(handle).map { connection($0) }
+    }
+
+    /// A whole response of one piece: headers, data, trailers.
+    @inline(__always)
+    package func respond(
+        _ handle: StreamHandle, headers: HeaderBlock, head: InlineBytes, body: ByteString, trailers: HeaderBlock
+    ) {
+        guard let stream = streams.find(handle) else { return }
+        let connection = connection(stream)
+        connection.session.enqueue(stream, head: head, body: body)
+        connection.session.end(stream, trailers: trailers)
+        connection.session.submitResponse(stream, headers, endStream: false)
+        touch(connection)
+    }
+
+    /// Sends a response's headers; with `endStream` they are the whole response.
+    package func sendHeaders(_ handle: StreamHandle, _ headers: HeaderBlock, endStream: Bool) {
+        guard let stream = streams.find(handle) else { return }
+        let connection = connection(stream)
+        connection.session.submitResponse(stream, headers, endStream: endStream)
+        touch(connection)
+    }
+
+    /// Queues data. False: the queue is over the high-water mark now, and `streamWritable` will tell when it is below the
+    /// low one. (True for a stream that is gone: there is nothing to wait for.)
+    package func send(_ handle: StreamHandle, head: InlineBytes, body: ByteString) -> Bool {
+        guard let stream = streams.find(handle) else { return true }
+        let connection = connection(stream)
+        connection.session.enqueue(stream, head: head, body: body)
+        touch(connection)
+        if stream.pointee.queuedBytes <= limits.outputHighWaterMark { return true }
+        stream.pointee.flags.insert(.wantsWritable)
+        return false
+    }
+
+    /// Ends our side after what is queued.
+    package func end(_ handle: StreamHandle, trailers: HeaderBlock?) {
+        guard let stream = streams.find(handle) else { return }
+        let connection = connection(stream)
+        connection.session.end(stream, trailers: trailers)
+        touch(connection)
+    }
+
+    /// RST_STREAM. What is queued is dropped.
+    package func reset(_ handle: StreamHandle, _ code: HTTP2ErrorCode) {
+        guard let stream = streams.find(handle) else { return }
+        let connection = connection(stream)
+        connection.session.reset(stream, code)
+        touch(connection)
+    }
+
+    /// Gives `count` received bytes of the stream's window back to the peer.
+    @inline(__always)
+    package func consume(_ handle: StreamHandle, _ count: Int) {
+        guard let stream = streams.find(handle) else { return }
+        let connection = connection(stream)
+        connection.session.consumeStream(stream, count)
+        if connection.session.wantsWrite { touch(connection) }
+    }
+}

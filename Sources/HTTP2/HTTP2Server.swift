@@ -1,0 +1,125 @@
+// Owns: the listening sockets, the event loops, and the order of start-up and shutdown.
+// Must never: take part in the data path.
+package import Logging
+package import NIOCore
+internal import NIOPosix
+
+/// Where to listen.
+package enum ListenAddress: Sendable, Hashable {
+    /// Port 0 takes a free one.
+    case tcp(host: String, port: Int)
+    case unix(path: String)
+}
+
+package struct HTTP2Configuration: Sendable {
+    package var addresses: [ListenAddress]
+    /// Event loops, each a thread.
+    package var loopCount: Int
+    package var limits = HTTP2Limits()
+    package var keepAlive = KeepAlivePolicy()
+    package var backlog: Int32 = 1_024
+    /// Puts handlers (TLS) before ours into the pipeline of each accepted connection. Runs on its event loop.
+    package var prepareChannel: (@Sendable (any Channel) throws -> Void)?
+
+    package init(addresses: [ListenAddress], loopCount: Int) {
+        self.addresses = addresses
+        self.loopCount = loopCount
+    }
+}
+
+package final class HTTP2Server: Sendable {
+    private let group: MultiThreadedEventLoopGroup
+    private let listeners: [any Channel]
+    /// The loops; each may be looked into on its own event loop only.
+    package let loops: [NIOLoopBound<HTTP2Loop>]
+    /// The addresses that were bound, in the order of the configuration.
+    package let boundAddresses: [SocketAddress]
+
+    private init(
+        group: MultiThreadedEventLoopGroup, listeners: [any Channel], loops: [NIOLoopBound<HTTP2Loop>]
+    ) {
+        self.group = group
+        self.listeners = listeners
+        self.loops = loops
+        boundAddresses = listeners.compactMap { $0.localAddress }
+    }
+
+    /// Starts the loops and listens. `makeHandler` is called once for each loop, on it.
+    package static func start(
+        _ configuration: HTTP2Configuration, logger: Logger,
+        makeHandler: @escaping @Sendable (HTTP2Loop) -> any HTTP2StreamHandler
+    ) async throws -> HTTP2Server {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.loopCount)
+        var listeners: [any Channel] = []
+        do {
+            var loops: [NIOLoopBound<HTTP2Loop>] = []
+            for (index, eventLoop) in group.makeIterator().enumerated() {
+                let loop = try await eventLoop.submit {
+                    let loop = HTTP2Loop(
+                        index: index, eventLoop: eventLoop, limits: configuration.limits,
+                        keepAlive: configuration.keepAlive, logger: logger)
+                    loop.handler = makeHandler(loop)
+                    return NIOLoopBound(loop, eventLoop: eventLoop)
+                }.get()
+                loops.append(loop)
+            }
+            let bootstrap = makeBootstrap(configuration, group: group, loops: loops)
+            for address in configuration.addresses {
+                switch address {
+                case .tcp(let host, let port):
+                    listeners.append(try await bootstrap.bind(host: host, port: port).get())
+                case .unix(let path):
+                    listeners.append(try await bootstrap.bind(unixDomainSocketPath: path).get())
+                }
+            }
+            return HTTP2Server(group: group, listeners: listeners, loops: loops)
+        } catch {
+            for listener in listeners { try? await listener.close() }
+            try? await group.shutdownGracefully()
+            throw error
+        }
+    }
+
+    private static func makeBootstrap(
+        _ configuration: HTTP2Configuration, group: MultiThreadedEventLoopGroup, loops: [NIOLoopBound<HTTP2Loop>]
+    ) -> ServerBootstrap {
+        let indexes = Dictionary(uniqueKeysWithValues: group.makeIterator().enumerated().map { (ObjectIdentifier($1), $0) })
+        return ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: configuration.backlog)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 64 << 10))
+            .childChannelOption(.writeBufferWaterMark, value: .init(low: 64 << 10, high: 256 << 10))
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    if channel.localAddress?.protocol == .inet || channel.localAddress?.protocol == .inet6 {
+                        try channel.syncOptions?.setOption(.tcpOption(.tcp_nodelay), value: 1)
+                    }
+                    try configuration.prepareChannel?(channel)
+                    let loop = loops[indexes[ObjectIdentifier(channel.eventLoop)]!].value
+                    try channel.pipeline.syncOperations.addHandler(HTTP2Connection(loop: loop))
+                }
+            }
+    }
+
+    /// Stops accepting, tells the peers, lets streams finish, closes what is left after `graceMs`, and ends the loops.
+    /// `began` is called for each loop, on it, once its peers are told.
+    package func shutdown(graceMs: Int64, began: @escaping @Sendable (HTTP2Loop) -> Void = { _ in }) async {
+        for listener in listeners { try? await listener.close() }
+        await withTaskGroup(of: Void.self) { tasks in
+            for bound in loops {
+                tasks.addTask {
+                    let eventLoop = bound.eventLoop
+                    let emptied = eventLoop.flatSubmit {
+                        let emptied = bound.value.beginShutdown()
+                        began(bound.value)
+                        return emptied
+                    }
+                    let deadline = eventLoop.scheduleTask(in: .milliseconds(graceMs)) { bound.value.closeAll() }
+                    try? await emptied.get()
+                    deadline.cancel()
+                }
+            }
+        }
+        try? await group.shutdownGracefully()
+    }
+}

@@ -1,0 +1,94 @@
+// Owns: what nghttp2's callbacks see of a session. It lives at a fixed address, which is nghttp2's `user_data`, and is
+// reached by pointer only: no exclusivity checks, no reference counts on the data path.
+// Must never: call into SwiftNIO, or from a callback into the user of the session.
+internal import CNghttp2
+
+/// What happened on a session, in order. Streams are named by pointer; the slot stays taken until `closed` is drained.
+struct SessionEvent {
+    enum Kind: UInt8 {
+        /// A request's (server) or response's (client) header block, at `start..<end` of the field arena.
+        case headers
+        /// DATA, `count` bytes at `bytes`, valid until the buffer given to `receive` is.
+        case data
+        /// END_STREAM without data that could carry the news, or with trailers.
+        case inputEnded
+        /// Our END_STREAM went out while the peer's has not come.
+        case outputEnded
+        /// The queue fell below the low-water mark and somebody wanted to know.
+        case writable
+        /// The stream is gone; `count` is the RFC 9113 error code.
+        case closed
+        case pingReceived
+        /// `count` is the opaque value of the ping that was acknowledged.
+        case pingAcknowledged
+        /// `count` is the error code.
+        case goAwayReceived
+    }
+
+    var kind: Kind
+    var endStream = false
+    var stream: StreamPointer?
+    var bytes: UnsafeRawPointer?
+    var start = 0
+    var count = 0
+}
+
+/// The connection's share of RFC 9113: its error codes.
+package enum HTTP2ErrorCode: UInt32, Sendable {
+    case noError = 0
+    case protocolError = 1
+    case internalError = 2
+    case flowControlError = 3
+    case settingsTimeout = 4
+    case streamClosed = 5
+    case frameSizeError = 6
+    case refusedStream = 7
+    case cancel = 8
+    case compressionError = 9
+    case connectError = 10
+    case enhanceYourCalm = 11
+    case inadequateSecurity = 12
+    case http11Required = 13
+}
+
+struct SessionState {
+    /// nghttp2's handle. Owned by `HTTP2Session`.
+    var session: OpaquePointer?
+    let isServer: Bool
+    let table: Unmanaged<StreamTable>
+    /// The connection that a stream belongs to, for whoever holds only the stream. Outlived by the connection.
+    var owner: Unmanaged<AnyObject>?
+
+    var events: [SessionEvent] = []
+
+    // Header blocks.
+    var fields = FieldArena()
+    let headerListSizeLimit: Int
+    /// The stream whose header block is being received, and where in `fields` it begins.
+    var headerStream: StreamPointer?
+    var isInHeaderBlock = false
+    var headerStart = 0
+    var headerListSize = 0
+
+    // Output of the `produce` call that is running.
+    var output: UnsafeMutablePointer<UInt8>?
+    var outputCount = 0
+    var outputCapacity = 0
+    let outputLowWaterMark: Int
+    /// Streams that have used up their quantum in this round.
+    var waitingForRound: [StreamPointer] = []
+
+    // Open streams.
+    var firstStream: StreamPointer?
+    var streamCount = 0
+
+    // What the flood guard counts. Cleared by whoever reads it.
+    /// Frames received that carry nothing.
+    var idleFrames = 0
+    /// Streams that were reset by either side for a reason of the peer's making.
+    var resets = 0
+    /// HEADERS and DATA frames sent.
+    var contentFramesSent = 0
+    /// Whether anything at all came since last asked: the keep-alive's question.
+    var framesReceived = 0
+}

@@ -1,0 +1,78 @@
+// Owns: the memory layout of one key's record: its newest version, its older ones, its bytes, in one allocation.
+// Must never: move. Journal and queue point at records; a key whose rows they hold is in the tree.
+//
+// The allocation is the storage of a byte string, so that the key can be handed out without a copy:
+//
+//     | object header, capacity | newest version, older versions | key bytes |
+//
+// Whoever holds the key keeps the allocation alive, but sees the key's bytes only, which never change. The versions belong
+// to the index, which ends their life when the key leaves the tree.
+internal import Bytes
+
+/// A handle on a key's record, which the tree owns.
+struct KeyRecord: Equatable {
+    private struct Fields {
+        var newest: KeyVersion
+        var older: KeyHistory?
+    }
+
+    private static var keyOffset: Int { MemoryLayout<Fields>.stride }
+
+    private let storage: Unmanaged<ByteStorage>
+
+    static func == (a: KeyRecord, b: KeyRecord) -> Bool { a.storage.toOpaque() == b.storage.toOpaque() }
+
+    /// A record with one version. `key` is copied.
+    init(_ key: ByteString, _ version: consuming KeyVersion) {
+        let storage = ByteStorage.allocate(Self.keyOffset + key.count)
+        self.storage = .passRetained(storage)
+        let base = UnsafeMutableRawPointer(storage.base)
+        base.initializeMemory(as: Fields.self, to: Fields(newest: version, older: nil))
+        key.withUnsafeBytes { bytes in
+            if let start = bytes.baseAddress { (base + Self.keyOffset).copyMemory(from: start, byteCount: bytes.count) }
+        }
+    }
+
+    @inline(__always) private var base: UnsafeMutableRawPointer {
+        storage._withUnsafeGuaranteedRef { UnsafeMutableRawPointer($0.base) }
+    }
+
+    @inline(__always) private var fields: UnsafeMutablePointer<Fields> { base.assumingMemoryBound(to: Fields.self) }
+
+    @inline(__always) var keyCount: Int { storage._withUnsafeGuaranteedRef { $0.header } &- Self.keyOffset }
+
+    /// The key's bytes, good as long as the key is in the tree.
+    @inline(__always) var keyBytes: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: base + Self.keyOffset, count: keyCount)
+    }
+
+    /// The key, sharing the record's allocation.
+    @inline(__always) var key: ByteString {
+        ByteString(sharing: storage.takeUnretainedValue(), from: Self.keyOffset, count: keyCount)
+    }
+
+    /// The newest version, speculative or not, tombstone or not.
+    @inline(__always) var newest: UnsafeMutablePointer<KeyVersion> { base.assumingMemoryBound(to: KeyVersion.self) }
+
+    @inline(__always) var older: KeyHistory? {
+        get { fields.pointee.older }
+        nonmutating set { fields.pointee.older = newValue }
+    }
+
+    /// The newest version at or before `bound`, tombstones included.
+    @inline(__always)
+    func version(at bound: Position) -> UnsafeMutablePointer<KeyVersion>? {
+        newest.pointee.position <= bound ? newest : older?.newest(at: bound)
+    }
+
+    /// Ends the versions' life. Keys that were handed out stay good.
+    func destroy() {
+        older?.free()
+        fields.deinitialize(count: 1)
+        storage.release()
+    }
+
+    /// What a record takes beside the key's bytes: the object's header, the capacity, the fields, the allocator's own word
+    /// and half of its rounding.
+    static var overheadBytes: Int { 24 + keyOffset + 16 }
+}

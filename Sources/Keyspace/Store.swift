@@ -1,0 +1,135 @@
+// Owns: everything that the log's rows add up to: keys, leases, the compact revision, the digest.
+// Must never: read a clock, draw a random number, or look past the rows that it was given.
+// Invariants: committed <= tip; everything between the two can be undone; the digest is that of the rows up to its position.
+package import Bytes
+package import EtcdAPI
+
+/// The state machine that the log is folded into. Rows past `committed` are speculation: readers don't see them, and
+/// `rollBack` takes them out again.
+package struct Store: ~Copyable {
+    package internal(set) var index = KeyIndex()
+    package internal(set) var leases = LeaseTable()
+    /// The last row applied, speculation included.
+    package private(set) var tip = Position.start
+    package private(set) var tipDigest = Digest.start
+    package private(set) var committed = Position.start
+    package private(set) var committedDigest = Digest.start
+    /// Reads below this revision are refused. -1 before the first compaction, as in etcd.
+    package private(set) var compactRevision: Revision = -1
+    /// The same, speculation included.
+    package private(set) var tipCompactRevision: Revision = -1
+
+    package init() {}
+
+    /// The revision that readers see.
+    package var revision: Revision { committed.revision }
+
+    // MARK: Folding
+
+    /// Applies the row after the tip.
+    package mutating func apply(_ row: LogRow) {
+        invariant(row.position > tip, "row \(row.position) is not after the tip \(tip)")
+        switch row.kind {
+        case .put, .delete:
+            if let before = index.latest(row.key), before.lease != 0, before.lease != row.lease || row.kind == .delete {
+                leases.detach(row.key, from: before.lease, at: row.position)
+            }
+            if row.kind == .put, row.lease != 0 { leases.attach(row.key.compacted(), to: row.lease, at: row.position) }
+            index.apply(row)
+        case .grant:
+            leases.grant(row.lease, ttl: row.version, at: row.position)
+        case .revoke:
+            leases.revoke(row.lease, at: row.position)
+        case .compact:
+            tipCompactRevision = max(tipCompactRevision, row.version)
+        }
+        tip = row.position
+        tipDigest = tipDigest.appending(row)
+    }
+
+    /// Makes everything applied so far visible to readers.
+    package mutating func commit() {
+        committed = tip
+        committedDigest = tipDigest
+        index.commit(through: index.tip)
+        leases.commit(through: tip)
+        if tipCompactRevision > compactRevision {
+            compactRevision = tipCompactRevision
+            // The index may not have come as far: the last rows need not be about keys, or are gone.
+            index.compact(to: min(compactRevision, index.tip.revision))
+        }
+    }
+
+    /// Takes back everything that isn't committed.
+    package mutating func rollBack() {
+        index.rollBack(after: committed)
+        leases.rollBack(after: committed)
+        tip = committed
+        tipDigest = committedDigest
+        tipCompactRevision = compactRevision
+    }
+
+    /// Where a request's own changes begin, so that it can be undone alone.
+    struct Savepoint {
+        var tip: Position
+        var digest: Digest
+        var compactRevision: Revision
+    }
+
+    var savepoint: Savepoint { Savepoint(tip: tip, digest: tipDigest, compactRevision: tipCompactRevision) }
+
+    mutating func rollBack(to savepoint: Savepoint) {
+        guard tip != savepoint.tip else { return }
+        index.rollBack(after: savepoint.tip)
+        leases.rollBack(after: savepoint.tip)
+        tip = savepoint.tip
+        tipDigest = savepoint.digest
+        tipCompactRevision = savepoint.compactRevision
+    }
+
+    /// Takes over what the head says where the rows alone can't tell it: compaction has removed rows, so neither the
+    /// digest nor the last position nor the compact revision need follow from those that are left.
+    package mutating func adopt(_ head: Head) {
+        tip = max(tip, head.position)
+        tipDigest = head.digest
+        tipCompactRevision = max(tipCompactRevision, head.compactRevision)
+        commit()
+    }
+
+    // MARK: Numbering rows
+
+    /// The position of the next row that advances etcd's revision: the first one of a transaction.
+    var nextRevisionPosition: Position { Position(tip.revision + 1, 0) }
+
+    /// The position of the next row that leaves etcd's revision alone.
+    var nextSubPosition: Position { Position(tip.revision, tip.sub + 1) }
+}
+
+extension Store {
+    /// Drops up to `limit` versions that compaction made dead, and appends the positions of their rows to `dead`.
+    /// Fewer than `limit` means that nothing more can go for now.
+    package mutating func collect(limit: Int, keepingReadersAt oldest: Revision?, into dead: inout [Position]) {
+        index.collect(limit: limit, keepingReadersAt: oldest, into: &dead)
+    }
+
+    /// The answer of a Range of a single key without filters, at the committed revision or an older one; nil where the
+    /// request needs a scan.
+    package func get(_ request: RangeRequest, header: ResponseHeader) throws(EtcdError) -> ByteString? {
+        guard request.rangeEnd.isEmpty, !request.hasRevisionFilters else { return nil }
+        if request.revision > revision { throw .futureRev }
+        let wanted = request.revision <= 0 ? revision : request.revision
+        if wanted < compactRevision { throw .compacted }
+        let version = index.version(of: request.key, at: wanted)
+        var writer = ByteWriter(capacity: 128 + request.key.count + (version?.value?.count ?? 0))
+        writer.appendHeader(header, revision: revision)
+        if let version, !request.countOnly {
+            let withLease = !request.keysOnly || request.sortTarget == .value
+            writer.appendKeyValue(
+                2, key: request.key, createRevision: version.createRevision, modRevision: version.position.revision,
+                version: version.version, value: request.keysOnly ? ByteString() : version.residentValue,
+                lease: withLease ? version.lease : 0)
+        }
+        writer.appendRangeTail(more: false, count: version == nil ? 0 : 1)
+        return writer.finish()
+    }
+}

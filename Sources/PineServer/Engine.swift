@@ -1,0 +1,130 @@
+// Owns: the thread that owns the replica: takes what loops and log say, in batches, and hands out what the replica wants.
+// Must never: be blocked by a client, a loop or the database; it waits for its mailbox and nothing else.
+internal import Bytes
+internal import Changelog
+internal import EtcdAPI
+internal import Keyspace
+internal import Logging
+internal import Replica
+internal import Synchronization
+
+/// What a loop is to do for one of its calls.
+enum Outgoing: Sendable {
+    case respond(RequestID, ByteString)
+    case fail(RequestID, EtcdError)
+    case send(RequestID, ByteString, reportDrained: Bool)
+    case finish(RequestID)
+    case revision(RequestID, Revision)
+
+    var id: RequestID {
+        switch self {
+        case .respond(let id, _), .fail(let id, _), .send(let id, _, _), .finish(let id), .revision(let id, _): id
+        }
+    }
+}
+
+/// What the engine's thread is told.
+enum EngineMessage: Sendable {
+    case event(ReplicaEvent)
+    case stop
+}
+
+final class Engine: Sendable {
+    private let mailbox: EngineMailbox<EngineMessage>
+    private let shared: SharedState
+    private let configuration: ReplicaConfiguration
+    private let logger: Logger
+
+    init(_ configuration: ReplicaConfiguration, shared: SharedState, logger: Logger) {
+        self.configuration = configuration
+        self.shared = shared
+        self.logger = logger
+        mailbox = EngineMailbox(limit: configuration.waitingLimit * 4)
+    }
+
+    // MARK: From any thread
+
+    /// Hands a loop's batch over and empties it. What doesn't fit is left in it.
+    func post(_ batch: inout [EngineMessage]) {
+        mailbox.post(&batch)
+    }
+
+    /// Hands over what must not be lost: the log's answers.
+    func post(_ event: ReplicaEvent) {
+        mailbox.force(.event(event))
+    }
+
+    func stop() { mailbox.force(.stop) }
+
+    // MARK: The thread
+
+    /// Runs the replica until `stop`. `deliver` gets each loop's batch; `log` what the replica wants of the log.
+    func start(
+        loopCount: Int, deliver: @escaping @Sendable (_ loop: Int, [Outgoing]) -> Void,
+        log: @escaping @Sendable (LogCommand) -> Void, load: @escaping @Sendable () -> Void
+    ) -> WorkerThread {
+        WorkerThread(name: "pine-engine") { [self] in
+            var replica = Replica(configuration: configuration)
+            var outgoing = [[Outgoing]](repeating: [], count: loopCount)
+            var messages: [EngineMessage] = []
+            var deadline = Instant(nanoseconds: 0)
+            while true {
+                mailbox.take(into: &messages, until: deadline)
+                let now = Clock.now
+                for message in messages {
+                    guard case .event(let event) = message else { return }
+                    replica.step(event, now: now)
+                }
+                messages.removeAll(keepingCapacity: true)
+                for action in replica.endTurn(now: now) {
+                    switch action {
+                    case .respond(let id, let message): outgoing[id.loop].append(.respond(id, message))
+                    case .fail(let id, let error): outgoing[id.loop].append(.fail(id, error))
+                    case .send(let id, let message, let report):
+                        outgoing[id.loop].append(.send(id, message, reportDrained: report))
+                    case .finish(let id): outgoing[id.loop].append(.finish(id))
+                    case .reportRevision(let id, let revision): outgoing[id.loop].append(.revision(id, revision))
+                    case .log(let command): log(command)
+                    case .load: load()
+                    case .note(let note): report(note)
+                    }
+                }
+                for loop in 0..<loopCount where !outgoing[loop].isEmpty {
+                    deliver(loop, outgoing[loop])
+                    outgoing[loop] = []
+                }
+                shared.update(header: replica.header, counters: replica.counters, isServing: replica.isServing)
+                deadline = replica.hasMoreWork ? Instant(nanoseconds: 0) : replica.nextDeadline
+            }
+        }
+    }
+
+    private func report(_ note: Note) {
+        switch note {
+        case .serving(let revision, let keys):
+            logger.info("serving", metadata: ["revision": "\(revision)", "keys": "\(keys)"])
+        case .appendLost(let reason):
+            logger.warning(
+                "lost the connection during an append; asking the log whether it was committed", metadata: ["reason": "\(reason)"])
+        case .appendRecovered(let committed):
+            logger.info("the lost append \(committed ? "was committed" : "was not committed and is done again")")
+        case .historyChanged(let position):
+            logger.error(
+                "the log's history changed under us (a failover that lost its end, or a restored backup): loading it anew",
+                metadata: ["revision": "\(position.revision)"])
+        case .readFailed(let reason):
+            logger.warning("could not read the log", metadata: ["reason": "\(reason)"])
+        case .logDamaged(let position):
+            logger.critical(
+                """
+                the log's rows do not add up to its digest: the tables were changed by other hands or are damaged. Not \
+                serving; restore a backup
+                """, metadata: ["revision": "\(position.revision)"])
+        }
+    }
+}
+
+extension RequestID {
+    /// Which loop the call lives on: the top byte, as in `CallID`.
+    var loop: Int { Int(rawValue >> 56) }
+}

@@ -1,0 +1,225 @@
+// Owns: the services of one event loop: decodes and validates requests, hands them to the engine in batches, and turns
+// what comes back into calls' answers.
+// Must never: block, or look at the store.
+internal import Bytes
+internal import Changelog
+internal import EtcdAPI
+internal import GRPC
+internal import Keyspace
+internal import NIOCore
+internal import Replica
+
+final class LoopServices: GRPCHandler {
+    private let calls: GRPCLoop
+    private let engine: Engine
+    private let shared: SharedState
+    private let configuration: ServerConfiguration
+    /// Collected during a turn of the loop.
+    private var batch: [EngineMessage] = []
+    /// Calls that wait for a revision, to make the rest of their answer here.
+    private var awaitingRevision: [RequestID: EtcdMethod] = [:]
+    /// Streams whose queue must be reported once it has drained.
+    private var awaitingDrain: Set<RequestID> = []
+
+    init(_ calls: GRPCLoop, engine: Engine, shared: SharedState, configuration: ServerConfiguration) {
+        self.calls = calls
+        self.engine = engine
+        self.shared = shared
+        self.configuration = configuration
+    }
+
+    // MARK: What the loop says
+
+    func callStarted(_ call: CallID, method: Int, deadline: NIODeadline?) {}
+
+    func messageReceived(_ call: CallID, method: Int, message: ByteString, deadline: NIODeadline?) {
+        let method = servedMethods[method]
+        do throws(EtcdError) {
+            if let request = try request(method, message) {
+                batch.append(.event(.requestArrived(RequestID(call), request)))
+                if case .revision = request { awaitingRevision[RequestID(call)] = method }
+            } else {
+                answerAtOnce(call, method)
+            }
+        } catch {
+            calls.finish(call, GRPCStatus(error))
+        }
+    }
+
+    func inputEnded(_ call: CallID) {}
+
+    func callCancelled(_ call: CallID) {
+        let id = RequestID(call)
+        awaitingRevision[id] = nil
+        awaitingDrain.remove(id)
+        batch.append(.event(.requestCancelled(id)))
+    }
+
+    func callWritable(_ call: CallID) {
+        let id = RequestID(call)
+        if awaitingDrain.remove(id) != nil { batch.append(.event(.streamDrained(id))) }
+    }
+
+    func turnEnded() {
+        guard !batch.isEmpty else { return }
+        engine.post(&batch)
+        // The engine is further behind than it can make good: etcd says the same when its backlog is too long.
+        for case .event(.requestArrived(let id, _)) in batch {
+            awaitingRevision[id] = nil
+            calls.finish(CallID(rawValue: id.rawValue), GRPCStatus(.tooManyRequests))
+        }
+        batch.removeAll(keepingCapacity: true)
+    }
+
+    func shutdownBegan() {}
+
+    // MARK: What the engine says
+
+    func deliver(_ batch: [Outgoing]) {
+        for outgoing in batch {
+            let call = CallID(rawValue: outgoing.id.rawValue)
+            switch outgoing {
+            case .respond(_, let message): calls.respond(call, message)
+            case .fail(_, let error): calls.finish(call, GRPCStatus(error))
+            case .send(let id, let message, let reportDrained):
+                let hasRoom = calls.send(call, message)
+                guard reportDrained, calls.isOpen(call) else { continue }
+                if hasRoom { self.batch.append(.event(.streamDrained(id))) } else { awaitingDrain.insert(id) }
+            case .finish: calls.finish(call, .ok)
+            case .revision(let id, let revision): answer(id, revision)
+            }
+        }
+        turnEnded()
+    }
+
+    // MARK: Requests
+
+    /// What to ask the engine; nil where the answer needs nobody.
+    private func request(_ method: EtcdMethod, _ message: ByteString) throws(EtcdError) -> Request? {
+        switch method {
+        case .range:
+            let range: RangeRequest = try decode(message)
+            try range.validate()
+            return .range(range)
+        case .rangeStream:
+            let range: RangeRequest = try decode(message)
+            try range.validateForStream()
+            return .rangeStream(range)
+        case .put:
+            let put: PutRequest = try decode(message)
+            try put.validate()
+            try checkSize(message)
+            return .write(.put(put))
+        case .deleteRange:
+            let delete: DeleteRangeRequest = try decode(message)
+            try delete.validate()
+            try checkSize(message)
+            return .write(.deleteRange(delete))
+        case .txn:
+            let txn: TxnRequest = try decode(message)
+            try txn.validate(maxTxnOps: configuration.maxTxnOps)
+            if txn.isReadOnly { return .readTxn(txn) }
+            try checkSize(message)
+            return .write(.txn(txn))
+        case .compact:
+            let compaction: CompactionRequest = try decode(message)
+            return .compact(revision: compaction.revision, physical: compaction.physical)
+        case .status:
+            let _: StatusRequest = try decode(message)
+            return .revision(linearizable: false)
+        case .memberList:
+            let list: MemberListRequest = try decode(message)
+            return .revision(linearizable: list.linearizable)
+        default:
+            return nil
+        }
+    }
+
+    private func decode<M: WireMessage>(_ message: ByteString) throws(EtcdError) -> M {
+        do throws(DecodeError) {
+            return try M.decode(message)
+        } catch {
+            throw EtcdError(code: .internal, text: "grpc: error unmarshalling request: \(error)")
+        }
+    }
+
+    /// etcd measures the raft entry that holds the request: about this much larger.
+    private func checkSize(_ message: ByteString) throws(EtcdError) {
+        if message.count + raftEnvelopeBytes > configuration.maxRequestBytes { throw .requestTooLarge }
+    }
+
+    private func answerAtOnce(_ call: CallID, _ method: EtcdMethod) {
+        let status = shared.current
+        var writer = ByteWriter()
+        switch method {
+        case .alarm: AlarmResponse(header: status.header).encode(into: &writer)
+        case .defragment: DefragmentResponse(header: status.header).encode(into: &writer)
+        default: violated("\(method) is served, but by nobody")
+        }
+        calls.respond(call, writer.finish())
+    }
+
+    // MARK: Answers that are made here
+
+    private func answer(_ id: RequestID, _ revision: Revision) {
+        guard let method = awaitingRevision.removeValue(forKey: id) else { return }
+        let status = shared.current
+        var header = status.header
+        header.revision = revision
+        var writer = ByteWriter(capacity: 256)
+        switch method {
+        case .status:
+            StatusResponse(
+                header: header, version: etcdVersion, dbSize: status.databaseBytes, leader: header.memberID,
+                raftIndex: UInt64(revision), raftTerm: header.raftTerm, raftAppliedIndex: UInt64(revision),
+                dbSizeInUse: status.databaseBytes, storageVersion: etcdStorageVersion
+            ).encode(into: &writer)
+        case .memberList:
+            MemberListResponse(header: header, members: members(status)).encode(into: &writer)
+        default: violated("\(method) does not wait for a revision")
+        }
+        calls.respond(CallID(rawValue: id.rawValue), writer.finish())
+    }
+
+    private func members(_ status: ServerStatus) -> [EtcdAPI.Member] {
+        status.members.map { member in
+            EtcdAPI.Member(
+                id: UInt64(bitPattern: member.id), name: ByteString(member.name), clientURLs: member.clientURLs.map { ByteString($0) })
+        }
+    }
+}
+
+/// The version that clients are told: the etcd release whose API and behaviour Pine has.
+private let etcdVersion: ByteString = "3.8.0"
+private let etcdStorageVersion: ByteString = "3.8.0"
+
+/// The field, the length and the request id that etcd wraps a request in.
+private let raftEnvelopeBytes = 20
+
+/// The methods that are served, in the order of their indexes.
+let servedMethods: [EtcdMethod] = [
+    .range, .rangeStream, .put, .deleteRange, .txn, .compact, .status, .memberList, .alarm, .defragment,
+]
+
+extension RequestID {
+    init(_ call: CallID) { self.init(rawValue: call.rawValue) }
+}
+
+extension GRPCStatus {
+    init(_ error: EtcdError) {
+        guard let code = Code(rawValue: error.code.rawValue) else { violated("gRPC has no code \(error.code.rawValue)") }
+        self.init(code, error.text)
+    }
+}
+
+extension GRPCMethod {
+    init(_ method: EtcdMethod) {
+        let kind: Kind =
+            switch method.kind {
+            case .unary: .unary
+            case .serverStreaming: .serverStreaming
+            case .bidirectional: .bidirectional
+            }
+        self.init(method.path, kind)
+    }
+}

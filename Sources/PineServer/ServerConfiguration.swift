@@ -1,0 +1,44 @@
+// Owns: what a server is told at its start.
+
+package struct ServerConfiguration: Sendable {
+    /// `http://host:port` or `unix:///path`; port 0 takes a free one.
+    package var listenURLs: [String]
+    /// What clients are told; nil for where the server listens.
+    package var advertisedURLs: [String]?
+    package var name = "default"
+    /// The largest request in bytes, as etcd counts it: the message and a little for its envelope.
+    package var maxRequestBytes = 1_572_864
+    package var maxTxnOps = 128
+    package var maxConcurrentStreams = 100_000
+    /// Event loops; nil for one a core.
+    package var eventLoops: Int?
+    /// The longest time between two polls of the log.
+    package var pollIntervalMs = 1_000
+
+    package init(listenURLs: [String]) { self.listenURLs = listenURLs }
+}
+
+/// Where the log is.
+package struct Database: Sendable {
+    /// A libpq URL or connection string.
+    package var connectionString: String
+    package var schema: String
+    package var allowsUnsafeDurability: Bool
+    package var preparesStatements: Bool
+
+    package init(connectionString: String, schema: String, allowsUnsafeDurability: Bool, preparesStatements: Bool) {
+        self.connectionString = connectionString
+        self.schema = schema
+        self.allowsUnsafeDurability = allowsUnsafeDurability
+        self.preparesStatements = preparesStatements
+    }
+}
+
+/// Why a server can't start: one line for the user, that says what to do.
+package struct ServerError: Error, CustomStringConvertible {
+    package let message: String
+
+    package init(_ message: String) { self.message = message }
+
+    package var description: String { message }
+}

@@ -1,0 +1,47 @@
+// Owns: what a replica wants done, in the imperative. Plain values that carry request ids.
+package import Bytes
+package import EtcdAPI
+package import Keyspace
+
+package enum Action: Sendable, Hashable {
+    /// The one answer of a unary call: an encoded message.
+    case respond(RequestID, ByteString)
+    case fail(RequestID, EtcdError)
+    /// A message on a stream. With `reportDrained`, `streamDrained` must follow once it and all before it have left.
+    case send(RequestID, ByteString, reportDrained: Bool)
+    /// The stream ended well.
+    case finish(RequestID)
+    /// The answer to `Request.revision`.
+    case reportRevision(RequestID, Revision)
+    case log(LogCommand)
+    /// Read the whole log anew and hand it in by `rowsLoaded` and `loadFinished`.
+    case load
+    /// Something that an operator should know.
+    case note(Note)
+}
+
+/// What happened that an operator may want to read in the log.
+package enum Note: Sendable, Hashable {
+    case serving(revision: Revision, keys: Int)
+    case appendLost(reason: String)
+    /// The lost append's outcome is known: it is in the log, or never will be.
+    case appendRecovered(committed: Bool)
+    /// The log's history isn't the one that this process folded.
+    case historyChanged(at: Position)
+    case readFailed(reason: String)
+    /// The rows do not add up to the head's digest: the tables were changed by other hands, or are damaged.
+    case logDamaged(at: Position)
+}
+
+/// Counts since the start, for metrics.
+package struct ReplicaCounters: Sendable, Hashable {
+    package var batchesAppended: UInt64 = 0
+    package var rowsAppended: UInt64 = 0
+    package var racesLost: UInt64 = 0
+    package var appendsLost: UInt64 = 0
+    package var headReads: UInt64 = 0
+    package var readsAnswered: UInt64 = 0
+    package var rowsFolded: UInt64 = 0
+
+    package init() {}
+}

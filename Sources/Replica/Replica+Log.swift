@@ -1,0 +1,154 @@
+// Owns: folding what the log says: at start-up, after lost races, from other processes; and noticing a changed history.
+internal import EtcdAPI
+internal import Keyspace
+
+/// A tail is read in pieces of at most this many rows.
+let tailRowLimit = 5_000
+
+extension Replica {
+    mutating func heard(_ event: consuming LogEvent) {
+        switch consume event {
+        case .appended(let number): appended(number)
+        case .conflicted(let number, let tail): conflicted(number, tail)
+        case .appendLost(let number, let reason): appendLost(number, reason: reason)
+        case .headLocked(let tail): headLocked(tail)
+        case .lockFailed(let reason): lockLost(reason: reason)
+        case .recovered(let tail): recovered(tail)
+        case .headRead(let head): headRead(head)
+        case .headReadFailed(let reason): headReadFailed(reason: reason)
+        case .tailRead(let tail): tailRead(tail)
+        case .tailReadFailed: tailReadInFlight = false
+        case .rowsDeleted: collector.deleteInFlight = false
+        case .hinted: nextPoll = now
+        }
+    }
+
+    // MARK: Loading
+
+    mutating func load(_ rows: [LogRow]) {
+        guard phase == .loading else { return }
+        for row in rows { store.apply(row) }
+        store.commit()
+        counters.rowsFolded += UInt64(rows.count)
+    }
+
+    mutating func restartLoading() {
+        guard phase == .loading else { return }
+        store = Store()
+    }
+
+    mutating func finishLoading(_ head: Head) {
+        guard phase == .loading else { return }
+        // Before the first compaction nothing has been removed, so the rows must add up to the digest.
+        if head.compactRevision < 0, store.committed != head.position || store.committedDigest != head.digest {
+            actions.append(.note(.logDamaged(at: store.committed)))
+            reset()
+            return
+        }
+        store.adopt(head)
+        clusterID = head.clusterID
+        epoch = head.epoch
+        phase = .serving
+        // Whoever compacted may have died before the rows were deleted.
+        collector.deletesRows = true
+        actions.append(.note(.serving(revision: store.revision, keys: store.index.liveCount)))
+    }
+
+    // MARK: Following
+
+    mutating func poll() {
+        guard now >= nextPoll, batch == nil, headRead == .idle else { return }
+        startTailRead()
+    }
+
+    mutating func startTailRead() {
+        guard !tailReadInFlight else { return }
+        tailReadInFlight = true
+        nextPoll = now.advanced(byMs: pollIntervalMs)
+        actions.append(.log(.readTail(after: store.committed, limit: tailRowLimit)))
+    }
+
+    private mutating func tailRead(_ tail: Tail) {
+        guard tailReadInFlight else { return }
+        tailReadInFlight = false
+        let minimum = configuration.pollIntervalMinMs
+        pollIntervalMs = tail.rows.isEmpty ? min(max(pollIntervalMs * 2, minimum), configuration.pollIntervalMaxMs) : minimum
+        nextPoll = now.advanced(byMs: pollIntervalMs)
+        // While an append is in flight its answer tells whether these rows are our own.
+        if batch == nil || batch?.stage == .lost { fold(tail) } else { confirmReads() }
+    }
+
+    private mutating func recovered(_ tail: Tail) {
+        guard phase == .recovering else { return }
+        fold(tail)
+    }
+
+    /// Folds rows after the committed position, which must not be under speculation.
+    mutating func fold(_ tail: Tail) {
+        guard phase != .loading else { return }
+        var folded: [LogRow] = []
+        for row in tail.rows where row.position > store.tip {
+            store.apply(row)
+            folded.append(row)
+            if let lost = batch, lost.stage == .lost, store.tip == lost.append.newHead.position {
+                batch?.found = store.tipDigest == lost.append.newHead.digest
+            }
+        }
+        store.commit()
+        counters.rowsFolded += UInt64(folded.count)
+        committed(folded, own: false)
+        epoch = max(epoch, tail.head.epoch)
+        guard tail.reachesHead else {
+            startTailRead()
+            return
+        }
+        // A head behind us was read before our own last append; one at our position must have our digest.
+        if tail.head.position > store.committed
+            || (tail.head.position == store.committed && tail.head.digest != store.committedDigest)
+        {
+            historyChanged()
+            return
+        }
+        settleLostBatch()
+        confirmReads()
+    }
+
+    /// Rows have become visible.
+    mutating func committed(_ rows: [LogRow], own: Bool) {
+        if own {
+            nextPoll = now.advanced(byMs: pollIntervalMs)
+            if rows.contains(where: { $0.kind == .compact }) { collector.deletesRows = true }
+        }
+    }
+
+    // MARK: A history that changed under us
+
+    /// The log isn't the one that we folded: a failover lost its end, or a backup was restored. Nothing may be served from
+    /// this memory; what is in flight has no outcome that could be known.
+    mutating func historyChanged() {
+        actions.append(.note(.historyChanged(at: store.committed)))
+        if let batch {
+            for write in batch.writes { actions.append(.fail(write.id, .leaderChanged)) }
+        }
+        for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
+        for scan in scans { actions.append(.fail(scan.id, .leaderChanged)) }
+        for waiter in collector.physicalWaiters { actions.append(.fail(waiter.id, .leaderChanged)) }
+        reset()
+    }
+
+    private mutating func reset() {
+        store = Store()
+        phase = .loading
+        batch = nil
+        lockInFlight = false
+        racesLostInARow = 0
+        readsWaiting.insert(contentsOf: readsConfirming, at: 0)
+        readsConfirming = []
+        headRead = .idle
+        scans = []
+        streams = []
+        tailReadInFlight = false
+        collector = Collector()
+        actions.append(.load)
+    }
+}

@@ -1,0 +1,148 @@
+// Owns: the read path: who waits for which head read, and the answers.
+internal import Bytes
+internal import DequeModule
+internal import EtcdAPI
+internal import Keyspace
+
+/// A read that waits until it is known where the log ends.
+struct PendingRead {
+    enum Kind {
+        case range(RangeRequest)
+        case rangeStream(RangeRequest)
+        case txn(TxnRequest)
+        case revision
+        /// A write that changed nothing when it was executed at this position: true if the log ends there.
+        case unchanged(PendingWrite, Result<ByteString, EtcdError>, at: Position)
+    }
+
+    var id: RequestID
+    var kind: Kind
+    var arrivedAt: Instant
+}
+
+/// The one head read that may be in flight, and what its answer asks for.
+enum HeadRead: Equatable {
+    case idle
+    /// Sent when the store was at this position.
+    case inFlight(since: Position)
+    /// Answered: the log ended here, the fold isn't there yet.
+    case mustReach(Position)
+}
+
+extension Replica {
+    mutating func arrive(_ read: consuming PendingRead, serializable: Bool) {
+        if serializable && phase != .loading {
+            answer(read)
+        } else if readsWaiting.count < configuration.waitingLimit {
+            readsWaiting.append(read)
+        } else {
+            actions.append(.fail(read.id, .tooManyRequests))
+        }
+    }
+
+    /// Asks where the log ends for everybody who waits. Whoever comes later waits for the next one: this answer may be
+    /// older than they are.
+    mutating func startHeadRead() {
+        guard headRead == .idle, !readsWaiting.isEmpty else { return }
+        swap(&readsWaiting, &readsConfirming)
+        headRead = .inFlight(since: store.committed)
+        counters.headReads += 1
+        actions.append(.log(.readHead))
+    }
+
+    mutating func headRead(_ head: Head) {
+        guard case .inFlight(let since) = headRead else { return }
+        if head.position < since || (head.position == store.committed && head.digest != store.committedDigest) {
+            historyChanged()
+            return
+        }
+        headRead = .mustReach(head.position)
+        confirmReads()
+    }
+
+    mutating func headReadFailed(reason: String) {
+        guard case .inFlight = headRead else { return }
+        // They ask again with those that came since, until they time out.
+        headRead = .idle
+        readsConfirming.append(contentsOf: readsWaiting)
+        readsWaiting = readsConfirming
+        readsConfirming = []
+    }
+
+    /// Answers the reads whose head has been reached, or sees to it that it will be.
+    mutating func confirmReads() {
+        guard case .mustReach(let position) = headRead else { return }
+        if store.committed < position {
+            // With an append in flight the rows may be our own: its answer is on the way.
+            if batch == nil { startTailRead() }
+            return
+        }
+        headRead = .idle
+        let confirmed = readsConfirming
+        readsConfirming = []
+        for read in confirmed { answer(read) }
+        if readsConfirming.isEmpty {
+            // Hand the storage back, so that the next round need not allocate.
+            readsConfirming = confirmed
+            readsConfirming.removeAll(keepingCapacity: true)
+        }
+    }
+
+    /// Answers from the store as committed.
+    private mutating func answer(_ read: PendingRead) {
+        counters.readsAnswered += 1
+        switch read.kind {
+        case .range(let request): answerRange(read.id, request)
+        case .rangeStream(let request): startStream(read.id, request)
+        case .txn(let txn):
+            do throws(EtcdError) {
+                actions.append(.respond(read.id, try store.read(txn, header: header)))
+            } catch {
+                actions.append(.fail(read.id, error))
+            }
+        case .revision:
+            actions.append(.reportRevision(read.id, store.revision))
+        case .unchanged(let write, let answer, let position):
+            if position == store.committed { respond(read.id, answer) } else { executeAgain(write) }
+        }
+    }
+
+    /// The log has moved on since the write was executed without effect. If it still has none, this is the answer, since
+    /// the log's end was learnt after the write had arrived.
+    private mutating func executeAgain(_ write: PendingWrite) {
+        guard batch == nil else {
+            writes.prepend(write)
+            return
+        }
+        var rows: [LogRow] = []
+        do throws(EtcdError) {
+            let message = try store.execute(write.request, header: header, origin: configuration.origin, rows: &rows)
+            if rows.isEmpty {
+                actions.append(.respond(write.id, message))
+            } else {
+                store.rollBack()
+                writes.prepend(write)
+            }
+        } catch {
+            actions.append(.fail(write.id, error))
+        }
+    }
+
+    private mutating func answerRange(_ id: RequestID, _ request: RangeRequest) {
+        do throws(EtcdError) {
+            if request.rangeEnd.isEmpty, let message = try store.get(request, header: header) {
+                actions.append(.respond(id, message))
+                return
+            }
+            let scan = try RangeScan(request, current: store.revision, compactRevision: store.compactRevision)
+            let task = ScanTask(id: id, scan: scan, header: header, revision: store.revision)
+            if task.step(store, keyLimit: configuration.scanKeyLimit) {
+                actions.append(.respond(id, task.finish()))
+            } else {
+                scans.append(task)
+            }
+        } catch {
+            actions.append(.fail(id, error))
+        }
+    }
+}

@@ -1,0 +1,163 @@
+// Owns: reads that take more than one turn: long scans, streamed ranges; and removing what compaction made dead.
+internal import Bytes
+internal import EtcdAPI
+internal import Keyspace
+
+/// A long Range under way. A class, since the writer that grows inside can't be moved about in an array.
+final class ScanTask {
+    let id: RequestID
+    private var scan: RangeScan
+    private var writer: ByteWriter
+
+    init(id: RequestID, scan: RangeScan, header: ResponseHeader, revision: Revision) {
+        self.id = id
+        self.scan = scan
+        writer = ByteWriter(capacity: 1024)
+        writer.appendHeader(header, revision: revision)
+    }
+
+    /// The revision that must stay readable.
+    var revision: Revision { scan.revision }
+
+    /// True once the answer is complete.
+    func step(_ store: borrowing Store, keyLimit: Int) -> Bool {
+        scan.step(store.index, budget: keyLimit, byteLimit: Int.max, into: &writer)
+    }
+
+    /// The answer; nothing is left afterwards.
+    func finish() -> ByteString {
+        var done = ByteWriter(capacity: 0)
+        swap(&done, &writer)
+        return done.finish()
+    }
+}
+
+/// A RangeStream under way: chunk after chunk at one revision, each sent when the one before has left.
+final class StreamTask {
+    let id: RequestID
+    private var scan: RangeScan
+    private let header: ResponseHeader
+    private let headerRevision: Revision
+    private var writer = ByteWriter(capacity: 1024)
+    var isReady = true
+
+    init(id: RequestID, scan: RangeScan, header: ResponseHeader, revision: Revision) {
+        self.id = id
+        self.scan = scan
+        self.header = header
+        headerRevision = revision
+    }
+
+    var revision: Revision { scan.revision }
+
+    enum Step {
+        case unfinished
+        case chunk(ByteString)
+        case last(ByteString)
+    }
+
+    func step(_ store: borrowing Store, keyLimit: Int, chunkBytes: Int) -> Step {
+        let done = scan.step(store.index, budget: keyLimit, byteLimit: chunkBytes, into: &writer)
+        if !done && writer.count < chunkBytes { return .unfinished }
+        var body = ByteWriter(capacity: done ? 0 : chunkBytes)
+        swap(&body, &writer)
+        // Header, more and count come with the last chunk, as etcd sends them.
+        var message = ByteWriter(capacity: body.count + 64)
+        let response = message.beginMessage(1)
+        if done { message.appendHeader(header, revision: headerRevision) }
+        message.append(body.finish())
+        message.endMessage(response)
+        return done ? .last(message.finish()) : .chunk(message.finish())
+    }
+}
+
+extension Replica {
+    mutating func continueScans() {
+        guard !scans.isEmpty else { return }
+        let tasks = scans
+        scans.removeAll(keepingCapacity: true)
+        for task in tasks {
+            if task.step(store, keyLimit: configuration.scanKeyLimit) {
+                actions.append(.respond(task.id, task.finish()))
+            } else {
+                scans.append(task)
+            }
+        }
+    }
+
+    // MARK: Streams
+
+    mutating func startStream(_ id: RequestID, _ request: RangeRequest) {
+        do throws(EtcdError) {
+            let scan = try RangeScan(request, current: store.revision, compactRevision: store.compactRevision)
+            streams.append(StreamTask(id: id, scan: scan, header: header, revision: store.revision))
+        } catch {
+            actions.append(.fail(id, error))
+        }
+    }
+
+    mutating func streamDrained(_ id: RequestID) {
+        streams.first { $0.id == id }?.isReady = true
+    }
+
+    mutating func continueStreams() {
+        guard streams.contains(where: \.isReady) else { return }
+        let tasks = streams
+        streams.removeAll(keepingCapacity: true)
+        for task in tasks {
+            guard task.isReady else {
+                streams.append(task)
+                continue
+            }
+            // Nobody is kept from compacting by a client that reads slowly.
+            if task.revision < store.compactRevision {
+                actions.append(.fail(task.id, .compacted))
+                continue
+            }
+            switch task.step(store, keyLimit: configuration.scanKeyLimit, chunkBytes: configuration.streamChunkBytes) {
+            case .unfinished:
+                streams.append(task)
+            case .chunk(let message):
+                task.isReady = false
+                actions.append(.send(task.id, message, reportDrained: true))
+                streams.append(task)
+            case .last(let message):
+                actions.append(.send(task.id, message, reportDrained: false))
+                actions.append(.finish(task.id))
+            }
+        }
+    }
+}
+
+/// What compaction has made dead, on its way out of memory and of the log.
+struct Collector {
+    /// Whether this process deletes the rows in the log, too: it made the compaction, or found rows left over when it
+    /// started. Deleting twice does no harm.
+    var deletesRows = false
+    var deleteInFlight = false
+    var hasMoreWork = false
+    /// Compactions with `physical`, whose answers wait for the rows to be gone.
+    var physicalWaiters: [(id: RequestID, message: ByteString)] = []
+}
+
+extension Replica {
+    /// Removes dead versions from memory, a bounded number a turn, and their rows from the log behind them.
+    mutating func collectGarbage() {
+        guard !collector.deleteInFlight else { return }
+        var dead: [Position] = []
+        let oldestReader = scans.map(\.revision).min()
+        store.collect(limit: deletedRowLimit, keepingReadersAt: oldestReader, into: &dead)
+        collector.hasMoreWork = dead.count == deletedRowLimit
+        if !dead.isEmpty, collector.deletesRows {
+            collector.deleteInFlight = true
+            collector.hasMoreWork = false
+            actions.append(.log(.deleteRows(dead)))
+        } else if dead.isEmpty, !collector.physicalWaiters.isEmpty, oldestReader == nil {
+            for waiter in collector.physicalWaiters { actions.append(.respond(waiter.id, waiter.message)) }
+            collector.physicalWaiters.removeAll()
+        }
+    }
+}
+
+/// How many rows one statement deletes.
+private let deletedRowLimit = 1_000

@@ -1,0 +1,174 @@
+// Owns: the write path: queue, batch, append, and what becomes of a batch that lost its race or its connection.
+internal import Bytes
+internal import DequeModule
+internal import EtcdAPI
+internal import Keyspace
+
+/// A write that waits for its batch.
+struct PendingWrite {
+    var id: RequestID
+    var request: WriteRequest
+    /// Of a compaction: answer once the dead rows are deleted.
+    var physical: Bool
+    var arrivedAt: Instant
+}
+
+/// Writes that were executed at the tip and are being appended together.
+struct Batch {
+    enum Stage {
+        case appending
+        /// The outcome is unknown.
+        case lost
+    }
+
+    var stage = Stage.appending
+    var writes: [PendingWrite] = []
+    /// One for each of `writes`: true only once the rows are in the log, errors included, since what they say may rest on
+    /// the rows of their neighbours.
+    var answers: [Result<ByteString, EtcdError>] = []
+    var append: AppendBatch
+    /// Whether a lost batch's last row has been met in the log.
+    var found = false
+}
+
+extension Replica {
+    mutating func enqueue(_ write: consuming PendingWrite) {
+        guard writes.count < configuration.waitingLimit else {
+            actions.append(.fail(write.id, .tooManyRequests))
+            return
+        }
+        writes.append(write)
+    }
+
+    // MARK: Starting
+
+    mutating func startBatch() {
+        guard batch == nil, !lockInFlight, !writes.isEmpty else { return }
+        if racesLostInARow >= 2 {
+            // A busy neighbour always gets there first: queue up at the row lock instead.
+            lockInFlight = true
+            actions.append(.log(.lockHead(after: store.committed)))
+            return
+        }
+        executeBatch()
+    }
+
+    /// Executes as many waiting writes as fit, and appends their rows. Those of a batch that changes nothing are reads in
+    /// the end: they wait until it is known that the log still ends here.
+    mutating func executeBatch() {
+        var taken: [PendingWrite] = []
+        var answers: [Result<ByteString, EtcdError>] = []
+        var rows: [LogRow] = []
+        var bytes = 0
+        let header = header
+        while rows.count < configuration.batchRowLimit, bytes < configuration.batchByteLimit, let write = writes.popFirst() {
+            let before = rows.count
+            do {
+                answers.append(
+                    .success(try store.execute(write.request, header: header, origin: configuration.origin, rows: &rows)))
+                for row in rows[before...] { bytes += row.key.count + row.value.count }
+            } catch {
+                answers.append(.failure(error))
+            }
+            taken.append(write)
+        }
+        guard !rows.isEmpty else {
+            for (write, answer) in zip(taken, answers) {
+                readsWaiting.append(
+                    PendingRead(
+                        id: write.id, kind: .unchanged(write, answer, at: store.committed), arrivedAt: write.arrivedAt))
+            }
+            startHeadRead()
+            return
+        }
+        let newHead = Head(
+            clusterID: clusterID, position: store.tip, digest: store.tipDigest, epoch: epoch,
+            compactRevision: store.tipCompactRevision)
+        let append = AppendBatch(
+            number: nextBatchNumber, expectedDigest: store.committedDigest, expectedEpoch: epoch, newHead: newHead, rows: rows)
+        nextBatchNumber += 1
+        batch = Batch(writes: taken, answers: answers, append: append)
+        actions.append(.log(.append(append)))
+    }
+
+    // MARK: Outcomes
+
+    mutating func appended(_ number: UInt64) {
+        guard let done = batch, done.append.number == number else { return }
+        batch = nil
+        racesLostInARow = 0
+        counters.batchesAppended += 1
+        counters.rowsAppended += UInt64(done.append.rows.count)
+        store.commit()
+        committed(done.append.rows, own: true)
+        answer(done)
+        confirmReads()
+    }
+
+    mutating func conflicted(_ number: UInt64, _ tail: Tail) {
+        guard let lost = batch, lost.append.number == number else { return }
+        batch = nil
+        racesLostInARow += 1
+        counters.racesLost += 1
+        store.rollBack()
+        requeue(lost)
+        fold(tail)
+    }
+
+    mutating func headLocked(_ tail: Tail) {
+        guard lockInFlight else { return }
+        lockInFlight = false
+        racesLostInARow = 0
+        fold(tail)
+        // The lock is the next append's; without one it must be given back.
+        if phase == .serving, tail.reachesHead, !writes.isEmpty { executeBatch() }
+        if batch == nil { actions.append(.log(.unlockHead)) }
+    }
+
+    mutating func appendLost(_ number: UInt64, reason: String) {
+        guard batch?.append.number == number else { return }
+        counters.appendsLost += 1
+        batch?.stage = .lost
+        phase = .recovering
+        store.rollBack()
+        actions.append(.note(.appendLost(reason: reason)))
+        actions.append(.log(.recover(after: store.committed)))
+    }
+
+    mutating func lockLost(reason: String) {
+        guard lockInFlight else { return }
+        lockInFlight = false
+        actions.append(.note(.readFailed(reason: reason)))
+    }
+
+    /// The log is folded past the point where a lost batch would be: it is there, or never will be.
+    mutating func settleLostBatch() {
+        guard let lost = batch, lost.stage == .lost else { return }
+        batch = nil
+        phase = .serving
+        actions.append(.note(.appendRecovered(committed: lost.found)))
+        if lost.found { answer(lost) } else { requeue(lost) }
+    }
+
+    private mutating func answer(_ batch: Batch) {
+        for (write, answer) in zip(batch.writes, batch.answers) {
+            if case .success(let message) = answer, write.physical {
+                collector.physicalWaiters.append((write.id, message))
+            } else {
+                respond(write.id, answer)
+            }
+        }
+    }
+
+    mutating func respond(_ id: RequestID, _ answer: Result<ByteString, EtcdError>) {
+        switch answer {
+        case .success(let message): actions.append(.respond(id, message))
+        case .failure(let error): actions.append(.fail(id, error))
+        }
+    }
+
+    /// Puts a batch's writes back in front of the others, in their order.
+    private mutating func requeue(_ batch: Batch) {
+        writes.prepend(contentsOf: batch.writes)
+    }
+}

@@ -1,0 +1,189 @@
+// Owns: the engine: what is asked, what is in flight, and the store that the log is folded into.
+// Must never: do I/O, read a clock, draw a random number, or answer from rows that aren't committed.
+//
+//             rowsLoaded, loadFinished              append lost
+//   loading ──────────────────────────▶ serving ──────────────────▶ recovering
+//      ▲                                 │   ▲                          │
+//      └───────── history changed ───────┘   └──── recovered ───────────┘
+//
+// Invariants: at most one append, one head read and one tail read are in flight; the store holds speculation only while
+// a batch is being appended; every request is answered exactly once, or cancelled.
+internal import Bytes
+internal import DequeModule
+package import EtcdAPI
+package import Keyspace
+
+package struct ReplicaConfiguration: Sendable {
+    /// Drawn once a process: tells this process's rows from others'.
+    package var origin: Int64
+    package var memberID: UInt64
+    package var batchRowLimit = 1000
+    /// Bytes of keys and values; one request may be larger than this.
+    package var batchByteLimit = 4 << 20
+    /// Requests that wait, reads and writes each, before etcd's "too many requests".
+    package var waitingLimit = 50_000
+    /// How long a request waits for the log before etcd's "request timed out".
+    package var requestTimeoutMs = 7_000
+    /// How many keys a scan looks at before others get their turn.
+    package var scanKeyLimit = 1_000
+    /// A streamed chunk is about this large, in bytes.
+    package var streamChunkBytes = 1_572_864
+    /// The log is polled at intervals between these two: the shorter while rows keep coming.
+    package var pollIntervalMinMs = 50
+    package var pollIntervalMaxMs = 1_000
+
+    package init(origin: Int64, memberID: UInt64) {
+        self.origin = origin
+        self.memberID = memberID
+    }
+}
+
+package struct Replica: ~Copyable {
+    enum Phase {
+        case loading
+        case serving
+        /// An append's outcome is unknown; the log is being asked.
+        case recovering
+    }
+
+    let configuration: ReplicaConfiguration
+    package internal(set) var store = Store()
+    package internal(set) var counters = ReplicaCounters()
+    var phase = Phase.loading
+    var clusterID: Int64 = 0
+    var epoch: Int64 = 0
+    var now = Instant(nanoseconds: 0)
+
+    // Writes
+    var writes = Deque<PendingWrite>()
+    var batch: Batch?
+    var nextBatchNumber: UInt64 = 1
+    var racesLostInARow = 0
+    var lockInFlight = false
+
+    // Reads
+    /// Arrived since the last head read was sent.
+    var readsWaiting: [PendingRead] = []
+    /// Wait for the head read in flight, or for the fold to get as far as it said.
+    var readsConfirming: [PendingRead] = []
+    var headRead = HeadRead.idle
+    var scans: [ScanTask] = []
+    var streams: [StreamTask] = []
+
+    // Following
+    var tailReadInFlight = false
+    var nextPoll = Instant(nanoseconds: 0)
+    var pollIntervalMs = 0
+
+    // Compaction
+    var collector = Collector()
+
+    var cancelled: Set<RequestID> = []
+    var actions: [Action] = []
+
+    package init(configuration: ReplicaConfiguration) {
+        self.configuration = configuration
+        pollIntervalMs = configuration.pollIntervalMinMs
+        actions.append(.load)
+    }
+
+    /// What every answer's header says; the revision is filled in with each.
+    package var header: ResponseHeader {
+        ResponseHeader(
+            clusterID: UInt64(bitPattern: clusterID), memberID: configuration.memberID, raftTerm: UInt64(bitPattern: epoch) &+ 2)
+    }
+
+    /// Takes in what happened. Nothing is started before `endTurn`, so that a batch takes all that has arrived.
+    package mutating func step(_ event: consuming ReplicaEvent, now: Instant) {
+        self.now = now
+        switch consume event {
+        case .requestArrived(let id, let request): arrive(id, request)
+        case .requestCancelled(let id): cancelled.insert(id)
+        case .streamDrained(let id): streamDrained(id)
+        case .log(let event): heard(event)
+        case .rowsLoaded(let rows): load(rows)
+        case .loadRestarted: restartLoading()
+        case .loadFinished(let head): finishLoading(head)
+        }
+    }
+
+    /// Starts what can be started and hands out everything to do, in order. Call again at once while `hasMoreWork`.
+    package mutating func endTurn(now: Instant) -> [Action] {
+        self.now = now
+        dropCancelled()
+        expireWaiting()
+        if phase == .serving {
+            startHeadRead()
+            startBatch()
+            continueScans()
+            continueStreams()
+            collectGarbage()
+            poll()
+        }
+        defer { actions.removeAll(keepingCapacity: true) }
+        return actions
+    }
+
+    /// Whether the fold has reached the head and the log is at hand.
+    package var isServing: Bool { phase == .serving }
+
+    /// Whether `endTurn` has left work that needs no event.
+    package var hasMoreWork: Bool { phase == .serving && (!scans.isEmpty || collector.hasMoreWork || streams.contains(where: \.isReady)) }
+
+    /// When `endTurn` should be called at the latest where nothing happens.
+    package var nextDeadline: Instant {
+        var deadline = nextPoll
+        if let oldest = writes.first?.arrivedAt { deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs)) }
+        if phase != .serving || headRead != .idle { deadline = min(deadline, now.advanced(byMs: 100)) }
+        return deadline
+    }
+
+    private mutating func arrive(_ id: RequestID, _ request: consuming Request) {
+        switch consume request {
+        case .write(let write):
+            enqueue(PendingWrite(id: id, request: write, physical: false, arrivedAt: now))
+        case .compact(let revision, let physical):
+            enqueue(PendingWrite(id: id, request: .compact(revision: revision), physical: physical, arrivedAt: now))
+        case .range(let request):
+            arrive(PendingRead(id: id, kind: .range(request), arrivedAt: now), serializable: request.serializable)
+        case .rangeStream(let request):
+            arrive(PendingRead(id: id, kind: .rangeStream(request), arrivedAt: now), serializable: request.serializable)
+        case .readTxn(let txn):
+            arrive(PendingRead(id: id, kind: .txn(txn), arrivedAt: now), serializable: txn.isSerializable)
+        case .revision(let linearizable):
+            arrive(PendingRead(id: id, kind: .revision, arrivedAt: now), serializable: !linearizable)
+        }
+    }
+
+    /// Forgets cancelled requests that have not been started. One pass a turn, however many were cancelled.
+    private mutating func dropCancelled() {
+        guard !cancelled.isEmpty else { return }
+        let gone = cancelled
+        cancelled.removeAll()
+        writes.removeAll { gone.contains($0.id) }
+        readsWaiting.removeAll { gone.contains($0.id) }
+        readsConfirming.removeAll { gone.contains($0.id) }
+        scans.removeAll { gone.contains($0.id) }
+        streams.removeAll { gone.contains($0.id) }
+    }
+
+    /// Fails requests that have waited too long. Their order of arrival is their order in the queues.
+    private mutating func expireWaiting() {
+        let timeout = configuration.requestTimeoutMs
+        while let oldest = writes.first, oldest.arrivedAt.advanced(byMs: timeout) <= now {
+            writes.removeFirst()
+            actions.append(.fail(oldest.id, .timeout))
+        }
+        for read in takeExpired(&readsWaiting, timeoutMs: timeout, now) + takeExpired(&readsConfirming, timeoutMs: timeout, now) {
+            actions.append(.fail(read.id, .timeout))
+        }
+    }
+}
+
+/// Takes out the reads that have waited too long, which come first.
+private func takeExpired(_ reads: inout [PendingRead], timeoutMs: Int, _ now: Instant) -> [PendingRead] {
+    guard let oldest = reads.first, oldest.arrivedAt.advanced(byMs: timeoutMs) <= now else { return [] }
+    let expired = Array(reads.prefix { $0.arrivedAt.advanced(byMs: timeoutMs) <= now })
+    reads.removeFirst(expired.count)
+    return expired
+}

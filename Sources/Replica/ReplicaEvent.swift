@@ -1,0 +1,39 @@
+// Owns: what can happen to a replica, in the past tense.
+package import EtcdAPI
+package import Keyspace
+
+/// Names a call of a client, from its arrival to its answer. The replica only hands it back.
+package struct RequestID: Hashable, Sendable {
+    package var rawValue: UInt64
+
+    @inlinable
+    package init(rawValue: UInt64) { self.rawValue = rawValue }
+}
+
+/// What a client asks, validated as far as that needs no store.
+package enum Request: Sendable, Hashable {
+    case range(RangeRequest)
+    case rangeStream(RangeRequest)
+    /// A transaction of nothing but ranges.
+    case readTxn(TxnRequest)
+    case write(WriteRequest)
+    /// With `physical`, the answer waits until the dead rows are gone from the log.
+    case compact(revision: Revision, physical: Bool)
+    /// The newest revision, after learning where the log ends where `linearizable`. Answered by `revisionKnown`.
+    case revision(linearizable: Bool)
+}
+
+package enum ReplicaEvent: Sendable {
+    case requestArrived(RequestID, Request)
+    /// The client gave up, went away, or its deadline passed. Nobody listens for the answer.
+    case requestCancelled(RequestID)
+    /// What was sent on this stream has left the server's buffers.
+    case streamDrained(RequestID)
+    case log(LogEvent)
+    /// A chunk of the log at start-up, in order, the first one from the log's start.
+    case rowsLoaded([LogRow])
+    /// The connection was lost while loading: the chunks come again from the start.
+    case loadRestarted
+    /// The head of the snapshot that the chunks came from.
+    case loadFinished(Head)
+}

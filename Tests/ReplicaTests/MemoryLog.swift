@@ -1,0 +1,142 @@
+// Owns: a log in memory that answers a replica's commands as PostgreSQL would, and loses replies on demand.
+import Bytes
+import EtcdAPI
+import Keyspace
+import Replica
+
+/// The log that several replicas of a test share.
+final class MemoryLog {
+    private(set) var head = Head(clusterID: 7, position: .start, digest: .start, epoch: 0, compactRevision: -1)
+    private(set) var rows: [LogRow] = []
+    private var lockedBy: Int64?
+
+    /// What becomes of the next appends, in order; then they all arrive.
+    enum Fate {
+        case lostBeforeCommit
+        case lostAfterCommit
+    }
+    var fates: [Fate] = []
+
+    func tail(after position: Position, limit: Int = .max) -> Tail {
+        let rest = rows.drop { $0.position <= position }
+        return Tail(head: head, rows: Array(rest.prefix(limit)), reachesHead: rest.count <= limit)
+    }
+
+    /// The answer to `command`; nil for commands that have none.
+    func answer(_ command: LogCommand) -> LogEvent? {
+        switch command {
+        case .append(let batch):
+            let fate = fates.isEmpty ? nil : fates.removeFirst()
+            if fate == .lostBeforeCommit { return .appendLost(number: batch.number, reason: "cut") }
+            guard batch.expectedDigest == head.digest, batch.expectedEpoch == head.epoch else {
+                let before = batch.rows[0].position
+                return .conflicted(
+                    number: batch.number, tail: tail(after: Position(before.revision, before.sub - 1)))
+            }
+            rows.append(contentsOf: batch.rows)
+            head = batch.newHead
+            if fate == .lostAfterCommit { return .appendLost(number: batch.number, reason: "cut") }
+            return .appended(number: batch.number)
+        case .lockHead(let position): return .headLocked(tail(after: position))
+        case .unlockHead: return nil
+        case .recover(let position):
+            head.epoch += 1
+            return .recovered(tail(after: position))
+        case .readHead: return .headRead(head)
+        case .readTail(let position, let limit): return .tailRead(tail(after: position, limit: limit))
+        case .deleteRows(let positions):
+            let dead = Set(positions)
+            rows.removeAll { dead.contains($0.position) }
+            return .rowsDeleted(count: positions.count)
+        }
+    }
+}
+
+/// One replica with its own clock, driven by hand.
+final class TestReplica {
+    private(set) var replica: Replica
+    let log: MemoryLog
+    private(set) var answers: [RequestID: Result<ByteString, EtcdError>] = [:]
+    private(set) var sent: [RequestID: [ByteString]] = [:]
+    private(set) var notes: [Note] = []
+    private(set) var now = Instant(nanoseconds: 0)
+    private var nextID: UInt64 = 1
+    /// Answers of the log that have not been handed in yet.
+    private var pending: [LogEvent] = []
+    var holdsAnswers = false
+
+    init(_ log: MemoryLog, origin: Int64 = 1, configure: (inout ReplicaConfiguration) -> Void = { _ in }) {
+        self.log = log
+        var configuration = ReplicaConfiguration(origin: origin, memberID: UInt64(origin))
+        configure(&configuration)
+        replica = Replica(configuration: configuration)
+        settle()
+    }
+
+    func start(_ request: Request) -> RequestID {
+        let id = RequestID(rawValue: nextID)
+        nextID += 1
+        replica.step(.requestArrived(id, request), now: now)
+        return id
+    }
+
+    func cancel(_ id: RequestID) { replica.step(.requestCancelled(id), now: now) }
+
+    func advance(ms: Int) { now = now.advanced(byMs: ms) }
+
+    /// Runs until nothing moves.
+    func settle() {
+        while turn() {}
+    }
+
+    /// One turn. False where nothing happened.
+    func turn() -> Bool {
+        let arrived = holdsAnswers ? [] : pending
+        if !holdsAnswers { pending = [] }
+        for event in arrived { replica.step(.log(event), now: now) }
+        let actions = replica.endTurn(now: now)
+        for action in actions { perform(action) }
+        return !arrived.isEmpty || !actions.isEmpty || replica.hasMoreWork
+    }
+
+    private func perform(_ action: Action) {
+        switch action {
+        case .respond(let id, let message): answers[id] = .success(message)
+        case .fail(let id, let error): answers[id] = .failure(error)
+        case .send(let id, let message, let reportDrained):
+            sent[id, default: []].append(message)
+            if reportDrained { replica.step(.streamDrained(id), now: now) }
+        case .finish(let id): answers[id] = .success(ByteString())
+        case .reportRevision(let id, let revision): answers[id] = .success(ByteString("\(revision)"))
+        case .log(let command):
+            if let event = log.answer(command) { pending.append(event) }
+        case .load:
+            replica.step(.rowsLoaded(log.tail(after: .start).rows), now: now)
+            replica.step(.loadFinished(log.head), now: now)
+        case .note(let note): notes.append(note)
+        }
+    }
+
+    // MARK: Whole calls
+
+    func call(_ request: Request) throws -> ByteString {
+        let id = start(request)
+        settle()
+        guard let answer = answers[id] else { throw NoAnswer() }
+        return try answer.get()
+    }
+
+    func put(_ key: ByteString, _ value: ByteString) throws -> PutResponse {
+        try PutResponse.decode(try call(.write(.put(PutRequest(key: key, value: value)))))
+    }
+
+    func get(_ key: ByteString, revision: Revision = 0) throws -> RangeResponse {
+        try RangeResponse.decode(try call(.range(RangeRequest(key: key, revision: revision))))
+    }
+
+    func range(_ request: RangeRequest) throws -> RangeResponse {
+        try RangeResponse.decode(try call(.range(request)))
+    }
+}
+
+struct NoAnswer: Error {}

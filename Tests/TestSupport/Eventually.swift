@@ -1,0 +1,30 @@
+// Owns: waiting for a condition. Must never: be used to wait for time to pass.
+internal import Glibc
+
+/// Waits until `condition` holds; throws where it still doesn't after `timeout`. Asks again every 5 ms.
+package func eventually(
+    _ what: String = "the condition", timeout: Duration = .seconds(30), file: StaticString = #fileID, line: UInt = #line,
+    _ condition: () async throws -> Bool
+) async throws {
+    let deadline = ContinuousClock.now + timeout
+    while try await !condition() {
+        if ContinuousClock.now >= deadline { throw late(what, timeout, file, line) }
+        try await Task.sleep(for: .milliseconds(5))
+    }
+}
+
+/// As `eventually`, for synchronous code: the thread sleeps between two askings.
+package func eventuallyBlocking(
+    _ what: String = "the condition", timeout: Duration = .seconds(30), file: StaticString = #fileID, line: UInt = #line,
+    _ condition: () throws -> Bool
+) throws {
+    let deadline = ContinuousClock.now + timeout
+    while try !condition() {
+        if ContinuousClock.now >= deadline { throw late(what, timeout, file, line) }
+        usleep(2_000)
+    }
+}
+
+private func late(_ what: String, _ timeout: Duration, _ file: StaticString, _ line: UInt) -> TestSupportError {
+    TestSupportError("\(file):\(line): \(what) did not come true within \(timeout)")
+}
