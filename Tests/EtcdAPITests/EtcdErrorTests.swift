@@ -129,10 +129,18 @@ internal import Testing
         }
         let a = KeyValue(key: "a")
         let b = KeyValue(key: "b")
-        #expect(try decoded(.range(RangeResponse(kvs: [a])), .range(RangeResponse(kvs: [b], count: 2))) == .range(RangeResponse(kvs: [a, b], count: 2)))
-        #expect(try decoded(.put(PutResponse(prevKV: a)), .put(PutResponse(header: ResponseHeader()))) == .put(PutResponse(header: ResponseHeader(), prevKV: a)))
-        #expect(try decoded(.deleteRange(DeleteRangeResponse(prevKVs: [a])), .deleteRange(DeleteRangeResponse(prevKVs: [b]))) == .deleteRange(DeleteRangeResponse(prevKVs: [a, b])))
-        #expect(try decoded(.txn(TxnResponse(responses: [.empty])), .txn(TxnResponse(succeeded: true))) == .txn(TxnResponse(succeeded: true, responses: [.empty])))
+        #expect(
+            try decoded(.range(RangeResponse(kvs: [a])), .range(RangeResponse(kvs: [b], count: 2)))
+                == .range(RangeResponse(kvs: [a, b], count: 2)))
+        #expect(
+            try decoded(.put(PutResponse(prevKV: a)), .put(PutResponse(header: ResponseHeader())))
+                == .put(PutResponse(header: ResponseHeader(), prevKV: a)))
+        #expect(
+            try decoded(.deleteRange(DeleteRangeResponse(prevKVs: [a])), .deleteRange(DeleteRangeResponse(prevKVs: [b])))
+                == .deleteRange(DeleteRangeResponse(prevKVs: [a, b])))
+        #expect(
+            try decoded(.txn(TxnResponse(responses: [.empty])), .txn(TxnResponse(succeeded: true)))
+                == .txn(TxnResponse(succeeded: true, responses: [.empty])))
         #expect(try decoded(.txn(TxnResponse()), .put(PutResponse())) == .put(PutResponse()))
     }
 }
