@@ -43,7 +43,10 @@ let package = Package(
         room("EtcdAPI", ["Bytes"]),
         room("Keyspace", ["Bytes", "EtcdAPI"]),
         room("Replica", ["Bytes", "EtcdAPI", "Keyspace", deque]),
-        room("Changelog", ["Bytes", "CLibPQ", "Keyspace", "Replica", logging]),
+        .target(
+            name: "Changelog", dependencies: ["Bytes", "CLibPQ", "Keyspace", "Replica", logging],
+            // A link to the migrations folder: compiled in, so that the binary needs no files beside it.
+            resources: [.embedInCode("migrations")], swiftSettings: settings),
         room("HTTP2", ["Bytes", "CNghttp2", nioCore, nioPosix, logging]),
         room("GRPC", ["Bytes", "HTTP2", nioCore, nioPosix, logging]),
         room("PineServer", ["Bytes", "EtcdAPI", "Keyspace", "Replica", "Changelog", "HTTP2", "GRPC", nioCore, nioPosix, logging]),
