@@ -63,9 +63,10 @@ let package = Package(
         tests("KeyspaceTests", ["Bytes", "EtcdAPI", "Keyspace"]),
         tests("ReplicaTests", ["Bytes", "EtcdAPI", "Keyspace", "Replica"]),
         tests("ChangelogTests", ["Bytes", "Keyspace", "Replica", "Changelog", "TestSupport", logging]),
-        tests("HTTP2Tests", ["Bytes", "HTTP2", "TestSupport", nioCore, nioPosix]),
-        tests("GRPCTests", ["Bytes", "HTTP2", "GRPC", "TestSupport", nioCore, nioPosix]),
-        tests("PineServerTests", ["PineServer"]),
+        .target(name: "RawHTTP2", dependencies: ["CNghttp2"], path: "Tests/RawHTTP2", swiftSettings: settings),
+        tests("HTTP2Tests", ["Bytes", "CNghttp2", "HTTP2", "RawHTTP2", "TestSupport", nioCore, nioPosix, logging]),
+        tests("GRPCTests", ["Bytes", "CZlib", "HTTP2", "GRPC", "RawHTTP2", "TestSupport", nioCore, nioPosix, logging]),
+        tests("PineServerTests", ["PineServer", "Replica"]),
         tests("EmbeddedPostgresTests", ["EmbeddedPostgres", "TestSupport", logging]),
         tests("PineTests", ["Bytes", "EtcdAPI", "TestSupport"]),
     ]
