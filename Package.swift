@@ -37,9 +37,10 @@ let package = Package(
         // Each room imports only rooms above it.
         .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CPrefetch"),
         room("Bytes"),
         room("EtcdAPI", ["Bytes"]),
-        room("Keyspace", ["Bytes", "EtcdAPI"]),
+        room("Keyspace", ["Bytes", "CPrefetch", "EtcdAPI"]),
         room("Replica", ["Bytes", "EtcdAPI", "Keyspace"]),
         room("Changelog", ["Bytes", "CLibPQ", "Keyspace", "Replica", logging]),
         room("HTTP2", ["Bytes", "CNghttp2", nioCore, nioPosix, logging]),
