@@ -35,7 +35,7 @@ struct IntervalTreeTests {
     }
 
     /// Boundaries, what is just after them, and what is between them.
-    private static let points: [ByteString] = ["", "a", "a\0", "b", "bb", "c", "d", ByteString([0xFF, 0xFF])]
+    private static let points: [ByteString] = ["", "a", "a\0", "bb", "c", ByteString([0xFF, 0xFF])]
 
     @Test("every set of up to four intervals over four boundaries, inserted and removed in every order")
     func exhaustive() {
@@ -59,9 +59,9 @@ struct IntervalTreeTests {
                 let key = WatchKey(UInt64((watcher * 3) % 4))
                 tree.insert(key, low: interval.low, high: interval.high)
                 all[key] = interval
-                isRight = isRight && Self.points.allSatisfy { Self.visited(tree, $0) == Self.expected(all, $0) }
+                tree.invariants()
             }
-            tree.invariants()
+            isRight = isRight && Self.points.allSatisfy { Self.visited(tree, $0) == Self.expected(all, $0) }
             let removals = [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [1, 3, 0, 2]][code % 4]
             for watcher in removals {
                 let key = WatchKey(UInt64(watcher))
