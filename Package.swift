@@ -42,9 +42,10 @@ let package = Package(
         .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CPrefetch"),
         room("Bytes"),
         room("EtcdAPI", ["Bytes"]),
-        room("Keyspace", ["Bytes", "EtcdAPI"]),
+        room("Keyspace", ["Bytes", "CPrefetch", "EtcdAPI"]),
         room("Replica", ["Bytes", "EtcdAPI", "Keyspace", deque]),
         .target(
             name: "Changelog", dependencies: ["Bytes", "CLibPQ", "Keyspace", "Replica", logging],
