@@ -23,7 +23,7 @@ package final class HTTP2Connection: ChannelInboundHandler {
     /// Where the loop keeps this connection.
     var loopIndex = 0
     /// For whoever handles the streams: a number of its own for this connection.
-    package var tag = 0
+    package var tag = -1
 
     private var phase: Phase
     private var context: ChannelHandlerContext?
@@ -49,6 +49,14 @@ package final class HTTP2Connection: ChannelInboundHandler {
 
     /// The peer's address, for logs.
     package var remoteAddress: SocketAddress? { context?.remoteAddress }
+
+    /// Whether so much waits to be sent that no more requests should be taken in; if so, `connectionWritable` tells when
+    /// it is over.
+    package var isOverHighWaterMark: Bool {
+        if session.state.pointee.queuedBytes <= loop.limits.connectionOutputHighWaterMark { return false }
+        session.state.pointee.wantsWritable = true
+        return true
+    }
 
     // MARK: Channel events
 
@@ -196,6 +204,8 @@ package final class HTTP2Connection: ChannelInboundHandler {
             case .writable:
                 guard let stream = event.stream else { return }
                 loop.handler.streamWritable(stream.pointee.handle)
+            case .connectionWritable:
+                loop.handler.connectionWritable(self)
             case .closed:
                 guard let stream = event.stream else { return }
                 loop.handler.streamClosed(stream.pointee.handle, code: UInt32(truncatingIfNeeded: event.count))

@@ -30,6 +30,9 @@ package struct HTTP2Limits: Sendable {
     /// Bytes that a stream may have queued before its owner is asked to wait, and at which it may go on.
     package var outputHighWaterMark = 256 << 10
     package var outputLowWaterMark = 64 << 10
+    /// The same for all streams of a connection together: above the high mark requests are taken in no more.
+    package var connectionOutputHighWaterMark = 32 << 20
+    package var connectionOutputLowWaterMark = 16 << 20
 
     package init() {}
 }

@@ -52,7 +52,8 @@ final class HTTP2Session {
         state.initialize(
             to: SessionState(
                 isServer: isServer, table: Unmanaged.passUnretained(table), headerListSizeLimit: limits.headerListSizeLimit,
-                outputLowWaterMark: limits.outputLowWaterMark))
+                outputLowWaterMark: limits.outputLowWaterMark,
+                connectionOutputLowWaterMark: limits.connectionOutputLowWaterMark))
         var options: OpaquePointer?
         invariant(nghttp2_option_new(&options) == 0, "out of memory")
         defer { nghttp2_option_del(options) }

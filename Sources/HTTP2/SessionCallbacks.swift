@@ -175,16 +175,21 @@ private func invalidFrameReceived(
     _ session: OpaquePointer?, _ frame: Frame?, _ error: Int32, _ context: UnsafeMutableRawPointer?
 ) -> Int32 {
     let state = sessionState(context)
-    // nghttp2 answers most of them by resetting the stream: work done for nothing, as by the peer's own RST_STREAM.
-    state.pointee.resets += 1
     if header(frame).type == UInt8(NGHTTP2_HEADERS.rawValue) { state.pointee.isInHeaderBlock = false }
     return 0
 }
 
 private func frameSent(_ session: OpaquePointer?, _ frame: Frame?, _ context: UnsafeMutableRawPointer?) -> Int32 {
     let frameHeader = header(frame)
-    guard frameHeader.type <= UInt8(NGHTTP2_HEADERS.rawValue) else { return 0 }
     let state = sessionState(context)
+    guard frameHeader.type <= UInt8(NGHTTP2_HEADERS.rawValue) else {
+        // Resetting streams for the peer's mistakes is work done for nothing, as after the peer's own RST_STREAM. When we
+        // do it for reasons of our own, it is without an error.
+        if frameHeader.type == UInt8(NGHTTP2_RST_STREAM.rawValue), frame!.pointee.rst_stream.error_code != 0 {
+            state.pointee.resets += 1
+        }
+        return 0
+    }
     state.pointee.contentFramesSent &+= 1
     if frameHeader.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0, state.pointee.isServer,
         let stream = userData(session, frameHeader.stream_id), !stream.pointee.flags.contains(.inputEnded)
