@@ -18,8 +18,8 @@ internal import Testing
             (11, "etcdserver: mvcc: required revision has been compacted", .compacted),
             (11, "etcdserver: mvcc: required revision is a future revision", .futureRev),
             (11, "etcdserver: too large lease TTL", .leaseTTLTooLarge),
-            (12, "RangeStream does not support custom sort orders", .rangeStreamSorted),
-            (12, "RangeStream does not support revision filters", .rangeStreamFiltered),
+            (12, "RangeStream does not support custom sort orders", .rangeStreamSortOrder),
+            (12, "RangeStream does not support revision filters", .rangeStreamRevisionFilters),
         ]
         for (code, text, error) in recorded {
             #expect(error.code.rawValue == code)
