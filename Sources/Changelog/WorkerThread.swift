@@ -3,7 +3,7 @@ internal import Bytes
 internal import CLibPQ
 internal import Glibc
 
-final class WorkerThread: Sendable {
+package final class WorkerThread: Sendable {
     private let thread: pthread_t
 
     private final class Start {
@@ -17,7 +17,7 @@ final class WorkerThread: Sendable {
     }
 
     /// Runs `body` on a thread of its own. `name` shows in debuggers and in top; at most 15 bytes.
-    init(name: String, _ body: @escaping @Sendable () -> Void) {
+    package init(name: String, _ body: @escaping @Sendable () -> Void) {
         let start = Unmanaged.passRetained(Start(name: name, body: body))
         var thread = pthread_t()
         let status = pthread_create(
@@ -34,7 +34,7 @@ final class WorkerThread: Sendable {
     }
 
     /// Returns once `body` has. To be called once.
-    func join() { pthread_join(thread, nil) }
+    package func join() { pthread_join(thread, nil) }
 }
 
 /// A descriptor that is readable from `trip` on: what every blocking wait of the log's threads watches, so that all of them end

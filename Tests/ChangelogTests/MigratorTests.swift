@@ -1,3 +1,4 @@
+import Keyspace
 import Foundation
 import TestSupport
 import Testing
