@@ -121,6 +121,7 @@ struct Reader {
             switch command {
             case .readHead: deliver(.headRead(try session.readHead()))
             case .readTail(let position, let limit): deliver(.tailRead(try session.readTail(after: position, limit: limit)))
+            case .readHistory(let position, let limit): deliver(.historyRead(try session.readTail(after: position, limit: limit)))
             case .append, .lockHead, .unlockHead, .recover, .deleteRows: break
             }
             keeper.worked()
@@ -135,6 +136,7 @@ struct Reader {
         switch command {
         case .readHead: deliver(.headReadFailed(reason: error.description))
         case .readTail: deliver(.tailReadFailed(reason: error.description))
+        case .readHistory: deliver(.historyReadFailed(reason: error.description))
         case .append, .lockHead, .unlockHead, .recover, .deleteRows: break
         }
     }
