@@ -1,9 +1,10 @@
 // Owns: the threads that talk to PostgreSQL for one replica, each with a connection of its own.
 // Must never: answer a command twice, or deliver anything after `stop` has returned.
 package import Keyspace
-package import struct Logging.Logger
 package import Replica
 internal import Synchronization
+
+package import struct Logging.Logger
 
 /// What loading the log gives, in this order: rows any number of times, then finished. `restarted` may come in between.
 package enum LoadEvent: Hashable, Sendable {
