@@ -6,6 +6,8 @@
 // 2. It doesn't check the numbers of sort orders and targets: none that don't exist are sent.
 // 3. With `keys_only` it answers with leases: no key here has one.
 // 4. It has no RangeStream.
+// 5. Of several mistakes in one transaction it reports another one: it checks all puts before all ranges, and a put's missing key
+//    before its missing lease. Transactions here have mistakes of one kind only.
 //
 // Headers differ between any two clusters in their ids and terms; only revisions are compared.
 import Bytes

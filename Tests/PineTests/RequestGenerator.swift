@@ -174,8 +174,38 @@ struct RequestGenerator {
             let count = random.pick([127, 128, 129, 200])
             request.success = (0..<count).map { .put(PutRequest(key: ByteString("many/\($0)"), value: "x")) }
         }
-        if depth == 0, request.deletesSomething { request.forgetIgnores() }
+        if depth == 0 { restrictMistakes(in: &request) }
         return request
+    }
+
+    /// What makes a transaction fail when it is applied, once it is well-formed.
+    private enum Mistake {
+        case revision
+        case lease
+        case missingKey
+    }
+
+    /// Leaves only one kind of mistake (see `Differences`, 5), and no put that would kill etcd.
+    private mutating func restrictMistakes(in request: inout TxnRequest) {
+        let allowed = random.pick([Mistake.revision, .lease, .missingKey])
+        let keepsIgnores = allowed == .missingKey && !request.deletesSomething
+        let (revision, compacted) = (revision, compacted)
+        request.editOperations { operation in
+            switch operation {
+            case .range(var range):
+                guard allowed != .revision, range.revision > revision || range.revision < compacted else { return }
+                range.revision = 0
+                operation = .range(range)
+            case .put(var put):
+                if allowed != .lease { put.lease = 0 }
+                if !keepsIgnores {
+                    put.ignoreValue = false
+                    put.ignoreLease = false
+                }
+                operation = .put(put)
+            default: break
+            }
+        }
     }
 }
 
@@ -191,23 +221,19 @@ extension TxnRequest {
         }
     }
 
-    /// Makes every put one that needs no earlier value or lease.
-    fileprivate mutating func forgetIgnores() {
-        func forget(_ operations: inout [RequestOp]) {
+    /// Has `edit` change each operation that isn't a transaction, however nested.
+    fileprivate mutating func editOperations(_ edit: (inout RequestOp) -> Void) {
+        func walk(_ operations: inout [RequestOp]) {
             for index in operations.indices {
-                switch operations[index] {
-                case .put(var put):
-                    put.ignoreValue = false
-                    put.ignoreLease = false
-                    operations[index] = .put(put)
-                case .txn(var nested):
-                    nested.forgetIgnores()
+                if case .txn(var nested) = operations[index] {
+                    nested.editOperations(edit)
                     operations[index] = .txn(nested)
-                default: break
+                } else {
+                    edit(&operations[index])
                 }
             }
         }
-        forget(&success)
-        forget(&failure)
+        walk(&success)
+        walk(&failure)
     }
 }
