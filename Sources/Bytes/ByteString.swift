@@ -41,7 +41,7 @@ public struct ByteString: Sendable {
 
     /// `count` bytes of `storage` from `offset` on, without a copy. They must never be written again; what is around them may.
     @inlinable
-    package init(sharing storage: ByteStorage, from offset: Int, count: Int) {
+    public init(sharing storage: ByteStorage, from offset: Int, count: Int) {
         self.init(storage: storage, offset: UInt32(offset), length: UInt32(count))
     }
 
@@ -59,7 +59,8 @@ public struct ByteString: Sendable {
 
     @inlinable
     public init(_ bytes: some Sequence<UInt8>) {
-        self = bytes.withContiguousStorageIfAvailable { ByteString(copying: UnsafeRawBufferPointer($0)) }
+        self =
+            bytes.withContiguousStorageIfAvailable { ByteString(copying: UnsafeRawBufferPointer($0)) }
             ?? Array(bytes).withUnsafeBytes { ByteString(copying: $0) }
     }
 
@@ -85,7 +86,7 @@ public struct ByteString: Sendable {
     /// comparison would cost more than the comparison.
     @inlinable
     @inline(__always)
-    package static func unretainedBytes(at pointer: UnsafePointer<ByteString>) -> UnsafeRawBufferPointer {
+    public static func unretainedBytes(at pointer: UnsafePointer<ByteString>) -> UnsafeRawBufferPointer {
         let length = Int(pointer.pointee.length)
         // `storage` comes first; an unmanaged reference has the layout of a strong one.
         let reference = UnsafeRawPointer(pointer).load(as: Unmanaged<ByteStorage>?.self)

@@ -118,7 +118,7 @@ public struct ByteWriter: ~Copyable {
     }
 
     /// Puts other bytes in place of those at `range`, which must have been written.
-    package mutating func replace(_ range: Range<Int>, with bytes: ByteString) {
+    public mutating func replace(_ range: Range<Int>, with bytes: ByteString) {
         precondition(range.lowerBound >= 0 && range.upperBound <= written)
         let growth = bytes.count - range.count
         reserve(Swift.max(growth, 0))
