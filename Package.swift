@@ -42,9 +42,10 @@ let package = Package(
         .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CPrefetch"),
         room("Bytes"),
         room("EtcdAPI", ["Bytes"]),
-        room("Keyspace", ["Bytes", "EtcdAPI"]),
+        room("Keyspace", ["Bytes", "CPrefetch", "EtcdAPI"]),
         room("Replica", ["Bytes", "EtcdAPI", "Keyspace", deque]),
         .target(
             name: "Changelog", dependencies: ["Bytes", "CLibPQ", "Keyspace", "Replica", logging],
@@ -57,15 +58,18 @@ let package = Package(
         .executableTarget(
             name: "pine", dependencies: ["PineServer", "EmbeddedPostgres", argumentParser, logging], swiftSettings: settings),
 
-        .target(name: "TestSupport", dependencies: [subprocess, logging], path: "Tests/TestSupport", swiftSettings: settings),
+        .target(
+            name: "TestSupport", dependencies: ["Bytes", "CNghttp2", "EtcdAPI", subprocess, logging], path: "Tests/TestSupport",
+            swiftSettings: settings),
         tests("BytesTests", ["Bytes"]),
         tests("EtcdAPITests", ["Bytes", "EtcdAPI"], resources: [.copy("Corpus")]),
         tests("KeyspaceTests", ["Bytes", "EtcdAPI", "Keyspace"]),
         tests("ReplicaTests", ["Bytes", "EtcdAPI", "Keyspace", "Replica"]),
         tests("ChangelogTests", ["Bytes", "Keyspace", "Replica", "Changelog", "TestSupport", logging]),
-        tests("HTTP2Tests", ["Bytes", "HTTP2", "TestSupport", nioCore, nioPosix]),
-        tests("GRPCTests", ["Bytes", "HTTP2", "GRPC", "TestSupport", nioCore, nioPosix]),
-        tests("PineServerTests", ["PineServer"]),
+        .target(name: "RawHTTP2", dependencies: ["CNghttp2"], path: "Tests/RawHTTP2", swiftSettings: settings),
+        tests("HTTP2Tests", ["Bytes", "CNghttp2", "HTTP2", "RawHTTP2", "TestSupport", nioCore, nioPosix, logging]),
+        tests("GRPCTests", ["Bytes", "CZlib", "HTTP2", "GRPC", "RawHTTP2", "TestSupport", nioCore, nioPosix, logging]),
+        tests("PineServerTests", ["PineServer", "Replica"]),
         tests("EmbeddedPostgresTests", ["EmbeddedPostgres", "TestSupport", logging]),
         tests("PineTests", ["Bytes", "EtcdAPI", "TestSupport"]),
     ]

@@ -3,22 +3,21 @@
 // Invariant: offset + count <= storage.capacity; an empty byte string holds no storage.
 
 /// The tail-allocated buffer behind `ByteString` and `ByteWriter`.
-@usableFromInline
-package final class ByteStorage: ManagedBuffer<Int, UInt8> {
+public final class ByteStorage: ManagedBuffer<Int, UInt8> {
     /// A buffer of at least `capacity` bytes, contents undefined. The header holds the capacity.
     @inlinable
-    package static func allocate(_ capacity: Int) -> ByteStorage {
+    public static func allocate(_ capacity: Int) -> ByteStorage {
         let buffer = ByteStorage.create(minimumCapacity: capacity) { _ in capacity }
         return unsafeDowncast(buffer, to: ByteStorage.self)
     }
 
     @inlinable
-    package var base: UnsafeMutablePointer<UInt8> { withUnsafeMutablePointerToElements { $0 } }
+    public var base: UnsafeMutablePointer<UInt8> { withUnsafeMutablePointerToElements { $0 } }
 }
 
 /// An immutable string of any bytes. Slicing shares the storage; copying costs one reference count.
 /// Order is bytewise, as etcd orders keys.
-package struct ByteString: Sendable {
+public struct ByteString: Sendable {
     // Safe to share between threads: written only by its one owner (a `ByteWriter`, or an initializer here) before the
     // first `ByteString` over it exists.
     @usableFromInline nonisolated(unsafe) let storage: ByteStorage?
@@ -27,7 +26,7 @@ package struct ByteString: Sendable {
     @usableFromInline let length: UInt32
 
     @inlinable
-    package init() {
+    public init() {
         storage = nil
         offset = 0
         length = 0
@@ -42,13 +41,13 @@ package struct ByteString: Sendable {
 
     /// `count` bytes of `storage` from `offset` on, without a copy. They must never be written again; what is around them may.
     @inlinable
-    package init(sharing storage: ByteStorage, from offset: Int, count: Int) {
+    public init(sharing storage: ByteStorage, from offset: Int, count: Int) {
         self.init(storage: storage, offset: UInt32(offset), length: UInt32(count))
     }
 
     /// Copies `bytes`.
     @inlinable
-    package init(copying bytes: UnsafeRawBufferPointer) {
+    public init(copying bytes: UnsafeRawBufferPointer) {
         guard let source = bytes.baseAddress, bytes.count > 0 else {
             self.init()
             return
@@ -59,22 +58,23 @@ package struct ByteString: Sendable {
     }
 
     @inlinable
-    package init(_ bytes: some Sequence<UInt8>) {
-        self = bytes.withContiguousStorageIfAvailable { ByteString(copying: UnsafeRawBufferPointer($0)) }
+    public init(_ bytes: some Sequence<UInt8>) {
+        self =
+            bytes.withContiguousStorageIfAvailable { ByteString(copying: UnsafeRawBufferPointer($0)) }
             ?? Array(bytes).withUnsafeBytes { ByteString(copying: $0) }
     }
 
     @inlinable
-    package init(_ text: some StringProtocol) {
+    public init(_ text: some StringProtocol) {
         self.init(text.utf8)
     }
 
-    @inlinable package var count: Int { Int(length) }
-    @inlinable package var isEmpty: Bool { length == 0 }
+    @inlinable public var count: Int { Int(length) }
+    @inlinable public var isEmpty: Bool { length == 0 }
 
     /// The bytes, valid inside `body` only.
     @inlinable
-    package func withUnsafeBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+    public func withUnsafeBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
         guard let storage else { return try body(UnsafeRawBufferPointer(start: nil, count: 0)) }
         defer { extendLifetime(storage) }
         return try body(UnsafeRawBufferPointer(start: storage.base + Int(offset), count: Int(length)))
@@ -86,7 +86,7 @@ package struct ByteString: Sendable {
     /// comparison would cost more than the comparison.
     @inlinable
     @inline(__always)
-    package static func unretainedBytes(at pointer: UnsafePointer<ByteString>) -> UnsafeRawBufferPointer {
+    public static func unretainedBytes(at pointer: UnsafePointer<ByteString>) -> UnsafeRawBufferPointer {
         let length = Int(pointer.pointee.length)
         // `storage` comes first; an unmanaged reference has the layout of a strong one.
         let reference = UnsafeRawPointer(pointer).load(as: Unmanaged<ByteStorage>?.self)
@@ -97,27 +97,28 @@ package struct ByteString: Sendable {
 
     /// A slice that shares this storage. `range` is in bytes, relative to this byte string.
     @inlinable
-    package func slice(_ range: Range<Int>) -> ByteString {
+    public func slice(_ range: Range<Int>) -> ByteString {
         precondition(range.lowerBound >= 0 && range.upperBound <= count)
         return ByteString(storage: storage, offset: offset + UInt32(range.lowerBound), length: UInt32(range.count))
     }
 
     @inlinable
-    package subscript(index: Int) -> UInt8 {
+    public subscript(index: Int) -> UInt8 {
         precondition(index >= 0 && index < count)
-        return withUnsafeBytes { $0[index] }
+        // What is not empty has storage.
+        return storage.unsafelyUnwrapped.base[Int(offset) + index]
     }
 
     /// This byte string, in storage of its own where the storage that it shares is more than twice as large:
     /// what is kept for long must not keep a big request alive.
     @inlinable
-    package func compacted() -> ByteString {
+    public func compacted() -> ByteString {
         guard let storage, storage.header > 2 * Int(length) + 64 else { return self }
         return withUnsafeBytes { ByteString(copying: $0) }
     }
 
     /// The smallest byte string greater than every one that has this prefix; empty where there is none (all 0xFF).
-    package func prefixSuccessor() -> ByteString {
+    public func prefixSuccessor() -> ByteString {
         var bytes = Array(self)
         while let last = bytes.last {
             if last < 0xFF {
@@ -138,7 +139,7 @@ func extendLifetime<T>(_ value: borrowing T) {
 
 extension ByteString: Hashable, Comparable {
     @inlinable
-    package static func == (a: ByteString, b: ByteString) -> Bool {
+    public static func == (a: ByteString, b: ByteString) -> Bool {
         guard a.length == b.length else { return false }
         return a.withUnsafeBytes { x in
             b.withUnsafeBytes { y in
@@ -148,11 +149,11 @@ extension ByteString: Hashable, Comparable {
     }
 
     @inlinable
-    package static func < (a: ByteString, b: ByteString) -> Bool { a.order(against: b) < 0 }
+    public static func < (a: ByteString, b: ByteString) -> Bool { a.order(against: b) < 0 }
 
     /// Negative, zero or positive as this sorts before, with or after `other`.
     @inlinable
-    package func order(against other: ByteString) -> Int {
+    public func order(against other: ByteString) -> Int {
         withUnsafeBytes { x in
             other.withUnsafeBytes { y in
                 let common = Swift.min(x.count, y.count)
@@ -163,17 +164,17 @@ extension ByteString: Hashable, Comparable {
     }
 
     @inlinable
-    package func hash(into hasher: inout Hasher) {
+    public func hash(into hasher: inout Hasher) {
         withUnsafeBytes { hasher.combine(bytes: $0) }
     }
 }
 
 extension ByteString: RandomAccessCollection {
-    @inlinable package var startIndex: Int { 0 }
-    @inlinable package var endIndex: Int { Int(length) }
+    @inlinable public var startIndex: Int { 0 }
+    @inlinable public var endIndex: Int { Int(length) }
 
     @inlinable
-    package func withContiguousStorageIfAvailable<R>(_ body: (UnsafeBufferPointer<UInt8>) throws -> R) rethrows -> R? {
+    public func withContiguousStorageIfAvailable<R>(_ body: (UnsafeBufferPointer<UInt8>) throws -> R) rethrows -> R? {
         guard let storage else { return try body(UnsafeBufferPointer(start: nil, count: 0)) }
         defer { extendLifetime(storage) }
         return try body(UnsafeBufferPointer(start: storage.base + Int(offset), count: Int(length)))
@@ -181,14 +182,14 @@ extension ByteString: RandomAccessCollection {
 }
 
 extension ByteString: ExpressibleByStringLiteral {
-    package init(stringLiteral value: String) {
+    public init(stringLiteral value: String) {
         self.init(value)
     }
 }
 
 extension ByteString: CustomStringConvertible {
     /// The bytes as text where they are printable ASCII, `\xHH` otherwise, cut after 80 bytes. For logs and test failures.
-    package var description: String {
+    public var description: String {
         var text = "\""
         for byte in prefix(80) {
             if byte >= 0x20 && byte < 0x7F && byte != 0x5C && byte != 0x22 {

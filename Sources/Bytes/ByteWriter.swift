@@ -2,19 +2,19 @@
 // Must never: be written to after `finish`.
 
 /// An append-only output buffer. Integers are little-endian, varints are those of protobuf.
-package struct ByteWriter: ~Copyable {
+public struct ByteWriter: ~Copyable {
     @usableFromInline var storage: ByteStorage
     @usableFromInline var base: UnsafeMutablePointer<UInt8>
     @usableFromInline var capacity: Int
     /// Bytes written so far.
-    package private(set) var count: Int {
+    public private(set) var count: Int {
         @inlinable get { written }
         set { written = newValue }
     }
     @usableFromInline var written = 0
 
     @inlinable
-    package init(capacity: Int = 64) {
+    public init(capacity: Int = 64) {
         self.capacity = Swift.max(capacity, 16)
         storage = ByteStorage.allocate(self.capacity)
         base = storage.base
@@ -22,7 +22,7 @@ package struct ByteWriter: ~Copyable {
 
     /// The bytes written, without a copy. The writer is used up.
     @inlinable
-    package consuming func finish() -> ByteString {
+    public consuming func finish() -> ByteString {
         precondition(written <= Int(UInt32.max))
         return ByteString(storage: storage, offset: 0, length: UInt32(written))
     }
@@ -30,7 +30,7 @@ package struct ByteWriter: ~Copyable {
     /// Makes room for `more` further bytes.
     @inlinable
     @inline(__always)
-    package mutating func reserve(_ more: Int) {
+    public mutating func reserve(_ more: Int) {
         if written + more > capacity { grow(more) }
     }
 
@@ -46,14 +46,14 @@ package struct ByteWriter: ~Copyable {
 
     @inlinable
     @inline(__always)
-    package mutating func append(_ byte: UInt8) {
+    public mutating func append(_ byte: UInt8) {
         reserve(1)
         base[written] = byte
         written += 1
     }
 
     @inlinable
-    package mutating func append(_ bytes: UnsafeRawBufferPointer) {
+    public mutating func append(_ bytes: UnsafeRawBufferPointer) {
         guard let source = bytes.baseAddress else { return }
         reserve(bytes.count)
         UnsafeMutableRawPointer(base + written).copyMemory(from: source, byteCount: bytes.count)
@@ -61,7 +61,7 @@ package struct ByteWriter: ~Copyable {
     }
 
     @inlinable
-    package mutating func append(_ bytes: ByteString) {
+    public mutating func append(_ bytes: ByteString) {
         let length = bytes.count
         guard length > 0 else { return }
         reserve(length)
@@ -74,7 +74,7 @@ package struct ByteWriter: ~Copyable {
     /// For runs of small fields whose size is known: one check for all.
     @inlinable
     @inline(__always)
-    package mutating func append(atMost limit: Int, _ body: (UnsafeMutablePointer<UInt8>) -> Int) {
+    public mutating func append(atMost limit: Int, _ body: (UnsafeMutablePointer<UInt8>) -> Int) {
         reserve(limit)
         let count = body(base + written)
         invariant(count >= 0 && count <= limit, "a writer overran what it had reserved")
@@ -84,7 +84,7 @@ package struct ByteWriter: ~Copyable {
     /// A protobuf varint: 1 to 10 bytes.
     @inlinable
     @inline(__always)
-    package mutating func appendVarint(_ value: UInt64) {
+    public mutating func appendVarint(_ value: UInt64) {
         reserve(10)
         var rest = value
         while rest >= 0x80 {
@@ -97,7 +97,7 @@ package struct ByteWriter: ~Copyable {
     }
 
     @inlinable
-    package mutating func appendBigEndian<I: FixedWidthInteger>(_ value: I) {
+    public mutating func appendBigEndian<I: FixedWidthInteger>(_ value: I) {
         reserve(MemoryLayout<I>.size)
         UnsafeMutableRawPointer(base + written).storeBytes(of: value.bigEndian, as: I.self)
         written += MemoryLayout<I>.size
@@ -105,20 +105,20 @@ package struct ByteWriter: ~Copyable {
 
     /// The bytes written so far, valid inside `body` only.
     @inlinable
-    package func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
+    public func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
         defer { extendLifetime(storage) }
         return body(UnsafeRawBufferPointer(start: base, count: written))
     }
 
     /// Drops what was written from `position` on.
     @inlinable
-    package mutating func truncate(to position: Int) {
+    public mutating func truncate(to position: Int) {
         precondition(position >= 0 && position <= written)
         written = position
     }
 
     /// Puts other bytes in place of those at `range`, which must have been written.
-    package mutating func replace(_ range: Range<Int>, with bytes: ByteString) {
+    public mutating func replace(_ range: Range<Int>, with bytes: ByteString) {
         precondition(range.lowerBound >= 0 && range.upperBound <= written)
         let growth = bytes.count - range.count
         reserve(Swift.max(growth, 0))
@@ -134,7 +134,7 @@ package struct ByteWriter: ~Copyable {
 
     /// Starts a nested message: writes its tag and leaves one byte for the length. Give the result to `endMessage`.
     @inlinable
-    package mutating func beginMessage(_ field: Int) -> Int {
+    public mutating func beginMessage(_ field: Int) -> Int {
         appendVarint(UInt64(field) << 3 | 2)
         append(0)
         return written
@@ -142,7 +142,7 @@ package struct ByteWriter: ~Copyable {
 
     /// Ends the nested message whose body starts at `start`: writes the length, moving the body where it takes over a byte.
     @inlinable
-    package mutating func endMessage(_ start: Int) {
+    public mutating func endMessage(_ start: Int) {
         let length = written - start
         if length < 0x80 {
             base[start - 1] = UInt8(length)
@@ -165,7 +165,7 @@ package struct ByteWriter: ~Copyable {
 
 /// How many bytes the varint of `value` takes: 1 to 10.
 @inlinable
-package func varintSize(_ value: UInt64) -> Int {
+public func varintSize(_ value: UInt64) -> Int {
     (70 - value.leadingZeroBitCount.clamped(to: 63)) / 7
 }
 

@@ -4,15 +4,14 @@ internal import Glibc
 /// Traps with `message` where `condition` is false, in release builds too. (`precondition` drops its message there.)
 @inlinable
 @inline(__always)
-package func invariant(
+public func invariant(
     _ condition: @autoclosure () -> Bool, _ message: @autoclosure () -> String, file: StaticString = #fileID, line: UInt = #line
 ) {
     if !condition() { violated(message(), file: file, line: line) }
 }
 
 /// Traps with `message`: a place that can't be reached was.
-@usableFromInline
-package func violated(_ message: String, file: StaticString = #fileID, line: UInt = #line) -> Never {
+public func violated(_ message: String, file: StaticString = #fileID, line: UInt = #line) -> Never {
     // Straight to the descriptor: no logger may be in the way of the last words.
     let text = "pine: invariant violated at \(file):\(line): \(message)\n"
     _ = text.withCString { write(2, $0, strlen($0)) }

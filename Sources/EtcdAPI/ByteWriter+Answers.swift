@@ -46,7 +46,8 @@ extension ByteWriter {
     @inline(__always)
     package mutating func appendKeyValue(_ field: Int, _ kv: KeyValue) {
         appendKeyValue(
-            field, key: kv.key, createRevision: kv.createRevision, modRevision: kv.modRevision, version: kv.version, value: kv.value,
+            field, key: kv.key, createRevision: kv.createRevision, modRevision: kv.modRevision, version: kv.version,
+            value: kv.value,
             lease: kv.lease)
     }
 

@@ -71,7 +71,7 @@ package struct Compare: WireMessage {
         if case .value(let value) = targetUnion { value } else { ByteString() }
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .varint): result = try reader.enumeration(bytes)

@@ -56,10 +56,6 @@ extension EtcdError {
         code: .unimplemented, text: "RangeStream does not support revision filters")
     package static let compacted = EtcdError(code: .outOfRange, text: "etcdserver: mvcc: required revision has been compacted")
     package static let futureRev = EtcdError(code: .outOfRange, text: "etcdserver: mvcc: required revision is a future revision")
-    package static let rangeStreamSorted = EtcdError(
-        code: .unimplemented, text: "RangeStream does not support custom sort orders")
-    package static let rangeStreamFiltered = EtcdError(
-        code: .unimplemented, text: "RangeStream does not support revision filters")
 
     // MARK: Requests that may succeed later
 

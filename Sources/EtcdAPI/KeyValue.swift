@@ -28,7 +28,7 @@ package struct KeyValue: WireMessage {
         self.lease = lease
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .bytes): key = try reader.byteString(bytes)
@@ -77,7 +77,7 @@ package struct Event: WireMessage {
         self.prevKV = prevKV
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .varint): type = try reader.enumeration(bytes)

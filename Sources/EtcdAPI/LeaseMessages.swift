@@ -15,7 +15,7 @@ package struct LeaseGrantRequest: WireMessage {
         self.id = id
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .varint): ttl = try reader.int64(bytes)
@@ -48,7 +48,7 @@ package struct LeaseGrantResponse: WireMessage {
         self.error = error
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .bytes): try reader.merge(bytes, into: &header)
@@ -78,7 +78,7 @@ package struct LeaseRevokeRequest: WireMessage {
         self.id = id
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .varint): id = try reader.int64(bytes)
@@ -101,7 +101,7 @@ package struct LeaseRevokeResponse: WireMessage {
         self.header = header
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .bytes): try reader.merge(bytes, into: &header)
@@ -125,7 +125,7 @@ package struct LeaseKeepAliveRequest: WireMessage {
         self.id = id
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .varint): id = try reader.int64(bytes)
@@ -153,7 +153,7 @@ package struct LeaseKeepAliveResponse: WireMessage {
         self.ttl = ttl
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .bytes): try reader.merge(bytes, into: &header)
@@ -183,7 +183,7 @@ package struct LeaseTimeToLiveRequest: WireMessage {
         self.keys = keys
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .varint): id = try reader.int64(bytes)
@@ -218,7 +218,7 @@ package struct LeaseTimeToLiveResponse: WireMessage {
         self.keys = keys
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .bytes): try reader.merge(bytes, into: &header)
@@ -244,7 +244,7 @@ package struct LeaseTimeToLiveResponse: WireMessage {
 package struct LeaseLeasesRequest: WireMessage {
     package init() {}
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) { try reader.skip(bytes, tag) }
     }
 
@@ -260,7 +260,7 @@ package struct LeaseStatus: WireMessage {
         self.id = id
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .varint): id = try reader.int64(bytes)
@@ -285,7 +285,7 @@ package struct LeaseLeasesResponse: WireMessage {
         self.leases = leases
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .bytes): try reader.merge(bytes, into: &header)

@@ -4,7 +4,7 @@ package import Bytes
 package struct DefragmentRequest: WireMessage {
     package init() {}
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) { try reader.skip(bytes, tag) }
     }
 
@@ -20,7 +20,7 @@ package struct DefragmentResponse: WireMessage {
         self.header = header
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .bytes): try reader.merge(bytes, into: &header)
@@ -38,7 +38,7 @@ package struct DefragmentResponse: WireMessage {
 package struct HashRequest: WireMessage {
     package init() {}
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) { try reader.skip(bytes, tag) }
     }
 
@@ -56,7 +56,7 @@ package struct HashResponse: WireMessage {
         self.hash = hash
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .bytes): try reader.merge(bytes, into: &header)
@@ -83,7 +83,7 @@ package struct HashKVRequest: WireMessage {
         self.revision = revision
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .varint): revision = try reader.int64(bytes)
@@ -114,7 +114,7 @@ package struct HashKVResponse: WireMessage {
         self.hashRevision = hashRevision
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .bytes): try reader.merge(bytes, into: &header)
@@ -137,7 +137,7 @@ package struct HashKVResponse: WireMessage {
 package struct SnapshotRequest: WireMessage {
     package init() {}
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) { try reader.skip(bytes, tag) }
     }
 
@@ -165,7 +165,7 @@ package struct SnapshotResponse: WireMessage {
         self.version = version
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .bytes): try reader.merge(bytes, into: &header)
@@ -195,7 +195,7 @@ package struct MoveLeaderRequest: WireMessage {
         self.targetID = targetID
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .varint): targetID = try reader.varint(bytes)
@@ -218,7 +218,7 @@ package struct MoveLeaderResponse: WireMessage {
         self.header = header
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .bytes): try reader.merge(bytes, into: &header)

@@ -71,7 +71,7 @@ package struct RangeRequest: WireMessage {
         self.maxCreateRevision = maxCreateRevision
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .bytes): key = try reader.byteString(bytes)
@@ -127,7 +127,7 @@ package struct RangeResponse: WireMessage {
         self.count = count
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .bytes): try reader.merge(bytes, into: &header)
@@ -157,7 +157,7 @@ package struct RangeStreamResponse: WireMessage {
         self.rangeResponse = rangeResponse
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .bytes): try reader.merge(bytes, into: &rangeResponse)

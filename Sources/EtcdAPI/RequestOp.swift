@@ -12,7 +12,7 @@ package enum RequestOp: WireMessage {
 
     package init() { self = .empty }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             // The same member again merges, another one replaces. What merges is moved out first, or a transaction's arrays
             // would be copied with each occurrence.
@@ -69,7 +69,7 @@ package struct TxnRequest: WireMessage {
         self.failure = failure
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .bytes): try reader.append(bytes, to: &compare)

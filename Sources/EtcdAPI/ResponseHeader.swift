@@ -20,7 +20,7 @@ package struct ResponseHeader: WireMessage {
         self.raftTerm = raftTerm
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .varint): clusterID = try reader.varint(bytes)

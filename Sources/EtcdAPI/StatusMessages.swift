@@ -4,7 +4,7 @@ package import Bytes
 package struct StatusRequest: WireMessage {
     package init() {}
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) { try reader.skip(bytes, tag) }
     }
 
@@ -56,7 +56,7 @@ package struct StatusResponse: WireMessage {
         self.downgradeInfo = downgradeInfo
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .bytes): try reader.merge(bytes, into: &header)
@@ -106,7 +106,7 @@ package struct DowngradeInfo: WireMessage {
         self.targetVersion = targetVersion
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .varint): enabled = try reader.bool(bytes)
@@ -159,7 +159,7 @@ package struct AlarmRequest: WireMessage {
         self.alarm = alarm
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .varint): action = try reader.enumeration(bytes)
@@ -189,7 +189,7 @@ package struct AlarmMember: WireMessage {
         self.alarm = alarm
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .varint): memberID = try reader.varint(bytes)
@@ -216,7 +216,7 @@ package struct AlarmResponse: WireMessage {
         self.alarms = alarms
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .bytes): try reader.merge(bytes, into: &header)
@@ -254,7 +254,7 @@ package struct DowngradeRequest: WireMessage {
         self.version = version
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .varint): action = try reader.enumeration(bytes)
@@ -282,7 +282,7 @@ package struct DowngradeResponse: WireMessage {
         self.version = version
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .bytes): try reader.merge(bytes, into: &header)

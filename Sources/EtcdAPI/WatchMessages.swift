@@ -45,7 +45,7 @@ package struct WatchCreateRequest: WireMessage {
         self.fragment = fragment
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .bytes): key = try reader.byteString(bytes)
@@ -84,7 +84,7 @@ package struct WatchCancelRequest: WireMessage {
         self.watchID = watchID
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .varint): watchID = try reader.int64(bytes)
@@ -102,7 +102,7 @@ package struct WatchCancelRequest: WireMessage {
 package struct WatchProgressRequest: WireMessage {
     package init() {}
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) { try reader.skip(bytes, tag) }
     }
 
@@ -141,7 +141,7 @@ package struct WatchResponse: WireMessage {
         self.events = events
     }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             switch (tag.field, tag.type) {
             case (1, .bytes): try reader.merge(bytes, into: &header)

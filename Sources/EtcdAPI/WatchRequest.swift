@@ -11,7 +11,7 @@ package enum WatchRequest: WireMessage {
 
     package init() { self = .empty }
 
-    package mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError) {
+    package mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError) {
         while let tag = try reader.nextTag(bytes) {
             // The same member again merges, another one replaces.
             switch (tag.field, tag.type) {

@@ -9,8 +9,8 @@ package protocol WireMessage: Hashable, Sendable {
     /// The message in which no field is set.
     init()
 
-    /// Reads fields up to the reader's end into this message. `bytes` is the whole input that the reader has positions in.
-    mutating func merge(_ bytes: RawSpan, _ reader: inout WireReader) throws(DecodeError)
+    /// Reads fields up to the reader's end into this message. `bytes` is the whole input that the reader has a position in.
+    mutating func merge(_ bytes: ByteString, _ reader: inout WireReader) throws(DecodeError)
 
     /// Writes the fields in the order of their numbers: canonical bytes, those that Go's protobuf writes.
     func encode(into writer: inout ByteWriter)
@@ -19,12 +19,14 @@ package protocol WireMessage: Hashable, Sendable {
 extension WireMessage {
     /// The message that `bytes` holds. Its byte strings are slices of `bytes` and keep that storage alive
     /// (see `ByteString.compacted()`).
-    package static func decode(_ bytes: ByteString) throws(DecodeError) -> Self {
+    package static func decode(_ bytes: ByteString) throws(DecodeError) -> Self { try decodeGenerically(bytes) }
+
+    /// `decode`, to be compiled for each type that calls it.
+    @inline(__always)
+    static func decodeGenerically(_ bytes: ByteString) throws(DecodeError) -> Self {
         var message = Self()
-        var reader = WireReader(bytes)
-        try bytes.withUnsafeBytes { (raw) throws(DecodeError) in
-            try message.merge(raw.bytes, &reader)
-        }
+        var reader = WireReader(count: bytes.count)
+        try message.merge(bytes, &reader)
         return message
     }
 

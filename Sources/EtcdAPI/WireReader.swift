@@ -4,7 +4,6 @@
 internal import Bytes
 
 /// How a field's value is laid out. The raw values are those of the wire.
-@usableFromInline
 package enum WireType: UInt8, Sendable {
     case varint = 0
     case fixed64 = 1
@@ -23,11 +22,9 @@ package struct WireTag {
 
 /// A position in an input, and what may still be spent on it.
 ///
-/// The bytes themselves are handed to each call as a `RawSpan`, whose accesses are bounds-checked: a mistake in here could
-/// trap, but not read foreign memory.
+/// The bytes themselves are handed to each call, and fields are sliced from them. Their accesses are bounds-checked: a mistake
+/// in here could trap, but not read foreign memory.
 package struct WireReader {
-    /// What slices are cut from: the same bytes as the span.
-    private let source: ByteString
     private var position = 0
     /// Where the message that is being read ends.
     private var end: Int
@@ -47,17 +44,17 @@ package struct WireReader {
     /// a 16th of its size in the input.
     package static func memoryLimit(for count: Int) -> Int { 65_536 + 16 * count }
 
-    init(_ source: ByteString) {
-        self.source = source
-        end = source.count
-        memoryLeft = Self.memoryLimit(for: source.count)
+    /// At the start of an input of `count` bytes.
+    init(count: Int) {
+        end = count
+        memoryLeft = Self.memoryLimit(for: count)
     }
 
     // MARK: Tags
 
     /// The next field's tag, or nil at the end of the message.
     @inline(__always)
-    mutating func nextTag(_ bytes: RawSpan) throws(DecodeError) -> WireTag? {
+    mutating func nextTag(_ bytes: ByteString) throws(DecodeError) -> WireTag? {
         if position == end { return nil }
         let raw = try varint(bytes)
         let field = raw >> 3
@@ -70,22 +67,30 @@ package struct WireReader {
     // MARK: Values
 
     @inline(__always)
-    mutating func varint(_ bytes: RawSpan) throws(DecodeError) -> UInt64 {
+    mutating func varint(_ bytes: ByteString) throws(DecodeError) -> UInt64 {
         guard position < end else { throw .truncated }
-        let first = bytes.unsafeLoad(fromByteOffset: position, as: UInt8.self)
+        let first = bytes[position]
         if first < 0x80 {
             position += 1
             return UInt64(first)
+        }
+        // Two bytes are the length of nearly every value.
+        if position + 1 < end {
+            let second = bytes[position + 1]
+            if second < 0x80 {
+                position += 2
+                return UInt64(first & 0x7F) | UInt64(second) << 7
+            }
         }
         return try longVarint(bytes)
     }
 
     @inline(never)
-    private mutating func longVarint(_ bytes: RawSpan) throws(DecodeError) -> UInt64 {
+    private mutating func longVarint(_ bytes: ByteString) throws(DecodeError) -> UInt64 {
         var value: UInt64 = 0
         var shift: UInt64 = 0
         while position < end {
-            let byte = bytes.unsafeLoad(fromByteOffset: position, as: UInt8.self)
+            let byte = bytes[position]
             position += 1
             // The tenth byte has room for one bit.
             if shift == 63 && byte > 1 { throw .varintOverflow }
@@ -97,28 +102,28 @@ package struct WireReader {
     }
 
     @inline(__always)
-    mutating func int64(_ bytes: RawSpan) throws(DecodeError) -> Int64 {
+    mutating func int64(_ bytes: ByteString) throws(DecodeError) -> Int64 {
         Int64(bitPattern: try varint(bytes))
     }
 
     @inline(__always)
-    mutating func uint32(_ bytes: RawSpan) throws(DecodeError) -> UInt32 {
+    mutating func uint32(_ bytes: ByteString) throws(DecodeError) -> UInt32 {
         UInt32(truncatingIfNeeded: try varint(bytes))
     }
 
     @inline(__always)
-    mutating func bool(_ bytes: RawSpan) throws(DecodeError) -> Bool {
+    mutating func bool(_ bytes: ByteString) throws(DecodeError) -> Bool {
         try varint(bytes) != 0
     }
 
     @inline(__always)
-    mutating func enumeration<E: WireEnum>(_ bytes: RawSpan) throws(DecodeError) -> E {
+    mutating func enumeration<E: WireEnum>(_ bytes: ByteString) throws(DecodeError) -> E {
         E(rawValue: Int32(truncatingIfNeeded: try varint(bytes)))
     }
 
     /// The length of what follows, which all lies before the end.
     @inline(__always)
-    private mutating func length(_ bytes: RawSpan) throws(DecodeError) -> Int {
+    private mutating func length(_ bytes: ByteString) throws(DecodeError) -> Int {
         let length = try varint(bytes)
         guard length <= UInt64(truncatingIfNeeded: end - position) else { throw .truncated }
         return Int(truncatingIfNeeded: length)
@@ -126,15 +131,15 @@ package struct WireReader {
 
     /// A bytes field, as a slice of the input.
     @inline(__always)
-    mutating func byteString(_ bytes: RawSpan) throws(DecodeError) -> ByteString {
+    mutating func byteString(_ bytes: ByteString) throws(DecodeError) -> ByteString {
         let length = try length(bytes)
         let start = position
         position += length
-        return source.slice(start..<position)
+        return bytes.slice(start..<position)
     }
 
     /// A string field, as a slice of the input that is valid UTF-8.
-    mutating func text(_ bytes: RawSpan) throws(DecodeError) -> ByteString {
+    mutating func text(_ bytes: ByteString) throws(DecodeError) -> ByteString {
         let text = try byteString(bytes)
         guard text.isValidUTF8 else { throw .invalidUTF8 }
         return text
@@ -143,7 +148,7 @@ package struct WireReader {
     // MARK: Messages
 
     /// Reads a sub-message into `message`.
-    mutating func merge<M: WireMessage>(_ bytes: RawSpan, into message: inout M) throws(DecodeError) {
+    mutating func merge<M: WireMessage>(_ bytes: ByteString, into message: inout M) throws(DecodeError) {
         let length = try length(bytes)
         guard depth < Self.depthLimit else { throw .nestedTooDeep }
         let outerEnd = end
@@ -155,7 +160,7 @@ package struct WireReader {
     }
 
     /// Reads a sub-message into `message`, which is set from here on.
-    mutating func merge<M: WireMessage>(_ bytes: RawSpan, into message: inout M?) throws(DecodeError) {
+    mutating func merge<M: WireMessage>(_ bytes: ByteString, into message: inout M?) throws(DecodeError) {
         var merged = message ?? M()
         // The field lets go of what is merged, or arrays in it would be copied with each occurrence.
         message = nil
@@ -164,7 +169,7 @@ package struct WireReader {
     }
 
     /// Reads one more element of a repeated message.
-    mutating func append<M: WireMessage>(_ bytes: RawSpan, to messages: inout [M]) throws(DecodeError) {
+    mutating func append<M: WireMessage>(_ bytes: ByteString, to messages: inout [M]) throws(DecodeError) {
         memoryLeft -= MemoryLayout<M>.stride
         guard memoryLeft >= 0 else { throw .tooManyElements }
         var message = M()
@@ -173,7 +178,7 @@ package struct WireReader {
     }
 
     /// Reads a packed list of enum numbers.
-    mutating func appendPacked<E: WireEnum>(_ bytes: RawSpan, to values: inout [E]) throws(DecodeError) {
+    mutating func appendPacked<E: WireEnum>(_ bytes: ByteString, to values: inout [E]) throws(DecodeError) {
         let length = try length(bytes)
         let outerEnd = end
         end = position + length
@@ -185,7 +190,7 @@ package struct WireReader {
 
     /// Passes over the value of a field that is unknown, or known with another wire type.
     @inline(never)
-    mutating func skip(_ bytes: RawSpan, _ tag: WireTag) throws(DecodeError) {
+    mutating func skip(_ bytes: ByteString, _ tag: WireTag) throws(DecodeError) {
         if tag.type != .groupStart { return try skipValue(bytes, tag.type) }
         // A group ends with a tag of its own number. An array instead of recursion: its depth is the peer's choice.
         var open = [tag.field]
@@ -204,7 +209,7 @@ package struct WireReader {
         }
     }
 
-    private mutating func skipValue(_ bytes: RawSpan, _ type: WireType) throws(DecodeError) {
+    private mutating func skipValue(_ bytes: ByteString, _ type: WireType) throws(DecodeError) {
         let length: Int
         switch type {
         case .varint:

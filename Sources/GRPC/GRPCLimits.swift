@@ -3,6 +3,10 @@
 package struct GRPCLimits: Sendable {
     /// The largest message that we take: etcd's `--max-request-bytes` (1.5 MiB) and what it allows for gRPC on top (512 KiB).
     package var receivedMessageLimit = (1_536 << 10) + (512 << 10)
+    /// Bytes of unfinished messages on one connection above which its streams get no window back, but one at a time.
+    package var bufferedSoftLimit = 16 << 20
+    /// Above this, streams that send more are refused.
+    package var bufferedHardLimit = 64 << 20
 
     package init() {}
 }

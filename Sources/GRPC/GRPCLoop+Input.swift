@@ -6,8 +6,36 @@ package import HTTP2
 internal import NIOCore
 
 extension GRPCLoop: HTTP2StreamHandler {
-    package func connectionOpened(_ connection: HTTP2Connection) {}
-    package func connectionClosed(_ connection: HTTP2Connection) {}
+    // MARK: Connections
+
+    package func connectionOpened(_ connection: HTTP2Connection) {
+        let state = ConnectionState(
+            inbound: InboundBudget(softLimit: limits.bufferedSoftLimit, hardLimit: limits.bufferedHardLimit))
+        if let free = freeConnections.popLast() {
+            connections[free] = state
+            connection.tag = free
+        } else {
+            connection.tag = connections.count
+            connections.append(state)
+        }
+    }
+
+    package func connectionClosed(_ connection: HTTP2Connection) {
+        guard connection.tag >= 0 else { return }
+        connections[connection.tag] = nil
+        freeConnections.append(connection.tag)
+    }
+
+    /// Answers have gone out: calls that waited for that go on.
+    package func connectionWritable(_ connection: HTTP2Connection) {
+        guard var parked = connections[connection.tag]?.parked, !parked.isEmpty else { return }
+        connections[connection.tag]?.parked = []
+        while !parked.isEmpty && !connection.isOverHighWaterMark {
+            let stream = parked.removeFirst()
+            if isOpen(stream) { handOver(stream) }
+        }
+        connections[connection.tag]?.parked.insert(contentsOf: parked, at: 0)
+    }
 
     // MARK: Headers
 
@@ -25,7 +53,7 @@ extension GRPCLoop: HTTP2StreamHandler {
             refuse(stream, head)
             return
         }
-        open(stream, method: method, flags: head.isCompressed ? .gzip : [])
+        open(stream, connection: connection.tag, method: method, flags: head.isCompressed ? .gzip : [])
         if let timeout = head.timeout, !arm(stream, timeout: timeout) { return }
         if methods.methods[method].kind == .bidirectional {
             let slot = Int(stream.slot)
@@ -67,7 +95,6 @@ extension GRPCLoop: HTTP2StreamHandler {
     package func dataReceived(_ stream: StreamHandle, bytes: UnsafeRawBufferPointer, endStream: Bool) {
         guard isOpen(stream) else { return }
         let slot = Int(stream.slot)
-        if !bytes.isEmpty { http2.consume(stream, bytes.count) }
         var rest = bytes
         assembling: while !rest.isEmpty {
             switch calls[slot].assembler.take(&rest, limit: limits.receivedMessageLimit) {
@@ -94,7 +121,46 @@ extension GRPCLoop: HTTP2StreamHandler {
                 return
             }
         }
-        if endStream { inputEnded(stream) }
+        account(stream, received: bytes.count, endStream: endStream)
+        if endStream && isOpen(stream) { inputEnded(stream) }
+    }
+
+    /// Gives the peer its window back, unless the connection keeps too much already.
+    @inline(__always)
+    private func account(_ stream: StreamHandle, received count: Int, endStream: Bool) {
+        let slot = Int(stream.slot)
+        // The client is done: the message is handed over at once, and nobody needs this stream's window any more.
+        if endStream { return }
+        let growth = calls[slot].bufferedCount - calls[slot].accountedCount
+        if growth <= 0 {
+            if growth < 0 { accountRelease(slot) }
+            if count > 0 { http2.consume(stream, count) }
+            return
+        }
+        switch accountGrowth(slot, received: count) {
+        case .give: http2.consume(stream, count)
+        case .withhold: break
+        case .refuse:
+            cancel(stream, GRPCStatus(.resourceExhausted, "grpc: too many unfinished messages on this connection"))
+        }
+    }
+
+    /// Tells the connection's budget that more is kept for the call at `slot` than it knows.
+    private func accountGrowth(_ slot: Int, received count: Int) -> InboundBudget.Decision {
+        let growth = calls[slot].bufferedCount - calls[slot].accountedCount
+        let stream = StreamHandle(slot: UInt32(slot), generation: calls[slot].generation)
+        calls[slot].accountedCount += growth
+        return connections[calls[slot].connection]!.inbound.received(count, growth: growth, on: stream)
+    }
+
+    /// Tells the connection's budget that less is kept for the call at `slot` than it knows.
+    func accountRelease(_ slot: Int) {
+        let count = calls[slot].accountedCount - calls[slot].bufferedCount
+        let stream = StreamHandle(slot: UInt32(slot), generation: calls[slot].generation)
+        calls[slot].accountedCount -= count
+        var given: [(StreamHandle, Int)] = []
+        connections[calls[slot].connection]?.inbound.released(count, of: stream) { given.append(($0, $1)) }
+        for (stream, count) in given { http2.consume(stream, count) }
     }
 
     /// The message behind a compressed one, or nil after ending the call.
@@ -148,16 +214,39 @@ extension GRPCLoop: HTTP2StreamHandler {
         if methods.methods[method].kind == .bidirectional {
             noteTurn()
             handler.inputEnded(callID(stream))
-        } else if let message = calls[slot].message.take() {
-            calls[slot].flags.insert(.handedOver)
-            countReceived(method, message)
-            noteTurn()
-            handler.messageReceived(callID(stream), method: method, message: message, deadline: calls[slot].deadline)
+        } else if calls[slot].message != nil {
+            if http2.isOverHighWaterMark(stream) {
+                park(stream)
+            } else {
+                handOver(stream)
+            }
         } else {
             cancel(
                 stream,
                 GRPCStatus(.internal, "cardinality violation: received no request message from non-client-streaming RPC"))
         }
+    }
+
+    private func handOver(_ stream: StreamHandle) {
+        let slot = Int(stream.slot)
+        guard let message = calls[slot].message.take() else { return }
+        let method = calls[slot].method
+        if calls[slot].accountedCount > 0 { accountRelease(slot) }
+        calls[slot].flags.insert(.handedOver)
+        countReceived(method, message)
+        noteTurn()
+        handler.messageReceived(callID(stream), method: method, message: message, deadline: calls[slot].deadline)
+    }
+
+    /// The client doesn't read its answers: there is no use in making more of them. (The connection is still read, for
+    /// the window updates that get the answers going.)
+    private func park(_ stream: StreamHandle) {
+        let slot = Int(stream.slot)
+        if calls[slot].bufferedCount > calls[slot].accountedCount, accountGrowth(slot, received: 0) == .refuse {
+            cancel(stream, GRPCStatus(.resourceExhausted, "grpc: too many unread answers on this connection"))
+            return
+        }
+        connections[calls[slot].connection]!.parked.append(stream)
     }
 
     // MARK: Ends

@@ -15,6 +15,20 @@ struct Call: ~Copyable {
     var assembler = MessageAssembler()
     /// The message of a call that takes one, until the client's END_STREAM.
     var message: ByteString?
+    /// Which of the loop's connections it came on.
+    var connection = 0
+    /// How much of `bufferedCount` the connection's budget knows of.
+    var accountedCount = 0
+
+    /// Bytes kept for it until the handler gets them.
+    var bufferedCount: Int { assembler.bufferedCount + (message?.count ?? 0) }
+}
+
+/// One connection, as far as its calls are concerned.
+struct ConnectionState {
+    var inbound: InboundBudget
+    /// Calls whose message is complete but isn't handed over while too many answers wait to be sent.
+    var parked: [StreamHandle] = []
 }
 
 struct CallFlags: OptionSet {
@@ -42,6 +56,9 @@ package final class GRPCLoop: @unchecked Sendable {
     /// By stream slot. Grown when a slot beyond it comes up; pointers into it are never kept.
     var calls: UnsafeMutablePointer<Call>
     private(set) var callCapacity = 0
+    /// By `HTTP2Connection.tag`.
+    var connections: [ConnectionState?] = []
+    var freeConnections: [Int] = []
     private var isTurnScheduled = false
 
     var wheel: DeadlineWheel
@@ -152,11 +169,12 @@ package final class GRPCLoop: @unchecked Sendable {
 
     /// Makes an entry for a new call.
     @inline(__always)
-    func open(_ stream: StreamHandle, method: Int, flags: CallFlags) {
+    func open(_ stream: StreamHandle, connection: Int, method: Int, flags: CallFlags) {
         let slot = Int(stream.slot)
         if slot >= callCapacity { growCalls() }
         calls[slot].generation = stream.generation
         calls[slot].method = method
+        calls[slot].connection = connection
         calls[slot].flags = flags.union(.open)
         calls[slot].deadline = nil
         counters.methods[method].started += 1
@@ -168,6 +186,7 @@ package final class GRPCLoop: @unchecked Sendable {
         calls[slot].flags.remove(.open)
         calls[slot].assembler.reset()
         calls[slot].message = nil
+        if calls[slot].accountedCount > 0 { accountRelease(slot) }
         if calls[slot].deadline != nil {
             calls[slot].deadline = nil
             wheel.remove(slot)

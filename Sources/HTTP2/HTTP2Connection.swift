@@ -23,7 +23,7 @@ package final class HTTP2Connection: ChannelInboundHandler {
     /// Where the loop keeps this connection.
     var loopIndex = 0
     /// For whoever handles the streams: a number of its own for this connection.
-    package var tag = 0
+    package var tag = -1
 
     private var phase: Phase
     private var context: ChannelHandlerContext?
@@ -31,6 +31,8 @@ package final class HTTP2Connection: ChannelInboundHandler {
     private var keepAlive: KeepAlive
     private var hasSentContent = false
     private var hasHeard = false
+    /// Whether the connection ends with the next flush, because of what the peer did.
+    private var isTerminating = false
     /// Whether a batch was begun for what the socket had, to be ended when the read completes.
     private var isReading = false
 
@@ -49,6 +51,14 @@ package final class HTTP2Connection: ChannelInboundHandler {
 
     /// The peer's address, for logs.
     package var remoteAddress: SocketAddress? { context?.remoteAddress }
+
+    /// Whether so much waits to be sent that no more requests should be taken in; if so, `connectionWritable` tells when
+    /// it is over.
+    package var isOverHighWaterMark: Bool {
+        if session.state.pointee.queuedBytes <= loop.limits.connectionOutputHighWaterMark { return false }
+        session.state.pointee.wantsWritable = true
+        return true
+    }
 
     // MARK: Channel events
 
@@ -103,7 +113,7 @@ package final class HTTP2Connection: ChannelInboundHandler {
     private func received(_ bytes: UnsafeRawBufferPointer) {
         switch phase {
         case .open:
-            receivedFrames(bytes)
+            if !isTerminating { receivedFrames(bytes) }
         case .preface(var first, let since):
             // Usually all of it comes at once.
             if first.isEmpty, Preface.examine(bytes) == .http2 {
@@ -148,7 +158,7 @@ package final class HTTP2Connection: ChannelInboundHandler {
                 return
             }
             drain()
-            guard case .open = phase else { return }
+            guard case .open = phase, !isTerminating else { return }
             weigh()
         }
     }
@@ -196,6 +206,8 @@ package final class HTTP2Connection: ChannelInboundHandler {
             case .writable:
                 guard let stream = event.stream else { return }
                 loop.handler.streamWritable(stream.pointee.handle)
+            case .connectionWritable:
+                loop.handler.connectionWritable(self)
             case .closed:
                 guard let stream = event.stream else { return }
                 loop.handler.streamClosed(stream.pointee.handle, code: UInt32(truncatingIfNeeded: event.count))
@@ -226,8 +238,8 @@ package final class HTTP2Connection: ChannelInboundHandler {
             guard context.channel.isWritable else {
                 // Streams are bounded by their windows, but answers to control frames would pile up.
                 let limit = loop.limits.outboundFramesLimit + 2 * session.state.pointee.streamCount
-                if session.outboundFrames > limit {
-                    refuse("doesn't read what it asks for")
+                if session.outboundFrames > limit || isTerminating {
+                    if !isTerminating { refuse("doesn't read what it asks for") }
                     closeNow()
                 }
                 return
@@ -257,9 +269,10 @@ package final class HTTP2Connection: ChannelInboundHandler {
                 context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
             }
             guard case .open = phase else { return }
-            if count == 0 { break }
+            // Control frames go first: the GOAWAY is out, and the rest of the answers is of no concern any more.
+            if count == 0 || isTerminating { break }
         }
-        if !session.wantsRead && !session.wantsWrite { linger() }
+        if isTerminating || (!session.wantsRead && !session.wantsWrite) { linger() }
     }
 
     /// Everything is said. Closing outright while the peer's bytes are still arriving would make the kernel send RST, and
@@ -299,9 +312,10 @@ package final class HTTP2Connection: ChannelInboundHandler {
 
     /// GOAWAY with `code`; nothing more is read, and the connection closes when that is sent.
     package func terminate(_ code: HTTP2ErrorCode, _ reason: String) {
-        guard case .open = phase else { return }
+        guard case .open = phase, !isTerminating else { return }
+        isTerminating = true
         refuse(reason)
-        session.terminate(code, debug: reason)
+        session.submitGoAway(code, debug: reason)
         loop.touch(self)
     }
 

@@ -20,8 +20,9 @@ package struct HTTP2Limits: Sendable {
     /// second (CVE-2023-44487, CVE-2025-8671).
     package var resetBurstLimit = 2_000
     package var resetsPerSecondLimit = 200
-    /// Frames that cost the peer little and carry nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA. Each
-    /// frame with content that we send earns the peer another.
+    /// Frames that cost the peer little and carry nothing: PING, SETTINGS, WINDOW_UPDATE, empty DATA. Each frame with
+    /// content that we send earns the peer another. (nghttp2 skips PRIORITY and unknown frames before we see them: they
+    /// cost us no more than their bytes.)
     package var controlFrameBurstLimit = 10_000
     package var controlFramesPerSecondLimit = 2_000
     /// How long a peer may take to send the connection preface, and to read our last words when we close.
@@ -30,6 +31,9 @@ package struct HTTP2Limits: Sendable {
     /// Bytes that a stream may have queued before its owner is asked to wait, and at which it may go on.
     package var outputHighWaterMark = 256 << 10
     package var outputLowWaterMark = 64 << 10
+    /// The same for all streams of a connection together: above the high mark requests are taken in no more.
+    package var connectionOutputHighWaterMark = 32 << 20
+    package var connectionOutputLowWaterMark = 16 << 20
 
     package init() {}
 }

@@ -17,6 +17,8 @@ package protocol HTTP2StreamHandler: AnyObject {
     func dataReceived(_ stream: StreamHandle, bytes: UnsafeRawBufferPointer, endStream: Bool)
     /// The queue fell below the low-water mark after it had been over the high one.
     func streamWritable(_ stream: StreamHandle)
+    /// The queues of all streams together fell below the low-water mark after `isOverHighWaterMark` was true.
+    func connectionWritable(_ connection: HTTP2Connection)
     /// The stream is gone, by both sides' END_STREAM, by RST_STREAM (`code` tells), or with its connection.
     func streamClosed(_ stream: StreamHandle, code: UInt32)
     func connectionClosed(_ connection: HTTP2Connection)
@@ -71,6 +73,9 @@ package final class HTTP2Loop {
     package var now: UInt64 { NIODeadline.now().uptimeNanoseconds }
     /// Streams open on all connections.
     package var openStreamCount: Int { streams.openCount }
+    package var openConnectionCount: Int { connections.count }
+    /// Bytes queued on all streams of all connections.
+    package var queuedByteCount: Int { connections.reduce(0) { $0 + $1.session.state.pointee.queuedBytes } }
     /// One more than the highest stream slot so far.
     package var slotCapacity: Int { streams.capacity }
 
@@ -190,6 +195,13 @@ extension HTTP2Loop {
     /// The connection that the stream belongs to, nil where it is gone.
     package func connection(of handle: StreamHandle) -> HTTP2Connection? {
         streams.find(handle).map { connection($0) }
+    }
+
+    /// `HTTP2Connection.isOverHighWaterMark` of the stream's connection.
+    @inline(__always)
+    package func isOverHighWaterMark(_ handle: StreamHandle) -> Bool {
+        guard let stream = streams.find(handle) else { return false }
+        return connection(stream).isOverHighWaterMark
     }
 
     /// A whole response of one piece: headers, data, trailers.

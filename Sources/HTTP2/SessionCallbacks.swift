@@ -113,17 +113,17 @@ private func frameReceived(_ session: OpaquePointer?, _ frame: Frame?, _ context
             noteInputEnded(state, stream)
         }
     case NGHTTP2_PING:
+        state.pointee.idleFrames += 1
         if frameHeader.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0 {
             let opaque = withUnsafeBytes(of: frame!.pointee.ping.opaque_data) { $0.loadUnaligned(as: UInt64.self) }
             state.pointee.events.append(
                 SessionEvent(kind: .pingAcknowledged, count: Int(truncatingIfNeeded: opaque.bigEndian)))
         } else {
-            state.pointee.idleFrames += 1
             state.pointee.events.append(SessionEvent(kind: .pingReceived))
         }
     case NGHTTP2_GOAWAY:
         state.pointee.events.append(SessionEvent(kind: .goAwayReceived, count: Int(frame!.pointee.goaway.error_code)))
-    case NGHTTP2_SETTINGS, NGHTTP2_PRIORITY, NGHTTP2_WINDOW_UPDATE, NGHTTP2_PRIORITY_UPDATE:
+    case NGHTTP2_SETTINGS, NGHTTP2_WINDOW_UPDATE, NGHTTP2_PRIORITY_UPDATE:
         state.pointee.idleFrames += 1
     case NGHTTP2_RST_STREAM:
         state.pointee.resets += 1
@@ -175,16 +175,21 @@ private func invalidFrameReceived(
     _ session: OpaquePointer?, _ frame: Frame?, _ error: Int32, _ context: UnsafeMutableRawPointer?
 ) -> Int32 {
     let state = sessionState(context)
-    // nghttp2 answers most of them by resetting the stream: work done for nothing, as by the peer's own RST_STREAM.
-    state.pointee.resets += 1
     if header(frame).type == UInt8(NGHTTP2_HEADERS.rawValue) { state.pointee.isInHeaderBlock = false }
     return 0
 }
 
 private func frameSent(_ session: OpaquePointer?, _ frame: Frame?, _ context: UnsafeMutableRawPointer?) -> Int32 {
     let frameHeader = header(frame)
-    guard frameHeader.type <= UInt8(NGHTTP2_HEADERS.rawValue) else { return 0 }
     let state = sessionState(context)
+    guard frameHeader.type <= UInt8(NGHTTP2_HEADERS.rawValue) else {
+        // Resetting streams for the peer's mistakes is work done for nothing, as after the peer's own RST_STREAM. When we
+        // do it for reasons of our own, it is without an error.
+        if frameHeader.type == UInt8(NGHTTP2_RST_STREAM.rawValue), frame!.pointee.rst_stream.error_code != 0 {
+            state.pointee.resets += 1
+        }
+        return 0
+    }
     state.pointee.contentFramesSent &+= 1
     if frameHeader.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0, state.pointee.isServer,
         let stream = userData(session, frameHeader.stream_id), !stream.pointee.flags.contains(.inputEnded)

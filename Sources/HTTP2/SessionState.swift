@@ -16,6 +16,8 @@ struct SessionEvent {
         case outputEnded
         /// The queue fell below the low-water mark and somebody wanted to know.
         case writable
+        /// All queues together fell below their low-water mark and somebody wanted to know.
+        case connectionWritable
         /// The stream is gone; `count` is the RFC 9113 error code.
         case closed
         case pingReceived
@@ -75,6 +77,11 @@ struct SessionState {
     var outputCount = 0
     var outputCapacity = 0
     let outputLowWaterMark: Int
+    let connectionOutputLowWaterMark: Int
+    /// Bytes in all streams' queues.
+    var queuedBytes = 0
+    /// The owner wants to hear when `queuedBytes` falls below the low-water mark.
+    var wantsWritable = false
     /// Streams that have used up their quantum in this round.
     var waitingForRound: [StreamPointer] = []
 
@@ -85,10 +92,20 @@ struct SessionState {
     // What the flood guard counts. Cleared by whoever reads it.
     /// Frames received that carry nothing.
     var idleFrames = 0
-    /// Streams that were reset by either side for a reason of the peer's making.
+    /// Streams that were reset by the peer, or by us for what the peer did.
     var resets = 0
     /// HEADERS and DATA frames sent.
     var contentFramesSent = 0
     /// Whether anything at all came since last asked: the keep-alive's question.
     var framesReceived = 0
+
+    /// `count` bytes left the queues.
+    @inline(__always)
+    mutating func dequeued(_ count: Int) {
+        queuedBytes -= count
+        if wantsWritable && queuedBytes <= connectionOutputLowWaterMark {
+            wantsWritable = false
+            events.append(SessionEvent(kind: .connectionWritable))
+        }
+    }
 }

@@ -131,11 +131,11 @@ package final class StreamTable {
             session.pointee.streamCount -= 1
         }
         stream.pointee.generation &+= 1
+        stream.pointee.dropOutput(keepingCapacity: stream.pointee.chunks.capacity <= StreamTable.keptChunkLimit)
         stream.pointee.streamID = 0
         stream.pointee.flags = []
         stream.pointee.session = nil
         stream.pointee.previous = nil
-        stream.pointee.dropOutput(keepingCapacity: stream.pointee.chunks.capacity <= StreamTable.keptChunkLimit)
         stream.pointee.trailers = nil
         stream.pointee.next = firstFree
         firstFree = stream
@@ -160,12 +160,14 @@ extension StreamState {
         if !chunks.isEmpty || !keepingCapacity { chunks.removeAll(keepingCapacity: keepingCapacity) }
         firstChunk = 0
         chunkOffset = 0
+        if queuedBytes > 0 { session?.pointee.dequeued(queuedBytes) }
         queuedBytes = 0
         quantum = 0
     }
 
     mutating func enqueue(_ chunk: OutputChunk) {
         queuedBytes += chunk.count
+        session?.pointee.queuedBytes += chunk.count
         chunks.append(chunk)
     }
 
@@ -197,6 +199,7 @@ extension StreamState {
             if chunkOffset == chunks[firstChunk].count { dropFirstChunk() }
         }
         queuedBytes -= count
+        session?.pointee.dequeued(count)
     }
 
     private mutating func dropFirstChunk() {

@@ -8,6 +8,7 @@
 // Whoever holds the key keeps the allocation alive, but sees the key's bytes only, which never change. The versions belong
 // to the index, which ends their life when the key leaves the tree.
 internal import Bytes
+internal import CPrefetch
 
 /// A handle on a key's record, which the tree owns.
 struct KeyRecord: Equatable {
@@ -63,6 +64,26 @@ struct KeyRecord: Equatable {
     @inline(__always)
     func version(at bound: Position) -> UnsafeMutablePointer<KeyVersion>? {
         newest.pointee.position <= bound ? newest : older?.newest(at: bound)
+    }
+
+    /// Asks for the record's memory ahead of its use. Records lie all over the heap: a scan that met each of them unprepared
+    /// would wait for memory once a key.
+    @inline(__always)
+    func prefetch() {
+        let start = storage.toOpaque()
+        pine_prefetch(start)
+        pine_prefetch(start + 64)
+        pine_prefetch(start + 128)
+    }
+
+    /// Asks for the newest value's first bytes; the record should have arrived by now.
+    @inline(__always)
+    func prefetchValue() {
+        let value = base + MemoryLayout<KeyVersion>.offset(of: \.value)!
+        // The reference to the storage, which may be nil: a prefetch of nothing does nothing.
+        guard let start = value.load(as: UnsafeRawPointer?.self) else { return }
+        pine_prefetch(start)
+        pine_prefetch(start + 64)
     }
 
     /// Ends the versions' life. Keys that were handed out stay good.

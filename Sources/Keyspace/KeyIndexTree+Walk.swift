@@ -14,6 +14,9 @@ extension KeyTree {
         }
     }
 
+    /// How many keys ahead of the one visited memory is asked for.
+    private static var prefetchDistance: Int { 8 }
+
     /// Bounds are nil where the whole node is on the right side of them: inside, nothing is compared.
     private static func walk(
         _ node: UnsafeMutableRawPointer, _ level: Int, _ start: UnsafeRawBufferPointer?, _ end: UnsafeRawBufferPointer?,
@@ -24,7 +27,10 @@ extension KeyTree {
             let slots = leaf.slots
             var index = start.map { leaf.search($0).index } ?? 0
             let stop = end.map { leaf.search($0).index } ?? leaf.count
+            for ahead in index..<max(index, min(stop, index + prefetchDistance)) { slots[ahead].record.prefetch() }
             while index < stop {
+                if index + prefetchDistance < stop { slots[index + prefetchDistance].record.prefetch() }
+                if index + prefetchDistance / 2 < stop { slots[index + prefetchDistance / 2].record.prefetchValue() }
                 if !body(slots[index].record) { return false }
                 index += 1
             }

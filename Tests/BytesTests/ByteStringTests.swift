@@ -39,7 +39,9 @@ internal import Testing
                 #expect(slice == copy && slice.hashValue == copy.hashValue)
                 #expect(slice.count == upper - lower && slice.isEmpty == (upper == lower))
                 for (index, byte) in bytes[lower..<upper].enumerated() { #expect(slice[index] == byte) }
-                for start in 0...slice.count { #expect(Array(slice.slice(start..<slice.count)) == Array(bytes[lower + start..<upper])) }
+                for start in 0...slice.count {
+                    #expect(Array(slice.slice(start..<slice.count)) == Array(bytes[lower + start..<upper]))
+                }
             }
         }
         #expect(whole.slice(0..<2) == whole.slice(4..<6))

@@ -67,9 +67,14 @@ internal import Testing
 
     @Test("nested messages get their lengths, at every size where a length grows by a byte, three deep")
     func nested() {
-        for size in [0, 1, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 16_370, 16_379, 16_380, 16_383, 16_384, 16_385, 2_097_151, 2_097_152] {
+        for size in [
+            0, 1, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 16_370, 16_379, 16_380, 16_383, 16_384, 16_385, 2_097_151,
+            2_097_152,
+        ] {
             let body = Array(repeating: UInt8(7), count: size)
-            func message(_ field: UInt64, _ body: [UInt8]) -> [UInt8] { naiveVarint(field << 3 | 2) + naiveVarint(UInt64(body.count)) + body }
+            func message(_ field: UInt64, _ body: [UInt8]) -> [UInt8] {
+                naiveVarint(field << 3 | 2) + naiveVarint(UInt64(body.count)) + body
+            }
             var writer = ByteWriter(capacity: 1)
             writer.append(9)
             let outer = writer.beginMessage(1)

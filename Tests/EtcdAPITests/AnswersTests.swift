@@ -56,7 +56,9 @@ internal import Testing
         let header = ResponseHeader(clusterID: 5, memberID: 6, revision: 7, raftTerm: 8)
         for count in [0, 1, 2, 50] {
             for more in [false, true] {
-                let kvs = (0..<count).map { KeyValue(key: text($0 + 1), createRevision: 2, modRevision: 3, version: 1, value: text($0 * 7)) }
+                let kvs = (0..<count).map {
+                    KeyValue(key: text($0 + 1), createRevision: 2, modRevision: 3, version: 1, value: text($0 * 7))
+                }
                 let response = RangeResponse(header: header, kvs: kvs, more: more, count: Int64(count))
                 func write(_ writer: inout ByteWriter) {
                     writer.appendHeader(header)
@@ -141,7 +143,8 @@ internal import Testing
         for size in Self.sizes {
             let kv = KeyValue(key: "k", createRevision: 2, modRevision: 3, version: 1, value: text(size))
             let events = [
-                Event(kv: kv), Event(kv: kv, prevKV: kv), Event(type: .delete, kv: KeyValue(key: "k", modRevision: 7), prevKV: kv),
+                Event(kv: kv), Event(kv: kv, prevKV: kv),
+                Event(type: .delete, kv: KeyValue(key: "k", modRevision: 7), prevKV: kv),
                 Event(type: .delete, kv: KeyValue(key: "k", modRevision: 7)),
             ]
             let once = written { writer in
@@ -156,7 +159,8 @@ internal import Testing
         let canceled = written {
             $0.appendWatchHead(header, watchID: -1, created: true, canceled: true, compactRevision: 5, cancelReason: "no")
         }
-        let expected = WatchResponse(header: header, watchID: -1, created: true, canceled: true, compactRevision: 5, cancelReason: "no")
+        let expected = WatchResponse(
+            header: header, watchID: -1, created: true, canceled: true, compactRevision: 5, cancelReason: "no")
         #expect(canceled == expected.encoded())
     }
 

@@ -18,8 +18,8 @@ internal import Testing
             (11, "etcdserver: mvcc: required revision has been compacted", .compacted),
             (11, "etcdserver: mvcc: required revision is a future revision", .futureRev),
             (11, "etcdserver: too large lease TTL", .leaseTTLTooLarge),
-            (12, "RangeStream does not support custom sort orders", .rangeStreamSorted),
-            (12, "RangeStream does not support revision filters", .rangeStreamFiltered),
+            (12, "RangeStream does not support custom sort orders", .rangeStreamSortOrder),
+            (12, "RangeStream does not support revision filters", .rangeStreamRevisionFilters),
         ]
         for (code, text, error) in recorded {
             #expect(error.code.rawValue == code)
@@ -129,10 +129,18 @@ internal import Testing
         }
         let a = KeyValue(key: "a")
         let b = KeyValue(key: "b")
-        #expect(try decoded(.range(RangeResponse(kvs: [a])), .range(RangeResponse(kvs: [b], count: 2))) == .range(RangeResponse(kvs: [a, b], count: 2)))
-        #expect(try decoded(.put(PutResponse(prevKV: a)), .put(PutResponse(header: ResponseHeader()))) == .put(PutResponse(header: ResponseHeader(), prevKV: a)))
-        #expect(try decoded(.deleteRange(DeleteRangeResponse(prevKVs: [a])), .deleteRange(DeleteRangeResponse(prevKVs: [b]))) == .deleteRange(DeleteRangeResponse(prevKVs: [a, b])))
-        #expect(try decoded(.txn(TxnResponse(responses: [.empty])), .txn(TxnResponse(succeeded: true))) == .txn(TxnResponse(succeeded: true, responses: [.empty])))
+        #expect(
+            try decoded(.range(RangeResponse(kvs: [a])), .range(RangeResponse(kvs: [b], count: 2)))
+                == .range(RangeResponse(kvs: [a, b], count: 2)))
+        #expect(
+            try decoded(.put(PutResponse(prevKV: a)), .put(PutResponse(header: ResponseHeader())))
+                == .put(PutResponse(header: ResponseHeader(), prevKV: a)))
+        #expect(
+            try decoded(.deleteRange(DeleteRangeResponse(prevKVs: [a])), .deleteRange(DeleteRangeResponse(prevKVs: [b])))
+                == .deleteRange(DeleteRangeResponse(prevKVs: [a, b])))
+        #expect(
+            try decoded(.txn(TxnResponse(responses: [.empty])), .txn(TxnResponse(succeeded: true)))
+                == .txn(TxnResponse(succeeded: true, responses: [.empty])))
         #expect(try decoded(.txn(TxnResponse()), .put(PutResponse())) == .put(PutResponse()))
     }
 }

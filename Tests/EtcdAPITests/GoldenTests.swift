@@ -32,7 +32,8 @@ internal import Testing
         for index in bytes.indices {
             let original = bytes[index]
             // All values where there are few bytes, each single bit and the extremes otherwise.
-            let values: [UInt8] = bytes.count <= 48 ? Array(0...255) : (0..<8).map { original ^ (1 << $0) } + [0, 0x7F, 0x80, 0xFF]
+            let values: [UInt8] =
+                bytes.count <= 48 ? Array(0...255) : (0..<8).map { original ^ (1 << $0) } + [0, 0x7F, 0x80, 0xFF]
             for value in values {
                 bytes[index] = value
                 if let failure = golden.type.roundTripFailure(ByteString(bytes)) { Issue.record("\(failure)") }

@@ -132,7 +132,8 @@ struct ProtoFile {
                     try expect(";")
                     calls.append(
                         Call(
-                            path: "/\(package).\(service)/\(name)", request: request, answer: answer, requestStreams: requestStreams,
+                            path: "/\(package).\(service)/\(name)", request: request, answer: answer,
+                            requestStreams: requestStreams,
                             answerStreams: answerStreams))
                 }
                 try expect("}")

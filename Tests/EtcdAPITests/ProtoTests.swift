@@ -44,7 +44,9 @@ internal import Testing
             let known = Set(fields.map(\.number))
             for number in candidates where !known.contains(number) {
                 let field = UInt64(number)
-                for wire in [RawWire().number(field, 1), RawWire().data(field, [0x31]), RawWire().fixed64(field), RawWire().fixed32(field)] {
+                for wire in [
+                    RawWire().number(field, 1), RawWire().data(field, [0x31]), RawWire().fixed64(field), RawWire().fixed32(field),
+                ] {
                     #expect(try type.reencoded(wire.byteString).isEmpty, "\(message) has a field \(number)")
                 }
             }
@@ -53,7 +55,9 @@ internal import Testing
                 let isNumber = try marker(field, in: message)[0] & 7 == 0
                 let other = RawWire()
                 let number = UInt64(field.number)
-                let wires = [isNumber ? other.data(number, [0x31]) : other.number(number, 1), other.fixed64(number), other.fixed32(number)]
+                let wires = [
+                    isNumber ? other.data(number, [0x31]) : other.number(number, 1), other.fixed64(number), other.fixed32(number),
+                ]
                 for wire in wires where !isPacked(field, in: message) {
                     #expect(try type.reencoded(wire.byteString).isEmpty, "\(message).\(field.name)")
                 }
@@ -109,7 +113,8 @@ internal import Testing
                 "LEASE": Compare.CompareTarget.lease.rawValue,
             ],
             "WatchCreateRequest.FilterType": [
-                "NOPUT": WatchCreateRequest.FilterType.noPut.rawValue, "NODELETE": WatchCreateRequest.FilterType.noDelete.rawValue,
+                "NOPUT": WatchCreateRequest.FilterType.noPut.rawValue,
+                "NODELETE": WatchCreateRequest.FilterType.noDelete.rawValue,
             ],
             "AlarmType": [
                 "NONE": AlarmType.none.rawValue, "NOSPACE": AlarmType.noSpace.rawValue, "CORRUPT": AlarmType.corrupt.rawValue,
@@ -120,7 +125,8 @@ internal import Testing
             ],
             "DowngradeRequest.DowngradeAction": [
                 "VALIDATE": DowngradeRequest.DowngradeAction.validate.rawValue,
-                "ENABLE": DowngradeRequest.DowngradeAction.enable.rawValue, "CANCEL": DowngradeRequest.DowngradeAction.cancel.rawValue,
+                "ENABLE": DowngradeRequest.DowngradeAction.enable.rawValue,
+                "CANCEL": DowngradeRequest.DowngradeAction.cancel.rawValue,
             ],
         ]
         #expect(swift == proto.enums.mapValues { $0.mapValues(Int32.init) })
@@ -163,7 +169,9 @@ internal import Testing
             if isEnum(field, in: message) { return RawWire().number(number, 7).bytes }
             // The sub-message has its own first field set, or is empty where it has none.
             let name = String(field.type.split(separator: ".").last!)
-            let inner = try #require(proto.messages[name], "\(field.type)").first { $0.type.first!.isLowercase && !$0.type.contains(".") }
+            let inner = try #require(proto.messages[name], "\(field.type)").first {
+                $0.type.first!.isLowercase && !$0.type.contains(".")
+            }
             return RawWire().data(number, try inner.map { try marker($0, in: name) } ?? []).bytes
         }
     }
@@ -172,7 +180,9 @@ internal import Testing
         if name == "TTL" || name == "ID" { return name.lowercased() }
         let words = name.split(separator: "_")
         let capitals = ["id": "ID", "kv": "KV", "kvs": "KVs"]
-        return words.dropFirst().reduce(String(words[0])) { $0 + (capitals[String($1)] ?? $1.prefix(1).uppercased() + $1.dropFirst()) }
+        return words.dropFirst().reduce(String(words[0])) {
+            $0 + (capitals[String($1)] ?? $1.prefix(1).uppercased() + $1.dropFirst())
+        }
     }
 
     /// The property, or for a union that is an enum by itself the case without `request` or `response`.
@@ -182,7 +192,10 @@ internal import Testing
     }
 
     private func swiftType(_ field: ProtoFile.Field, in message: String) -> String {
-        let scalars = ["int64": "Int64", "uint64": "UInt64", "uint32": "UInt32", "bool": "Bool", "bytes": "ByteString", "string": "ByteString"]
+        let scalars = [
+            "int64": "Int64", "uint64": "UInt64", "uint32": "UInt32", "bool": "Bool", "bytes": "ByteString",
+            "string": "ByteString",
+        ]
         let name = scalars[field.type] ?? String(field.type.split(separator: ".").last!)
         if field.isRepeated { return "Array<\(name)>" }
         return scalars[field.type] != nil || isEnum(field, in: message) || field.oneof != nil ? name : "Optional<\(name)>"

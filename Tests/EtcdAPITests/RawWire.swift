@@ -21,4 +21,3 @@ struct RawWire {
 
     var byteString: ByteString { ByteString(bytes) }
 }
-

@@ -20,7 +20,9 @@ internal import Testing
                 #expect(bytes.count == length)
                 #expect(varintSize(value) == length)
                 #expect(try revision(bytes) == Int64(bitPattern: value))
-                #expect(CompactionRequest(revision: Int64(bitPattern: value)).encoded().dropFirst().elementsEqual(value == 0 ? [] : bytes))
+                #expect(
+                    CompactionRequest(revision: Int64(bitPattern: value)).encoded().dropFirst().elementsEqual(
+                        value == 0 ? [] : bytes))
                 for cut in 0..<length {
                     #expect(throws: DecodeError.truncated) { try revision(Array(bytes[..<cut])) }
                 }
@@ -67,11 +69,15 @@ internal import Testing
 
     @Test("field number 0, numbers above 2^29 - 1 and the wire types 6 and 7 are errors")
     func invalidTags() throws {
-        for bytes in [RawWire().number(0, 1), RawWire().number(1 << 29, 1), RawWire().number(.max >> 3, 1), RawWire().tag(1, 6), RawWire().tag(90, 7)] {
+        for bytes in [
+            RawWire().number(0, 1), RawWire().number(1 << 29, 1), RawWire().number(.max >> 3, 1), RawWire().tag(1, 6),
+            RawWire().tag(90, 7),
+        ] {
             #expect(throws: DecodeError.invalidTag) { try CompactionRequest.decode(bytes.byteString) }
         }
         #expect(try CompactionRequest.decode(RawWire().number(1 << 29 - 1, 1).byteString) == CompactionRequest())
-        #expect(try CompactionRequest.decode(ByteString([0x88, 0x00, 0x05])).revision == 5, "a tag in two bytes where one would do")
+        #expect(
+            try CompactionRequest.decode(ByteString([0x88, 0x00, 0x05])).revision == 5, "a tag in two bytes where one would do")
     }
 
     @Test("a known field of another wire type is skipped as an unknown one, as Go does")
@@ -96,7 +102,9 @@ internal import Testing
                 #expect(throws: DecodeError.truncated) { try LeaseTimeToLiveResponse.decode(wire.byteString) }
             }
         }
-        #expect(throws: DecodeError.truncated) { try PutRequest.decode(RawWire().tag(9, 1).raw([1, 2, 3, 4, 5, 6, 7]).byteString) }
+        #expect(throws: DecodeError.truncated) {
+            try PutRequest.decode(RawWire().tag(9, 1).raw([1, 2, 3, 4, 5, 6, 7]).byteString)
+        }
         #expect(throws: DecodeError.truncated) { try PutRequest.decode(RawWire().tag(9, 5).raw([1, 2, 3]).byteString) }
     }
 
@@ -112,11 +120,16 @@ internal import Testing
     func groups() throws {
         let inner = RawWire().group(7, RawWire().fixed64(1).group(7, RawWire()))
         #expect(try CompactionRequest.decode(inner.group(8, inner).number(1, 4).byteString).revision == 4)
-        for bad in [RawWire().tag(7, 3).tag(8, 4), RawWire().tag(7, 4), RawWire().tag(1, 4), RawWire().tag(7, 3).tag(8, 3).tag(7, 4).tag(8, 4)] {
+        for bad in [
+            RawWire().tag(7, 3).tag(8, 4), RawWire().tag(7, 4), RawWire().tag(1, 4),
+            RawWire().tag(7, 3).tag(8, 3).tag(7, 4).tag(8, 4),
+        ] {
             #expect(throws: DecodeError.unmatchedGroupEnd) { try CompactionRequest.decode(bad.byteString) }
         }
         #expect(throws: DecodeError.truncated) { try CompactionRequest.decode(RawWire().tag(7, 3).byteString) }
-        #expect(throws: DecodeError.truncated) { try PutResponse.decode(RawWire().message(2, RawWire().tag(7, 3)).tag(7, 4).byteString) }
+        #expect(throws: DecodeError.truncated) {
+            try PutResponse.decode(RawWire().message(2, RawWire().tag(7, 3)).tag(7, 4).byteString)
+        }
     }
 
     @Test("groups may nest ten thousand deep and no deeper")
@@ -126,14 +139,18 @@ internal import Testing
         }
         #expect(try CompactionRequest.decode(nested(WireReader.groupDepthLimit)) == CompactionRequest())
         #expect(throws: DecodeError.nestedTooDeep) { try CompactionRequest.decode(nested(WireReader.groupDepthLimit + 2)) }
-        #expect(throws: DecodeError.nestedTooDeep) { try CompactionRequest.decode(ByteString(Array(repeating: 0x7B, count: 1 << 20))) }
+        #expect(throws: DecodeError.nestedTooDeep) {
+            try CompactionRequest.decode(ByteString(Array(repeating: 0x7B, count: 1 << 20)))
+        }
     }
 
     // MARK: Values
 
     @Test("strings must be UTF-8, byte strings need not")
     func utf8() throws {
-        let invalid: [[UInt8]] = [[0xFF], [0xC0, 0x80], [0xED, 0xA0, 0x80], [0xE2, 0x82], [0xF4, 0x90, 0x80, 0x80], [0x61, 0x80]]
+        let invalid: [[UInt8]] = [
+            [0xFF], [0xC0, 0x80], [0xED, 0xA0, 0x80], [0xE2, 0x82], [0xF4, 0x90, 0x80, 0x80], [0x61, 0x80],
+        ]
         for bytes in invalid {
             #expect(throws: DecodeError.invalidUTF8) { try MemberAddRequest.decode(RawWire().data(1, bytes).byteString) }
             #expect(throws: DecodeError.invalidUTF8) { try DowngradeRequest.decode(RawWire().data(2, bytes).byteString) }
@@ -166,7 +183,8 @@ internal import Testing
 
     @Test("enums in a list may be packed, unpacked, or both")
     func packed() throws {
-        let wire = RawWire().number(5, 1).data(5, [0, 1, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01]).data(5, []).number(5, 0)
+        let wire = RawWire().number(5, 1).data(5, [0, 1, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01]).data(5, [])
+            .number(5, 0)
         let filters = try WatchCreateRequest.decode(wire.byteString).filters.map(\.rawValue)
         #expect(filters == [1, 0, 1, -1, 0])
     }

@@ -1,0 +1,63 @@
+// Owns: what Maintenance.Status and Cluster.MemberList ask of the database.
+internal import Bytes
+
+/// The size of the log's tables, from the catalog: cheap, and true within a checkpoint or so.
+package struct DatabaseSizes: Hashable, Sendable {
+    /// Bytes on disk of all of the log's tables, with indexes and out-of-line values.
+    package var total: Int64
+    /// How many rows the changelog has, as the last ANALYZE or VACUUM counted; 0 before the first.
+    package var estimatedRows: Int
+}
+
+/// A Pine process that works on this log.
+package struct Member: Hashable, Sendable {
+    package var id: Int64
+    package var name: String
+    package var clientURLs: [String]
+    /// How long ago it last said so, by the server's clock.
+    package var age: Duration
+}
+
+extension LogSession {
+    package func databaseSizes() throws(LogError) -> DatabaseSizes {
+        let result = try connection.run(
+            statements.databaseSizes, .build { $0.add(text: settings.schema.text) }, within: settings.limits.readLimit)
+        guard result.rowCount == 1 else { throw LogError.malformed("no sizes") }
+        // Before the first ANALYZE the server says -1.
+        return DatabaseSizes(
+            total: try result.integer(0, 0), estimatedRows: max(0, Int(try result.integer(0, 1, as: Int64.self))))
+    }
+
+    /// Says that this process is alive.
+    package func upsertMember(id: Int64, name: String, clientURLs: [String]) throws(LogError) {
+        let parameters = Parameters.build { writer in
+            writer.add(id)
+            writer.add(text: name)
+            writer.beginArray(of: TypeID.text, count: clientURLs.count)
+            for url in clientURLs { writer.element(ByteString(url)) }
+            writer.endArray()
+        }
+        try retrying { () throws(LogError) in
+            _ = try connection.run(statements.upsertMember, parameters, within: settings.limits.readLimit)
+        }
+    }
+
+    /// The members that said so within `age`, in the order of their ids.
+    package func listMembers(within age: Duration) throws(LogError) -> [Member] {
+        let result = try connection.run(
+            statements.listMembers, .build { $0.add(age.wholeMs) }, within: settings.limits.readLimit)
+        var members: [Member] = []
+        for row in 0..<result.rowCount {
+            members.append(
+                Member(
+                    id: try result.integer(row, 0), name: result.text(row, 1), clientURLs: try result.textArray(row, 2),
+                    age: .milliseconds(try result.integer(row, 3, as: Int64.self))))
+        }
+        return members
+    }
+
+    /// Forgets a member: it leaves in good order, or has been gone for long.
+    package func removeMember(id: Int64) throws(LogError) {
+        _ = try connection.run(statements.deleteMember, .build { $0.add(id) }, within: settings.limits.readLimit)
+    }
+}

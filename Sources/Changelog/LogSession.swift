@@ -1,0 +1,173 @@
+// Owns: one connection to the log and the operations on it, each blocking and bounded in time.
+// Must never: be used after an operation threw `lost` (isOpen is false then), or by another thread than its own.
+// Invariant: holdsHeadLock is true exactly while a transaction with the head row's lock is open.
+internal import Bytes
+package import Keyspace
+package import Logging
+package import Replica
+
+/// How an append ended.
+package enum AppendOutcome: Hashable, Sendable {
+    /// Durable, in order, with nothing in between.
+    case appended
+    /// Nothing was inserted. The tail starts where the batch would have.
+    case conflicted(Tail)
+}
+
+package final class LogSession {
+    let connection: PostgresConnection
+    let settings: LogSettings
+    let statements: LogStatements
+    private let logger: Logger
+    package private(set) var holdsHeadLock = false
+
+    /// Connects, checks that the server is one on which the log may live, and sets the session up. Once the descriptor
+    /// `interrupt` is readable, whatever waits for the server throws `closed`.
+    package init(_ settings: LogSettings, interrupt: Int32 = -1, logger: Logger) throws(LogError) {
+        self.settings = settings
+        self.logger = logger
+        statements = LogStatements(schema: settings.schema, chunkByteLimit: settings.limits.chunkByteLimit)
+        connection = try PostgresConnection(
+            conninfo: settings.conninfo, connectLimit: settings.limits.connectLimit, prepares: !settings.transactionPooling,
+            interrupt: interrupt, logger: logger)
+        try ServerCheck.run(on: connection, settings)
+    }
+
+    package var isOpen: Bool { connection.isOpen }
+
+    package func close() { connection.close() }
+
+    // MARK: Appending
+
+    /// Appends with one compare-and-swap statement; in the open transaction, which it commits, where `lockHead` was called before.
+    ///
+    /// Any error leaves the outcome open, as far as the caller may assume: `recover` on a new session tells.
+    package func append(_ batch: AppendBatch) throws(LogError) -> AppendOutcome {
+        invariant(!batch.rows.isEmpty, "an append without rows")
+        let parameters = Parameters.append(batch)
+        let inserted: Int
+        if holdsHeadLock {
+            holdsHeadLock = false
+            inserted = try finishingTransaction { () throws(LogError) in
+                let results = try connection.runPipeline(
+                    [(statements.append, parameters), (LogStatements.commit, .none)], within: settings.limits.appendLimit)
+                guard results[1].commandTag == "COMMIT" else { throw LogError.malformed("commit gave \(results[1].commandTag)") }
+                return results[0].affectedRows
+            }
+        } else {
+            inserted = try retrying { () throws(LogError) in
+                try connection.run(statements.append, parameters, within: settings.limits.appendLimit).affectedRows
+            }
+        }
+        if inserted == batch.rows.count { return .appended }
+        guard inserted == 0 else { throw LogError.malformed("\(inserted) of \(batch.rows.count) rows were inserted") }
+        return .conflicted(try readTail(after: batch.start, limit: settings.limits.loadRowLimit))
+    }
+
+    /// Opens a transaction that holds the head row's lock, and reads the tail in it. `append` or `releaseHeadLock` ends it; so
+    /// does the server once `lockHoldLimit` has passed twice without a word from us.
+    package func lockHead(after position: Position, limit: Int) throws(LogError) -> Tail {
+        invariant(!holdsHeadLock, "the head row is locked already")
+        let tailStatement = statements.readTail(limit: limit)
+        let tail = try finishingTransaction { () throws(LogError) in
+            let results = try connection.runPipeline(
+                [
+                    (LogStatements.begin, .none),
+                    (statements.limitLockHold(ms: settings.limits.lockHoldLimit.wholeMs * 2), .none),
+                    (statements.lockHead, .none), (tailStatement, .position(position)),
+                ], within: settings.limits.appendLimit)
+            return try results[3].tail(after: position, limit: limit, chunkByteLimit: settings.limits.chunkByteLimit)
+        }
+        holdsHeadLock = true
+        return tail
+    }
+
+    /// Gives the head row's lock back without appending.
+    package func releaseHeadLock() throws(LogError) {
+        guard holdsHeadLock else { return }
+        holdsHeadLock = false
+        _ = try connection.run(LogStatements.rollback, within: settings.limits.readLimit)
+    }
+
+    /// Raises the epoch and reads the tail, in one transaction. Once this returns, whatever append was sent before on any
+    /// connection has either committed, and is in the tail, or never will: the update waits for one that holds the row lock, and
+    /// one that comes later finds another epoch.
+    package func recover(after position: Position, limit: Int) throws(LogError) -> Tail {
+        try retrying { () throws(LogError) in
+            try finishingTransaction { () throws(LogError) in
+                let results = try connection.runPipeline(
+                    [
+                        (LogStatements.begin, .none), (statements.raiseEpoch, .none),
+                        (statements.readTail(limit: limit), .position(position)), (LogStatements.commit, .none),
+                    ], within: settings.limits.recoverLimit)
+                guard results[1].rowCount == 1, results[3].commandTag == "COMMIT" else {
+                    throw LogError.malformed("the epoch was not raised")
+                }
+                return try results[2].tail(after: position, limit: limit, chunkByteLimit: settings.limits.chunkByteLimit)
+            }
+        }
+    }
+
+    // MARK: Reading
+
+    package func readHead() throws(LogError) -> Head {
+        try retrying { () throws(LogError) in
+            let result = try connection.run(statements.readHead, within: settings.limits.readLimit)
+            guard result.rowCount == 1 else { throw LogError.malformed("the head table has \(result.rowCount) rows") }
+            return try result.head(0)
+        }
+    }
+
+    /// Up to `limit` rows after `position`, and up to a byte limit, with the head that they belong to.
+    package func readTail(after position: Position, limit: Int) throws(LogError) -> Tail {
+        try retrying { () throws(LogError) in
+            try connection.run(statements.readTail(limit: limit), .position(position), within: settings.limits.readLimit)
+                .tail(after: position, limit: limit, chunkByteLimit: settings.limits.chunkByteLimit)
+        }
+    }
+
+    // MARK: Removing
+
+    /// Deletes rows by primary key in one statement. Gives how many were there.
+    package func deleteRows(_ positions: some Collection<Position>) throws(LogError) -> Int {
+        try retrying { () throws(LogError) in
+            try connection.run(statements.deleteRows, .positions(positions), within: settings.limits.appendLimit).affectedRows
+        }
+    }
+
+    // MARK: Inside
+
+    /// Runs `body`, and rolls back where it failed with the connection still there: the transaction may be open and broken.
+    func finishingTransaction<R>(_ body: () throws(LogError) -> R) throws(LogError) -> R {
+        do {
+            return try body()
+        } catch {
+            if connection.isOpen { _ = try connection.run(LogStatements.rollback, within: settings.limits.readLimit) }
+            throw error
+        }
+    }
+
+    /// Runs `body` again, after a random pause that grows, while the server undoes it because of concurrent statements.
+    func retrying<R>(_ body: () throws(LogError) -> R) throws(LogError) -> R {
+        var backoff = Backoff(first: .milliseconds(2), most: .milliseconds(200))
+        for _ in 1..<max(settings.limits.retryLimit, 1) {
+            do {
+                return try body()
+            } catch .refused(let state, let message) where SQLState.isRetryable(state) {
+                logger.debug("PostgreSQL undid a statement, trying again", metadata: ["reason": "\(message)"])
+                backoff.pause()
+            }
+        }
+        return try body()
+    }
+}
+
+extension AppendBatch {
+    /// A position at or before the head that the batch was made for, so that the tail after it tells what came instead. The
+    /// batch begins in the head's revision, or at sub 0 of the next; in the latter case others may have added rows to the head's
+    /// revision (a lease's grant takes no revision), and the tail repeats the rows of that revision.
+    var start: Position {
+        let first = rows[0].position
+        return first.sub > 0 ? Position(first.revision, first.sub - 1) : Position(first.revision - 1, -1)
+    }
+}

@@ -1,0 +1,85 @@
+// Owns: where the log is and how it is to be reached.
+
+/// How to reach the log. Plain values, given once at the start.
+package struct LogSettings: Sendable {
+    /// A libpq connection string or URI. All that libpq understands works: several hosts, service files, password files,
+    /// sslmode, environment variables. It is read anew for each connection, so that changed credentials are picked up.
+    package var conninfo: String
+    package var schema: SchemaName
+    /// True behind a pooler that gives each transaction another server connection (PgBouncer in transaction mode):
+    /// then nothing may outlive a transaction, so no prepared statements, no session settings and no LISTEN.
+    package var transactionPooling = false
+    /// Whether to LISTEN for hints where the server has that. Polling alone is enough; hints make it quicker.
+    package var listensForHints = true
+    /// Whether to hint to the other processes after own appends. Of no use to a process that is alone.
+    package var notifiesPeers = false
+    /// Serve although the server's settings allow acknowledged commits to vanish.
+    package var allowsUnsafeDurability = false
+    package var limits = LogLimits()
+
+    package init(conninfo: String, schema: SchemaName = .pine) {
+        self.conninfo = conninfo
+        self.schema = schema
+    }
+}
+
+/// The bounds on what the log does, in time and in size.
+package struct LogLimits: Sendable {
+    /// How long a connection attempt may take for each host; what the connection string or PGCONNECT_TIMEOUT says wins.
+    package var connectLimit: Duration = .seconds(5)
+    /// How long an append may run before its connection counts as lost. Includes waiting for other writers.
+    package var appendLimit: Duration = .seconds(10)
+    /// The same for a read.
+    package var readLimit: Duration = .seconds(10)
+    /// The same for raising the epoch, which waits for a still-running append.
+    package var recoverLimit: Duration = .seconds(30)
+    /// How long the head row may stay locked for us while we prepare the append, before the lock is given up.
+    package var lockHoldLimit: Duration = .milliseconds(500)
+    /// How many bytes of keys and values a chunk of the log may hold; one row more is let in, so that there is progress.
+    package var chunkByteLimit = 8 << 20
+    /// How many rows a chunk holds at most while the whole log is loaded.
+    package var loadRowLimit = 10_000
+    /// How many rows one delete statement takes.
+    package var deleteRowLimit = 500
+    /// How often a statement is tried in all when the server undoes it because of concurrent ones (40001, 40P01).
+    package var retryLimit = 8
+    /// Hints to other processes are at least this far apart.
+    package var notifyInterval: Duration = .milliseconds(5)
+
+    package init() {}
+}
+
+/// The PostgreSQL schema that holds the tables; many logs can share a database, each in a schema of its own.
+package struct SchemaName: Hashable, Sendable {
+    package let text: String
+
+    /// Nil where PostgreSQL could not hold the name: empty, longer than 63 bytes, with a zero byte, or starting with `pg_`.
+    package init?(_ text: String) {
+        guard !text.isEmpty, text.utf8.count <= 63, !text.utf8.contains(0), !text.hasPrefix("pg_") else { return nil }
+        self.text = text
+    }
+
+    private init(known: String) { text = known }
+
+    package static let pine = SchemaName(known: "pine")
+
+    /// As an SQL identifier, in double quotes.
+    var quoted: String {
+        "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+    }
+
+    /// The channel of this log's hints. A channel's name is at most 63 bytes long, as every identifier is; a schema whose
+    /// name leaves no room for the prefix is told apart by a hash (FNV-1a) instead.
+    var channel: String {
+        let plain = "pine_" + text
+        guard plain.utf8.count > 63 else { return plain }
+        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+        for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        return "pine_" + String(hash, radix: 16)
+    }
+
+    /// The channel as an SQL identifier, in double quotes.
+    var quotedChannel: String {
+        "\"" + channel.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+    }
+}

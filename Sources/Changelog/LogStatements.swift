@@ -1,0 +1,97 @@
+// Owns: every statement that reads or writes the log once its tables exist, for one schema.
+// Must never: use what PostgreSQL's distributed relatives lack (sequences, procedures, advisory locks, serializable isolation).
+
+struct LogStatements: Sendable {
+    private let schema: String
+    private let chunkByteLimit: Int
+
+    /// Appends if the head is still where we believe it is. Parameters: the new revision, sub, digest and compact revision; the
+    /// digest and the epoch that are expected; then an array for each column of the changelog.
+    let append: Statement
+    let readHead: Statement
+    /// Waits for a still-running append, and makes one that has not run yet fail.
+    let raiseEpoch: Statement
+    let lockHead: Statement
+    let deleteRows: Statement
+    let hint: Statement
+    let databaseSizes: Statement
+    let upsertMember: Statement
+    let listMembers: Statement
+    let deleteMember: Statement
+
+    static let begin = Statement("begin")
+    static let beginSnapshot = Statement("begin isolation level repeatable read read only")
+    static let commit = Statement("commit")
+    static let rollback = Statement("rollback")
+
+    private static let headColumns = "cluster_id, revision, sub, digest, epoch, compact_revision"
+    private static let rowColumns = "revision, sub, kind, key, value, create_revision, version, lease, origin"
+
+    init(schema name: SchemaName, chunkByteLimit: Int) {
+        let schema = name.quoted
+        self.schema = schema
+        self.chunkByteLimit = chunkByteLimit
+        append = Statement(
+            """
+            with advanced as (
+              update \(schema).head set revision = $1::bigint, sub = $2::int, digest = $3::bigint, compact_revision = $4::bigint
+               where digest = $5::bigint and epoch = $6::bigint returning 1)
+            insert into \(schema).changelog (\(Self.rowColumns))
+            select r.* from advanced, unnest($7::bigint[], $8::int[], $9::smallint[], $10::bytea[], $11::bytea[], $12::bigint[],
+              $13::bigint[], $14::bigint[], $15::bigint[]) as r(\(Self.rowColumns))
+            """)
+        readHead = Statement("select \(Self.headColumns) from \(schema).head")
+        raiseEpoch = Statement("update \(schema).head set epoch = epoch + 1 returning epoch")
+        lockHead = Statement("select epoch from \(schema).head for update")
+        deleteRows = Statement(
+            """
+            delete from \(schema).changelog where (revision, sub) in (
+              select d.revision, d.sub from unnest($1::bigint[], $2::int[]) as d(revision, sub))
+            """)
+        // A hint that gets lost does no harm, so its commit need not wait for the disk.
+        hint = Statement("select set_config('synchronous_commit', 'off', true), pg_notify($1::text, '')")
+        databaseSizes = Statement(
+            """
+            select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint,
+              coalesce(max(case when c.relname = 'changelog' then c.reltuples end), 0)::bigint
+              from pg_class c join pg_namespace n on n.oid = c.relnamespace
+             where n.nspname = $1::text and c.relkind = 'r'
+               and c.relname in ('head', 'changelog', 'member', 'duty', 'lease_deadline')
+            """)
+        upsertMember = Statement(
+            """
+            insert into \(schema).member (id, name, client_urls, seen_at) values ($1::bigint, $2::text, $3::text[], now())
+            on conflict (id) do update set name = excluded.name, client_urls = excluded.client_urls, seen_at = excluded.seen_at
+            """)
+        listMembers = Statement(
+            """
+            select id, name, client_urls, (extract(epoch from now() - seen_at) * 1000)::bigint from \(schema).member
+             where seen_at > now() - $1::bigint * interval '1 millisecond' order by id
+            """)
+        deleteMember = Statement("delete from \(schema).member where id = $1::bigint")
+    }
+
+    /// The rows after a position and the head, in one statement, so that they belong together. Each row starts with the head's
+    /// columns; without rows there is one, with nulls in the other columns. The first row comes however large it is, a further
+    /// one only while those before it stay under the byte limit. Parameters: revision and sub.
+    ///
+    /// The row limit is part of the text, because the planner must know it to choose the index.
+    func readTail(limit: Int) -> Statement {
+        Statement(
+            """
+            select h.cluster_id, h.revision, h.sub, h.digest, h.epoch, h.compact_revision,
+              c.revision, c.sub, c.kind, c.key, c.value, c.create_revision, c.version, c.lease, c.origin
+              from \(schema).head h left join lateral (
+                select r.*, sum(octet_length(r.key) + octet_length(r.value))
+                    over (order by r.revision, r.sub rows unbounded preceding) - octet_length(r.key) - octet_length(r.value) as earlier
+                  from (select \(Self.rowColumns) from \(schema).changelog where (revision, sub) > ($1::bigint, $2::int)
+                         order by revision, sub limit \(limit)) r) c
+                on c.earlier < \(chunkByteLimit)
+            """)
+    }
+
+    /// Gives the lock on the head row up where our process stalls while it holds it. In the transaction that takes the lock.
+    func limitLockHold(ms: Int64) -> Statement {
+        Statement("set local idle_in_transaction_session_timeout = \(ms)")
+    }
+}

@@ -1,0 +1,162 @@
+// Owns: the threads that talk to PostgreSQL for one replica, each with a connection of its own.
+// Must never: answer a command twice, or deliver anything after `stop` has returned.
+package import Keyspace
+package import Replica
+internal import Synchronization
+
+package import struct Logging.Logger
+
+/// What loading the log gives, in this order: rows any number of times, then finished. `restarted` may come in between.
+package enum LoadEvent: Hashable, Sendable {
+    case rows([LogRow], LoadProgress)
+    /// The connection was lost; everything comes again from the start, from a later snapshot.
+    case restarted
+    case finished(Head)
+}
+
+/// The log as the replica's host sees it: commands in, events out. Every event is delivered on a thread of the log, by the
+/// closure given at the start, which must not block.
+package final class LogWorkers: Sendable {
+    private let settings: LogSettings
+    private let logger: Logger
+    private let outage: Outage
+    private let wire = TripWire()
+    private let appends = Mailbox<LogCommand>(limit: 64)
+    private let reads = Mailbox<Reader.Message>(limit: 64)
+    private let histories = Mailbox<Reader.Message>(limit: 64)
+    private let chores = Mailbox<Steward.Message>(limit: 1024)
+    private let threads: Mutex<[WorkerThread]>
+
+    /// Starts the threads. They connect by themselves, and again whenever the database was away.
+    package init(_ settings: LogSettings, logger: Logger, deliver: @escaping @Sendable (LogEvent) -> Void) {
+        self.settings = settings
+        self.logger = logger
+        let outage = Outage(logger: logger)
+        self.outage = outage
+        let (wire, appends, reads, histories, chores) = (wire, appends, reads, histories, chores)
+        @Sendable func keeper(_ worker: String) -> SessionKeeper {
+            SessionKeeper(worker: worker, settings: settings, logger: logger, outage: outage, wire: wire)
+        }
+        let hintRequest = HintRequest()
+        let hint = { @Sendable in
+            if settings.notifiesPeers && hintRequest.ask() { reads.put(.hintOthers) }
+        }
+        threads = Mutex([
+            WorkerThread(name: "pine-append") {
+                var appender = Appender(
+                    mailbox: appends, keeper: keeper("append"), settings: settings, deliver: deliver, hint: hint)
+                appender.run()
+            },
+            WorkerThread(name: "pine-read") {
+                var reader = Reader(
+                    mailbox: reads, keeper: keeper("read"), settings: settings, logger: logger, hintRequest: hintRequest,
+                    deliver: deliver)
+                reader.run()
+            },
+            WorkerThread(name: "pine-history") {
+                // Old rows, for watchers that are far behind: a thread of its own, so that nobody waits behind them.
+                var settings = settings
+                settings.listensForHints = false
+                var reader = Reader(
+                    mailbox: histories, keeper: keeper("history"), settings: settings, logger: logger,
+                    hintRequest: HintRequest(), deliver: deliver)
+                reader.run()
+            },
+            WorkerThread(name: "pine-steward") {
+                var steward = Steward(mailbox: chores, keeper: keeper("steward"), settings: settings, deliver: deliver)
+                steward.run()
+            },
+        ])
+    }
+
+    /// Ends all threads and connections. What is under way is given up, without an answer. Waits for a connection attempt that
+    /// is being made, which its own limit bounds.
+    package func stop() {
+        wire.trip()
+        appends.close()
+        reads.close()
+        histories.close()
+        chores.close()
+        let threads = threads.withLock { threads in
+            defer { threads = [] }
+            return threads
+        }
+        for thread in threads { thread.join() }
+    }
+
+    /// Hands a command to its thread.
+    package func submit(_ command: LogCommand) {
+        switch command {
+        case .append, .lockHead, .unlockHead, .recover: appends.put(command)
+        case .readHistory: histories.put(.command(command))
+        case .readHead, .readTail: reads.put(.command(command))
+        case .deleteRows(let positions): chores.put(.deleteRows(positions))
+        }
+    }
+
+    /// Reads the whole log on a thread of its own, again and again until it has worked or the log is closed.
+    package func load(_ deliver: @escaping @Sendable (LoadEvent) -> Void) {
+        let (settings, logger, outage, wire) = (settings, logger, outage, wire)
+        let thread = WorkerThread(name: "pine-load") {
+            var keeper = SessionKeeper(worker: "load", settings: settings, logger: logger, outage: outage, wire: wire)
+            var hasDelivered = false
+            while true {
+                do throws(LogError) {
+                    if hasDelivered {
+                        deliver(.restarted)
+                        hasDelivered = false
+                    }
+                    let session = try keeper.ready()
+                    let head = try session.load { rows, progress in
+                        hasDelivered = true
+                        deliver(.rows(rows, progress))
+                        return true
+                    }
+                    keeper.worked()
+                    keeper.drop()
+                    deliver(.finished(head))
+                    return
+                } catch {
+                    keeper.failed(error)
+                    keeper.drop()
+                    if !keeper.waitForNextAttempt() { return }
+                }
+            }
+        }
+        threads.withLock { $0.append(thread) }
+    }
+
+    // MARK: Questions, answered on the steward's thread
+
+    package func databaseSizes(_ done: @escaping @Sendable (Result<DatabaseSizes, LogError>) -> Void) {
+        ask(done) { session throws(LogError) in try session.databaseSizes() }
+    }
+
+    package func upsertMember(
+        id: Int64, name: String, clientURLs: [String], _ done: @escaping @Sendable (Result<Void, LogError>) -> Void
+    ) {
+        ask(done) { session throws(LogError) in try session.upsertMember(id: id, name: name, clientURLs: clientURLs) }
+    }
+
+    package func listMembers(within age: Duration, _ done: @escaping @Sendable (Result<[Member], LogError>) -> Void) {
+        ask(done) { session throws(LogError) in try session.listMembers(within: age) }
+    }
+
+    package func removeMember(id: Int64, _ done: @escaping @Sendable (Result<Void, LogError>) -> Void) {
+        ask(done) { session throws(LogError) in try session.removeMember(id: id) }
+    }
+
+    private func ask<Answer>(
+        _ done: @escaping @Sendable (Result<Answer, LogError>) -> Void,
+        _ question: @escaping @Sendable (LogSession) throws(LogError) -> Answer
+    ) {
+        chores.put(
+            .ask { session in
+                do throws(LogError) {
+                    done(.success(try question(try session.get())))
+                } catch {
+                    done(.failure(error))
+                }
+            })
+    }
+}

@@ -1,0 +1,41 @@
+// Owns: the list of the files in migrations/, compiled in. A test compares it with the folder.
+
+/// One numbered step of the tables' history.
+struct Migration {
+    /// Counts from 1 without gaps; the first four digits of the file's name.
+    let version: Int
+    /// The file's name without its number and ending.
+    let name: String
+    let sql: String
+
+    private init(_ version: Int, _ name: String, _ bytes: [UInt8]) {
+        self.version = version
+        self.name = name
+        sql = String(decoding: bytes, as: UTF8.self)
+    }
+
+    static let all = [
+        Migration(1, "log", PackageResources._001_log_sql)
+    ]
+
+    /// The version of the tables that this Pine works with.
+    static let latest = all.count
+
+    /// The text with the schema's name in the places where psql would put the variable `schema`.
+    func sql(in schema: SchemaName) -> String {
+        sql.components(separatedBy: #":"schema""#).joined(separator: schema.quoted)
+    }
+}
+
+extension String {
+    /// The pieces between the occurrences of `separator`.
+    fileprivate func components(separatedBy separator: String) -> [Substring] {
+        var pieces: [Substring] = []
+        var rest = self[...]
+        while let range = rest.firstRange(of: separator) {
+            pieces.append(rest[..<range.lowerBound])
+            rest = rest[range.upperBound...]
+        }
+        return pieces + [rest]
+    }
+}

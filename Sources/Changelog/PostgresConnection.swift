@@ -1,0 +1,346 @@
+// Owns: one PGconn, and the rule that every statement has a bound in time on our side.
+// Must never: be touched by another thread than the one that made it; be used after it was lost.
+// Invariant: between two calls no statement is under way, and the connection is not in pipeline mode.
+internal import Bytes
+internal import CLibPQ
+internal import Glibc
+internal import Logging
+
+/// A statement, known by its text, so that it is prepared once on each connection.
+struct Statement: Hashable, Sendable {
+    let text: String
+
+    init(_ text: String) { self.text = text }
+}
+
+/// A connection to PostgreSQL, confined to the thread that made it.
+final class PostgresConnection {
+    private var raw: OpaquePointer?
+    private let owner = pthread_self()
+    private let prepares: Bool
+    /// A descriptor that becomes readable when whoever waits should give up; negative for none.
+    private let interrupt: Int32
+    /// The names of the statements that this connection has prepared, by their text.
+    private var prepared: [String: String] = [:]
+    private let notices: Unmanaged<NoticeSink>
+
+    /// More would fill the server's memory; statements beyond it run unprepared.
+    private static let preparedLimit = 64
+
+    /// Connects, within `limit` for each host, and checks nothing about the server. Throws `unreachable` or `badConnectionString`.
+    ///
+    /// Name look-up is libpq's and can take as long as the resolver's own timeouts.
+    init(conninfo: String, connectLimit: Duration, prepares: Bool, interrupt: Int32, logger: Logger) throws(LogError) {
+        let parameters = try Self.parameters(for: conninfo, connectLimit: connectLimit)
+        self.prepares = prepares
+        self.interrupt = interrupt
+        notices = Unmanaged.passRetained(NoticeSink(logger: logger))
+        let keywords = parameters.map { strdup($0.keyword) }
+        let values = parameters.map { strdup($0.value) }
+        defer { for copy in keywords + values { free(copy) } }
+        let keywordPointers = keywords.map { UnsafePointer($0) } + [nil]
+        let valuePointers = values.map { UnsafePointer($0) } + [nil]
+        raw = PQconnectdbParams(keywordPointers, valuePointers, 1)
+        guard let raw else {
+            notices.release()
+            throw LogError.unreachable("out of memory")
+        }
+        guard PQstatus(raw) == CONNECTION_OK else {
+            let reason = oneLine(PQerrorMessage(raw))
+            PQfinish(raw)
+            self.raw = nil
+            notices.release()
+            throw LogError.unreachable(reason)
+        }
+        // Sends that fill the socket must not block past the deadline either.
+        PQsetnonblocking(raw, 1)
+        _ = PQsetNoticeReceiver(raw, { NoticeSink.receive($0, $1) }, notices.toOpaque())
+    }
+
+    deinit {
+        if let raw {
+            PQfinish(raw)
+            notices.release()
+        }
+    }
+
+    /// Closes now. Every later statement throws `lost`.
+    func close() {
+        guard let raw else { return }
+        PQfinish(raw)
+        notices.release()
+        self.raw = nil
+    }
+
+    var isOpen: Bool { raw.map { PQstatus($0) == CONNECTION_OK } ?? false }
+
+    /// For poll(2) between statements: readable when a notification or the end of the connection has arrived.
+    var socket: Int32 { raw.map { PQsocket($0) } ?? -1 }
+
+    /// server_version_num.
+    var serverVersion: Int { raw.map { Int(PQserverVersion($0)) } ?? 0 }
+
+    /// The process id of the server's side of this connection.
+    var backendID: Int32 { raw.map { PQbackendPID($0) } ?? 0 }
+
+    // MARK: What the connection string does not say
+
+    /// The user's connection string, after our defaults: libpq lets the last of equal keywords win.
+    private static func parameters(
+        for conninfo: String, connectLimit: Duration
+    ) throws(LogError) -> [(keyword: String, value: String)] {
+        var message: UnsafeMutablePointer<CChar>?
+        guard let options = PQconninfoParse(conninfo, &message) else {
+            let reason = oneLine(message)
+            PQfreemem(message)
+            throw LogError.badConnectionString(reason)
+        }
+        var given: Set<String> = []
+        var option = options
+        while let keyword = option.pointee.keyword {
+            if option.pointee.val != nil { given.insert(String(cString: keyword)) }
+            option += 1
+        }
+        PQconninfoFree(options)
+
+        var parameters = [
+            (keyword: "fallback_application_name", value: "pine"), (keyword: "client_encoding", value: "UTF8"),
+        ]
+        // A service file may set these too, and libpq lets it set only what nobody else has set: there we stay out of its way.
+        if !given.contains("service") && getenv("PGSERVICE") == nil {
+            // A peer that vanished is noticed within about 10 s, also between statements.
+            parameters += [
+                ("keepalives_idle", "5"), ("keepalives_interval", "2"), ("keepalives_count", "3"), ("tcp_user_timeout", "10000"),
+            ]
+        }
+        if getenv("PGCONNECT_TIMEOUT") == nil {
+            // libpq counts whole seconds and makes at least 2 of them.
+            parameters.append(("connect_timeout", String(max(2, connectLimit.wholeMs / 1000))))
+        }
+        // Last, so that what the user wrote wins. libpq expands it because it is the first "dbname".
+        parameters.append(("dbname", conninfo))
+        return parameters
+    }
+
+    // MARK: Statements
+
+    /// Runs one statement and gives its result. Throws `lost` or `refused`.
+    func run(_ statement: Statement, _ parameters: Parameters = .none, within limit: Duration) throws(LogError) -> PostgresResult
+    {
+        let deadline = Deadline.after(limit)
+        try prepare(statement, deadline)
+        try send(statement, parameters)
+        return try finishStatement(deadline)
+    }
+
+    /// Sends one statement without waiting for its result, which `finishStatement` gives.
+    func start(_ statement: Statement, _ parameters: Parameters = .none, within limit: Duration) throws(LogError) {
+        let deadline = Deadline.after(limit)
+        try prepare(statement, deadline)
+        try send(statement, parameters)
+        try flush(deadline)
+    }
+
+    /// The result of the statement under way.
+    func finishStatement(within limit: Duration) throws(LogError) -> PostgresResult {
+        try finishStatement(.after(limit))
+    }
+
+    /// Runs several statements in one round trip. Without a `begin` of their own they are one transaction.
+    /// Throws what the first that failed threw; then none of those after it ran.
+    func runPipeline(
+        _ steps: [(statement: Statement, parameters: Parameters)], within limit: Duration
+    ) throws(LogError) -> [PostgresResult] {
+        let deadline = Deadline.after(limit)
+        for step in steps { try prepare(step.statement, deadline) }
+        let raw = try usable()
+        guard PQenterPipelineMode(raw) == 1 else { throw lose() }
+        for step in steps { try send(step.statement, step.parameters) }
+        guard PQpipelineSync(raw) == 1 else { throw lose() }
+        var results: [PostgresResult] = []
+        var failure: LogError?
+        for _ in steps {
+            let result = try collect(deadline)
+            if let error = Self.error(of: result) {
+                if case .lost = error { throw lose(error) }
+                failure = failure ?? error
+            } else {
+                results.append(result)
+            }
+        }
+        // The answer to the sync comes once the transaction is committed, or has failed to.
+        guard let last = try nextResult(deadline) else { throw lose() }
+        if last.status != PGRES_PIPELINE_SYNC {
+            // Committing failed: libpq hands that error out before the sync.
+            failure = failure ?? Self.error(of: last) ?? .malformed("pipeline without an end")
+            while let rest = try nextResult(deadline), rest.status != PGRES_PIPELINE_SYNC {}
+        }
+        guard PQexitPipelineMode(raw) == 1 else { throw lose() }
+        if let failure { throw failure }
+        return results
+    }
+
+    /// Runs a text of one or more statements without parameters, all in one transaction unless it says otherwise.
+    func runScript(_ text: String, within limit: Duration) throws(LogError) {
+        let raw = try usable()
+        guard PQsendQuery(raw, text) == 1 else { throw lose() }
+        _ = try finishStatement(.after(limit))
+    }
+
+    // MARK: Between statements
+
+    /// Reads what has arrived, without waiting. Throws `lost` once the server has closed the connection.
+    func readArrived() throws(LogError) {
+        let raw = try usable()
+        guard PQconsumeInput(raw) == 1, PQstatus(raw) == CONNECTION_OK else { throw lose() }
+    }
+
+    /// The backend id of the sender of the next notification that has arrived.
+    func takeNotification() -> Int32? {
+        guard let raw, let notification = PQnotifies(raw) else { return nil }
+        defer { PQfreemem(notification) }
+        return notification.pointee.be_pid
+    }
+
+    // MARK: Inside
+
+    private func usable() throws(LogError) -> OpaquePointer {
+        // A PGconn belongs to one thread at a time, and here to one thread for good.
+        invariant(pthread_equal(owner, pthread_self()) != 0, "a connection was used by another thread than its own")
+        guard let raw else { throw LogError.lost("it is closed") }
+        return raw
+    }
+
+    private func prepare(_ statement: Statement, _ deadline: Deadline) throws(LogError) {
+        guard prepares, prepared[statement.text] == nil, prepared.count < Self.preparedLimit else { return }
+        let raw = try usable()
+        let name = "pine_\(prepared.count)"
+        guard PQsendPrepare(raw, name, statement.text, 0, nil) == 1 else { throw lose() }
+        _ = try finishStatement(deadline)
+        prepared[statement.text] = name
+    }
+
+    private func send(_ statement: Statement, _ parameters: Parameters) throws(LogError) {
+        let raw = try usable()
+        let name = prepared[statement.text]
+        let sent = parameters.withPointers { count, values, lengths, formats in
+            if let name {
+                PQsendQueryPrepared(raw, name, count, values, lengths, formats, 1)
+            } else {
+                PQsendQueryParams(raw, statement.text, count, nil, values, lengths, formats, 1)
+            }
+        }
+        guard sent == 1 else { throw lose() }
+    }
+
+    /// The last result of the statements under way, or the first error.
+    private func finishStatement(_ deadline: Deadline) throws(LogError) -> PostgresResult {
+        var last: PostgresResult?
+        var failure: LogError?
+        while let result = try nextResult(deadline) {
+            if let error = Self.error(of: result) {
+                failure = failure ?? error
+            } else {
+                last = result
+            }
+        }
+        if let failure {
+            if case .lost = failure { throw lose(failure) }
+            throw failure
+        }
+        guard let last else { throw lose() }
+        return last
+    }
+
+    /// The one result of a step of a pipeline, and the end mark behind it.
+    private func collect(_ deadline: Deadline) throws(LogError) -> PostgresResult {
+        guard let result = try nextResult(deadline) else { throw lose() }
+        while try nextResult(deadline) != nil {}
+        return result
+    }
+
+    private func nextResult(_ deadline: Deadline) throws(LogError) -> PostgresResult? {
+        let raw = try usable()
+        try flush(deadline)
+        while PQisBusy(raw) == 1 {
+            try wait(for: Int16(POLLIN), deadline)
+            guard PQconsumeInput(raw) == 1 else { throw lose() }
+        }
+        return PQgetResult(raw).map { PostgresResult(taking: $0) }
+    }
+
+    private func flush(_ deadline: Deadline) throws(LogError) {
+        let raw = try usable()
+        while true {
+            switch PQflush(raw) {
+            case 0: return
+            case 1:
+                // The server may have to get rid of answers before it reads on.
+                if try wait(for: Int16(POLLIN | POLLOUT), deadline) & Int16(POLLIN) != 0 {
+                    guard PQconsumeInput(raw) == 1 else { throw lose() }
+                }
+            default: throw lose()
+            }
+        }
+    }
+
+    @discardableResult
+    private func wait(for events: Int16, _ deadline: Deadline) throws(LogError) -> Int16 {
+        var entries = (
+            pollfd(fd: socket, events: events, revents: 0), pollfd(fd: interrupt, events: Int16(POLLIN), revents: 0)
+        )
+        while true {
+            // poll(2) passes over negative descriptors.
+            let ready = withUnsafeMutablePointer(to: &entries) {
+                $0.withMemoryRebound(to: pollfd.self, capacity: 2) { poll($0, 2, deadline.pollTimeoutMs) }
+            }
+            if entries.1.revents != 0 { throw lose(.closed) }
+            if ready > 0 { return entries.0.revents }
+            if ready == 0 && deadline.hasPassed { throw lose(.lost("no answer in time")) }
+            if ready < 0 && errno != EINTR { throw lose(.lost("poll failed with errno \(errno)")) }
+        }
+    }
+
+    /// Closes the connection and says why it was lost.
+    private func lose(_ error: LogError? = nil) -> LogError {
+        let reason = raw.map { oneLine(PQerrorMessage($0)) } ?? ""
+        close()
+        return error ?? .lost(reason.isEmpty ? "the server closed it" : reason)
+    }
+
+    /// What a result says about the statement, nil for success.
+    private static func error(of result: PostgresResult) -> LogError? {
+        switch result.status {
+        case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY, PGRES_PIPELINE_SYNC: return nil
+        case PGRES_PIPELINE_ABORTED: return .malformed("a statement before it failed")
+        default: break
+        }
+        // Without a SQLSTATE it is libpq that speaks, about the connection. FATAL and PANIC end the session, perhaps after a
+        // commit whose replication was being waited for; 08 and 40003 leave the outcome open by definition.
+        guard let state = result.errorField("C"), let severity = result.errorField("V"),
+            severity == "ERROR", !state.hasPrefix("08"), state != "40003"
+        else { return .lost(result.errorMessage) }
+        let message = result.errorField("M") ?? result.errorMessage
+        if state == SQLState.readOnlyTransaction { return .notWritable(message) }
+        return .refused(state: state, message: message)
+    }
+}
+
+/// Where the server's notices and warnings go: libpq's own place is standard error.
+private final class NoticeSink {
+    private let logger: Logger
+
+    init(logger: Logger) { self.logger = logger }
+
+    static func receive(_ context: UnsafeMutableRawPointer?, _ result: OpaquePointer?) {
+        guard let context else { return }
+        let sink = Unmanaged<NoticeSink>.fromOpaque(context).takeUnretainedValue()
+        let message = oneLine(PQresultErrorMessage(result))
+        let severity = PQresultErrorField(result, Int32(UInt8(ascii: "V"))).map { String(cString: $0) }
+        if severity == "WARNING" {
+            sink.logger.warning("PostgreSQL warns", metadata: ["message": "\(message)"])
+        } else {
+            sink.logger.debug("PostgreSQL notes", metadata: ["message": "\(message)"])
+        }
+    }
+}

@@ -1,0 +1,178 @@
+internal import Replica
+internal import Synchronization
+
+// Owns: the thread that reads the head and the tail, hears hints, and gives them.
+// Must never: make reading depend on hints; they only make it sooner.
+internal import struct Logging.Logger
+
+/// Whether own appends wait for being hinted at: set by the appender, cleared by the reader.
+final class HintRequest: Sendable {
+    private let wanted = Atomic(false)
+
+    /// True for the first that asks since the last `clear`: it has to wake the reader.
+    func ask() -> Bool { !wanted.exchange(true, ordering: .acquiringAndReleasing) }
+
+    func clear() { wanted.store(false, ordering: .releasing) }
+}
+
+struct Reader {
+    enum Message: Sendable {
+        case command(LogCommand)
+        /// Others are to hear of an append of ours.
+        case hintOthers
+    }
+
+    private let mailbox: Mailbox<Message>
+    private var keeper: SessionKeeper
+    private let settings: LogSettings
+    private let logger: Logger
+    private let hintRequest: HintRequest
+    private let deliver: @Sendable (LogEvent) -> Void
+    private var pending: [LogCommand] = []
+    /// When the next hint to others is due.
+    private var hintDue: ContinuousClock.Instant?
+    private var lastHint: ContinuousClock.Instant?
+    /// The session that listens, by its identity; a new one has to be told to.
+    private var listening: ObjectIdentifier?
+    private var serverHints = true
+
+    init(
+        mailbox: Mailbox<Message>, keeper: SessionKeeper, settings: LogSettings, logger: Logger, hintRequest: HintRequest,
+        deliver: @escaping @Sendable (LogEvent) -> Void
+    ) {
+        self.mailbox = mailbox
+        self.keeper = keeper
+        self.settings = settings
+        self.logger = logger
+        self.hintRequest = hintRequest
+        self.deliver = deliver
+    }
+
+    mutating func run() {
+        connect()
+        while let messages = mailbox.take() {
+            for message in messages {
+                switch message {
+                case .command(let command): pending.append(command)
+                case .hintOthers: planHint()
+                }
+            }
+            if keeper.session == nil && keeper.untilNextAttempt == .zero { connect() }
+            if keeper.session != nil {
+                let commands = pending
+                pending = []
+                for command in commands { answer(command) }
+            }
+            if let hintDue, ContinuousClock.now >= hintDue { hintOthers() }
+            if messages.isEmpty { idle() }
+        }
+        keeper.drop()
+    }
+
+    private mutating func idle() {
+        var timeout: Duration?
+        if keeper.session == nil {
+            timeout = keeper.untilNextAttempt
+        } else if let hintDue {
+            timeout = max(.zero, ContinuousClock.now.duration(to: hintDue))
+        }
+        guard mailbox.wait(alongside: keeper.socket, timeout: timeout), let session = keeper.session else { return }
+        do {
+            try session.connection.readArrived()
+            hearHints(on: session)
+        } catch {
+            keeper.failed(error)
+        }
+    }
+
+    // MARK: Connection
+
+    /// Makes a connection; where that fails, everything that waits hears of it.
+    private mutating func connect() {
+        do {
+            let session = try keeper.ready()
+            try listen(on: session)
+            keeper.worked()
+        } catch {
+            keeper.failed(error)
+            let commands = pending
+            pending = []
+            for command in commands { fail(command, error) }
+        }
+    }
+
+    private mutating func listen(on session: LogSession) throws(LogError) {
+        guard settings.listensForHints, !settings.transactionPooling, serverHints else { return }
+        do {
+            try session.listen()
+            // Rows may have come while nobody listened.
+            deliver(.hinted)
+        } catch .refused(_, let message) {
+            serverHints = false
+            logger.info("the server has no LISTEN; polling alone", metadata: ["message": "\(message)"])
+        }
+    }
+
+    // MARK: Commands
+
+    private mutating func answer(_ command: LogCommand) {
+        do throws(LogError) {
+            // Lost while the commands before this one were answered: the next attempt has its own time.
+            guard let session = keeper.session else { throw LogError.lost("a moment ago") }
+            switch command {
+            case .readHead: deliver(.headRead(try session.readHead()))
+            case .readTail(let position, let limit): deliver(.tailRead(try session.readTail(after: position, limit: limit)))
+            case .readHistory(let position, let limit): deliver(.historyRead(try session.readTail(after: position, limit: limit)))
+            case .append, .lockHead, .unlockHead, .recover, .deleteRows: break
+            }
+            keeper.worked()
+            hearHints(on: session)
+        } catch {
+            keeper.failed(error)
+            fail(command, error)
+        }
+    }
+
+    private func fail(_ command: LogCommand, _ error: LogError) {
+        switch command {
+        case .readHead: deliver(.headReadFailed(reason: error.description))
+        case .readTail: deliver(.tailReadFailed(reason: error.description))
+        case .readHistory: deliver(.historyReadFailed(reason: error.description))
+        case .append, .lockHead, .unlockHead, .recover, .deleteRows: break
+        }
+    }
+
+    // MARK: Hints
+
+    /// Tells of the notifications that have come from other processes, all at once.
+    private func hearHints(on session: LogSession) {
+        var heard = false
+        while let sender = session.connection.takeNotification() {
+            // Our own come back to us.
+            heard = heard || sender != session.connection.backendID
+        }
+        if heard { deliver(.hinted) }
+    }
+
+    private mutating func planHint() {
+        let now = ContinuousClock.now
+        hintDue = lastHint.map { max(now, $0.advanced(by: settings.limits.notifyInterval)) } ?? now
+    }
+
+    private mutating func hintOthers() {
+        hintDue = nil
+        // Before the hint is given: an append after this asks for another.
+        hintRequest.clear()
+        guard let session = keeper.session, serverHints else { return }
+        lastHint = .now
+        do {
+            try session.hintOthers()
+            hearHints(on: session)
+        } catch .refused(_, let message) {
+            serverHints = false
+            logger.info("the server has no NOTIFY; others poll", metadata: ["message": "\(message)"])
+        } catch {
+            keeper.failed(error)
+        }
+    }
+}

@@ -1,0 +1,62 @@
+// Owns: a worker's session, and when the next attempt to make one is due.
+// Must never: try to connect more often than the backoff says, except when asked for a fresh session at once.
+internal import Logging
+
+struct SessionKeeper {
+    private let worker: String
+    private let settings: LogSettings
+    private let logger: Logger
+    private let outage: Outage
+    private let wire: TripWire
+    private var backoff = Backoff(first: .milliseconds(50), most: .seconds(2))
+    private(set) var session: LogSession?
+    private var nextAttempt: ContinuousClock.Instant = .now
+
+    init(worker: String, settings: LogSettings, logger: Logger, outage: Outage, wire: TripWire) {
+        self.worker = worker
+        self.settings = settings
+        self.logger = logger
+        self.outage = outage
+        self.wire = wire
+    }
+
+    /// -1 without a session.
+    var socket: Int32 { session?.connection.socket ?? -1 }
+
+    /// How long until a session may be asked for again; zero where there is one.
+    var untilNextAttempt: Duration {
+        session != nil ? .zero : max(.zero, ContinuousClock.now.duration(to: nextAttempt))
+    }
+
+    /// The session, or a new one. The caller tells how it went, by `worked` or `failed`.
+    mutating func ready() throws(LogError) -> LogSession {
+        if let session, session.isOpen { return session }
+        session = nil
+        let fresh = try LogSession(settings, interrupt: wire.descriptor, logger: logger)
+        session = fresh
+        return fresh
+    }
+
+    /// The session works: it has answered.
+    mutating func worked() {
+        backoff.reset()
+        outage.back(worker)
+    }
+
+    /// Connecting or an operation failed: sets the time of the next attempt. A session whose connection is gone is dropped.
+    mutating func failed(_ error: LogError) {
+        if session?.isOpen != true { session = nil }
+        nextAttempt = .now.advanced(by: backoff.next())
+        if error != .closed { outage.lost(worker, error) }
+    }
+
+    mutating func drop() {
+        session?.close()
+        session = nil
+    }
+
+    /// Waits until the next attempt is due; false where the log is being closed.
+    func waitForNextAttempt() -> Bool {
+        !wire.wait(max(.zero, ContinuousClock.now.duration(to: nextAttempt)))
+    }
+}

@@ -1,0 +1,95 @@
+// Owns: the thread of the chores: deleting dead rows, paced, and the small questions about members and sizes.
+// Must never: let a long deletion keep a question waiting for longer than one statement.
+internal import Keyspace
+internal import Replica
+
+struct Steward {
+    enum Message: Sendable {
+        case deleteRows([Position])
+        /// Something short, which answers for itself.
+        case ask(@Sendable (Result<LogSession, LogError>) -> Void)
+    }
+
+    private let mailbox: Mailbox<Message>
+    private var keeper: SessionKeeper
+    private let settings: LogSettings
+    private let deliver: @Sendable (LogEvent) -> Void
+    private var deletions: [Deletion] = []
+    /// When the next delete statement is due.
+    private var nextDelete: ContinuousClock.Instant = .now
+
+    private struct Deletion {
+        var positions: ArraySlice<Position>
+        var deleted = 0
+    }
+
+    init(
+        mailbox: Mailbox<Message>, keeper: SessionKeeper, settings: LogSettings, deliver: @escaping @Sendable (LogEvent) -> Void
+    ) {
+        self.mailbox = mailbox
+        self.keeper = keeper
+        self.settings = settings
+        self.deliver = deliver
+    }
+
+    mutating func run() {
+        while let messages = mailbox.take() {
+            for message in messages {
+                switch message {
+                // In the order of the primary key, so that two stewards at once lock rows in the same order.
+                case .deleteRows(let positions): deletions.append(Deletion(positions: positions.sorted()[...]))
+                case .ask(let question): ask(question)
+                }
+            }
+            if !deletions.isEmpty && ContinuousClock.now >= nextDelete { deleteSome() }
+            if messages.isEmpty { idle() }
+        }
+        keeper.drop()
+    }
+
+    private mutating func idle() {
+        let timeout = deletions.isEmpty ? nil : max(.zero, ContinuousClock.now.duration(to: nextDelete))
+        guard mailbox.wait(alongside: keeper.socket, timeout: timeout) else { return }
+        do {
+            try keeper.session?.connection.readArrived()
+        } catch {
+            // Made anew when something is to be done.
+            keeper.drop()
+        }
+    }
+
+    /// One statement's worth of the oldest deletion; then a pause as long as it took, so that writers have half of the time.
+    private mutating func deleteSome() {
+        guard var deletion = deletions.first else { return }
+        let part = deletion.positions.prefix(settings.limits.deleteRowLimit)
+        let started = ContinuousClock.now
+        do {
+            if !part.isEmpty { deletion.deleted += try keeper.ready().deleteRows(part) }
+            keeper.worked()
+        } catch {
+            // Deleting twice does no harm, so it is simply tried again.
+            keeper.failed(error)
+            nextDelete = .now.advanced(by: max(.milliseconds(50), keeper.untilNextAttempt))
+            return
+        }
+        let now = ContinuousClock.now
+        nextDelete = now.advanced(by: started.duration(to: now))
+        deletion.positions = deletion.positions.dropFirst(part.count)
+        if deletion.positions.isEmpty {
+            deletions.removeFirst()
+            deliver(.rowsDeleted(count: deletion.deleted))
+        } else {
+            deletions[0] = deletion
+        }
+    }
+
+    private mutating func ask(_ question: @Sendable (Result<LogSession, LogError>) -> Void) {
+        do {
+            question(.success(try keeper.ready()))
+            if keeper.session?.isOpen == true { keeper.worked() } else { keeper.drop() }
+        } catch {
+            keeper.failed(error)
+            question(.failure(error))
+        }
+    }
+}

@@ -1,0 +1,64 @@
+// Owns: one thread of the operating system, from start to join.
+internal import Bytes
+internal import CLibPQ
+internal import Glibc
+
+package final class WorkerThread: Sendable {
+    private let thread: pthread_t
+
+    private final class Start {
+        let name: String
+        let body: @Sendable () -> Void
+
+        init(name: String, body: @escaping @Sendable () -> Void) {
+            self.name = name
+            self.body = body
+        }
+    }
+
+    /// Runs `body` on a thread of its own. `name` shows in debuggers and in top; at most 15 bytes.
+    package init(name: String, _ body: @escaping @Sendable () -> Void) {
+        let start = Unmanaged.passRetained(Start(name: name, body: body))
+        var thread = pthread_t()
+        let status = pthread_create(
+            &thread, nil,
+            { context in
+                guard let context else { return nil }
+                let start = Unmanaged<Start>.fromOpaque(context).takeRetainedValue()
+                pine_name_thread(start.name)
+                start.body()
+                return nil
+            }, start.toOpaque())
+        invariant(status == 0, "no thread: errno \(status)")
+        self.thread = thread
+    }
+
+    /// Returns once `body` has. To be called once.
+    package func join() { pthread_join(thread, nil) }
+}
+
+/// A descriptor that is readable from `trip` on: what every blocking wait of the log's threads watches, so that all of them end
+/// together.
+final class TripWire: Sendable {
+    let descriptor: Int32
+
+    init() {
+        descriptor = eventfd(0, Int32(EFD_NONBLOCK | EFD_CLOEXEC))
+        invariant(descriptor >= 0, "no eventfd: errno \(errno)")
+    }
+
+    deinit { Glibc.close(descriptor) }
+
+    func trip() {
+        var one: UInt64 = 1
+        _ = write(descriptor, &one, 8)
+    }
+
+    /// Waits for `duration`, or until it is tripped; true where it is.
+    func wait(_ duration: Duration) -> Bool {
+        let deadline = Deadline.after(duration)
+        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        while poll(&entry, 1, deadline.pollTimeoutMs) < 0 && errno == EINTR {}
+        return entry.revents != 0
+    }
+}

@@ -1,0 +1,313 @@
+import Bytes
+import Keyspace
+import Replica
+import TestSupport
+import Testing
+
+@testable import Changelog
+
+@Suite struct LogSessionTests {
+    @Test("a fresh log is empty, with a positive cluster id")
+    func freshLog() throws {
+        let session = try LogSession(try freshSettings(), logger: quiet)
+        let head = try session.readHead()
+        #expect(head.clusterID > 0)
+        #expect(head.position == .start)
+        #expect(head.digest == .start)
+        #expect(head.epoch == 0)
+        #expect(head.compactRevision == -1)
+        let tail = try session.readTail(after: .start, limit: 10)
+        #expect(tail == Tail(head: head, rows: [], reachesHead: true))
+    }
+
+    @Test("what is appended is read back, with its head", arguments: [false, true])
+    func appendAndRead(transactionPooling: Bool) throws {
+        var settings = try freshSettings()
+        settings.transactionPooling = transactionPooling
+        let session = try LogSession(settings, logger: quiet)
+        var writer = Writer(head: try session.readHead(), origin: -5)
+        for count in [1, 3, 1, 100] { try session.put(writer.batch(count: count), &writer) }
+        let all = try session.everything()
+        #expect(all.rows == writer.rows)
+        #expect(all.head == writer.head)
+        #expect(try session.readHead() == writer.head)
+    }
+
+    @Test("the compact revision and every kind of row arrive as they are")
+    func kinds() throws {
+        let session = try LogSession(try freshSettings(), logger: quiet)
+        var head = try session.readHead()
+        let rows = [
+            LogRow(
+                position: Position(2, 0), kind: .put, key: "a", value: "b", createRevision: 2, version: 1, lease: 7, origin: .max),
+            LogRow(position: Position(2, 1), kind: .grant, version: 60, lease: .min, origin: .min),
+            LogRow(position: Position(3, 0), kind: .delete, key: "a", origin: 1),
+            LogRow(position: Position(3, 1), kind: .revoke, lease: 7, origin: 1),
+            LogRow(position: Position(3, 2), kind: .compact, version: 2, origin: 1),
+        ]
+        let old = head
+        head.position = Position(3, 2)
+        head.digest = rows.reduce(head.digest) { $0.appending($1) }
+        head.compactRevision = 2
+        let batch = AppendBatch(number: 1, expectedDigest: old.digest, expectedEpoch: 0, newHead: head, rows: rows)
+        #expect(try session.append(batch) == .appended)
+        #expect(try session.readTail(after: .start, limit: 10) == Tail(head: head, rows: rows, reachesHead: true))
+    }
+
+    @Test("keys and values hold any bytes, none, and a megabyte and a half")
+    func anyBytes() throws {
+        let session = try LogSession(try freshSettings(), logger: quiet)
+        var writer = Writer(head: try session.readHead())
+        let all = ByteString((0...255).map { UInt8($0) })
+        let big = ByteString((0..<1_572_864).map { _ in UInt8.random(in: 0...255) })
+        try session.put(
+            writer.batch([
+                (key: ByteString(), value: ByteString()), (key: all, value: ByteString()), (key: ByteString(), value: all),
+                (key: ByteString([0]), value: ByteString([0, 0])), (key: "{},\"\\NULL", value: "{NULL}"),
+                (key: "big", value: big),
+                (key: big.slice(0..<70_000), value: "x"),
+            ]), &writer)
+        #expect(try session.everything().rows == writer.rows)
+    }
+
+    @Test("ten thousand rows go in one batch, and come out in chunks of every size")
+    func manyRows() throws {
+        let session = try LogSession(try freshSettings(), logger: quiet)
+        var writer = Writer(head: try session.readHead())
+        try session.put(writer.batch(count: 10_000), &writer)
+        for limit in [7_777, 10_000, 10_001] {
+            let all = try session.everything(limit: limit)
+            #expect(all.rows == writer.rows)
+            #expect(all.chunks == (limit < 10_000 ? 2 : 1))
+        }
+        let tail = try session.readTail(after: Position(2, 9_990), limit: 3)
+        #expect(tail.rows.map(\.position.sub) == [9_991, 9_992, 9_993])
+        #expect(!tail.reachesHead)
+    }
+
+    @Test("a chunk ends at the byte limit, but always holds a row", arguments: 1...4)
+    func byteLimit(limitInRows: Int) throws {
+        var settings = try freshSettings()
+        settings.limits.chunkByteLimit = limitInRows * 104
+        let session = try LogSession(settings, logger: quiet)
+        var writer = Writer(head: try session.readHead())
+        for _ in 0..<9 { try session.put(writer.batch(count: 1, valueSize: 100), &writer) }
+        var rows: [LogRow] = []
+        while true {
+            let tail = try session.readTail(after: rows.last?.position ?? .start, limit: 100)
+            rows += tail.rows
+            if tail.reachesHead { break }
+            #expect(tail.rows.count == limitInRows)
+        }
+        #expect(rows == writer.rows)
+    }
+
+    @Test("the head is reached although its own row is compacted away")
+    func headRowDeleted() throws {
+        let session = try LogSession(try freshSettings(), logger: quiet)
+        var writer = Writer(head: try session.readHead())
+        for _ in 0..<3 { try session.put(writer.batch(), &writer) }
+        #expect(try session.deleteRows([writer.rows[2].position]) == 1)
+        let tail = try session.readTail(after: .start, limit: 100)
+        #expect(tail.rows == Array(writer.rows[..<2]))
+        #expect(tail.reachesHead)
+        #expect(try session.readTail(after: writer.rows[1].position, limit: 100).reachesHead)
+    }
+
+    @Test("an append after somebody else's inserts nothing and brings what came instead")
+    func conflictByDigest() throws {
+        let settings = try freshSettings()
+        let (a, b) = (try LogSession(settings, logger: quiet), try LogSession(settings, logger: quiet))
+        var first = Writer(head: try a.readHead(), origin: 1)
+        var second = Writer(head: try b.readHead(), origin: 2)
+        try a.put(first.batch(count: 2), &first)
+        let lost = second.batch(count: 3)
+        let tail = Tail(head: first.head, rows: first.rows, reachesHead: true)
+        #expect(try b.append(lost) == .conflicted(tail))
+        #expect(try a.everything().rows == first.rows)
+        // Having folded the tail, the second writes on.
+        second.head = first.head
+        try b.put(second.batch(), &second)
+        #expect(try a.everything().rows == first.rows + second.rows)
+    }
+
+    @Test("a conflict also brings rows that others added to the head's own revision")
+    func conflictAtTheSameRevision() throws {
+        let settings = try freshSettings()
+        let session = try LogSession(settings, logger: quiet)
+        var writer = Writer(head: try session.readHead())
+        try session.put(writer.batch(), &writer)
+        let lost = writer.batch()
+        let grant = LogRow(position: Position(2, 1), kind: .grant, version: 5, lease: 9, origin: 2)
+        var head = writer.head
+        head.position = grant.position
+        head.digest = head.digest.appending(grant)
+        #expect(
+            try session.append(
+                AppendBatch(number: 9, expectedDigest: writer.head.digest, expectedEpoch: 0, newHead: head, rows: [grant]))
+                == .appended)
+        guard case .conflicted(let tail) = try session.append(lost) else {
+            Issue.record("no conflict")
+            return
+        }
+        #expect(tail.rows.contains(grant))
+        #expect(tail.reachesHead)
+    }
+
+    @Test("an append with an older epoch inserts nothing")
+    func conflictByEpoch() throws {
+        let settings = try freshSettings()
+        let session = try LogSession(settings, logger: quiet)
+        var writer = Writer(head: try session.readHead())
+        try session.put(writer.batch(), &writer)
+        let late = writer.batch()
+        let recovered = try LogSession(settings, logger: quiet).recover(after: .start, limit: 100)
+        #expect(recovered.rows == writer.rows)
+        #expect(recovered.head.epoch == 1)
+        guard case .conflicted(let tail) = try session.append(late) else {
+            Issue.record("no conflict")
+            return
+        }
+        #expect(tail.head.epoch == 1)
+        #expect(tail.reachesHead)
+        #expect(try session.everything().rows == writer.rows)
+        writer.head.epoch = 1
+        try session.put(writer.batch(), &writer)
+    }
+
+    @Test("who holds the head's lock appends before all others", arguments: [false, true])
+    func lockHead(transactionPooling: Bool) throws {
+        var settings = try freshSettings()
+        settings.transactionPooling = transactionPooling
+        settings.limits.lockHoldLimit = .seconds(60)
+        let session = try LogSession(settings, logger: quiet)
+        var writer = Writer(head: try session.readHead())
+        try session.put(writer.batch(), &writer)
+        let tail = try session.lockHead(after: .start, limit: 100)
+        #expect(tail == Tail(head: writer.head, rows: writer.rows, reachesHead: true))
+        #expect(session.holdsHeadLock)
+
+        // Another with the right digest has to wait, and then is late.
+        var other = Writer(head: tail.head, origin: 2)
+        let late = other.batch()
+        let outcome = Answer<AppendOutcome>()
+        let thread = WorkerThread(name: "other") { [settings] in
+            outcome.fill { try LogSession(settings, logger: quiet).append(late) }
+        }
+        try eventuallyBlocking("the other waiting") {
+            try PostgresServer.shared().psql(
+                "select count(*) from pg_stat_activity where wait_event_type = 'Lock'", connection: settings.conninfo) != "0"
+        }
+        try session.put(writer.batch(), &writer)
+        #expect(!session.holdsHeadLock)
+        thread.join()
+        #expect(try outcome.get() == .conflicted(Tail(head: writer.head, rows: writer.rows, reachesHead: true)))
+        #expect(try session.everything().rows == writer.rows)
+    }
+
+    @Test("the head's lock can be given back, and is taken by the server from one that sleeps on it")
+    func lockGivenBack() throws {
+        var settings = try freshSettings()
+        settings.limits.lockHoldLimit = .milliseconds(50)
+        let session = try LogSession(settings, logger: quiet)
+        _ = try session.lockHead(after: .start, limit: 100)
+        try session.releaseHeadLock()
+        var writer = Writer(head: try session.readHead())
+        try session.put(writer.batch(), &writer)
+
+        _ = try session.lockHead(after: .start, limit: 100)
+        let other = try LogSession(settings, logger: quiet)
+        try other.put(writer.batch(), &writer)
+        #expect(throws: LogError.self) { try session.append(writer.batch()) }
+        #expect(!session.isOpen)
+    }
+
+    @Test("a batch that was executed before the lock was taken finds its conflict under the lock too")
+    func conflictUnderTheLock() throws {
+        let settings = try freshSettings()
+        let session = try LogSession(settings, logger: quiet)
+        var writer = Writer(head: try session.readHead())
+        let stale = writer.batch()
+        try session.put(writer.batch(count: 2), &writer)
+        _ = try session.lockHead(after: .start, limit: 100)
+        #expect(
+            try session.append(stale) == .conflicted(Tail(head: writer.head, rows: writer.rows, reachesHead: true)))
+        #expect(!session.holdsHeadLock)
+        try session.put(writer.batch(), &writer)
+    }
+
+    @Test("rows are deleted by primary key; those that are gone don't count")
+    func deleteRows() throws {
+        let session = try LogSession(try freshSettings(), logger: quiet)
+        var writer = Writer(head: try session.readHead())
+        for _ in 0..<50 { try session.put(writer.batch(count: 3), &writer) }
+        let dead = writer.rows.filter { $0.position.sub != 1 }.map(\.position)
+        #expect(try session.deleteRows(dead) == 100)
+        #expect(try session.deleteRows(dead) == 0)
+        #expect(try session.deleteRows([Position]()) == 0)
+        #expect(try session.everything().rows == writer.rows.filter { $0.position.sub == 1 })
+    }
+
+    @Test("two schemas in one database are two logs, whatever their names", arguments: ["Ünüsual \"name\"; drop", "b.c"])
+    func twoSchemas(name: String) throws {
+        let one = try freshSettings()
+        var two = one
+        two.schema = try #require(SchemaName(name))
+        try Migrator(two, logger: quiet).migrate()
+        let (a, b) = (try LogSession(one, logger: quiet), try LogSession(two, logger: quiet))
+        var (first, second) = (Writer(head: try a.readHead()), Writer(head: try b.readHead()))
+        #expect(first.head.clusterID != second.head.clusterID)
+        try a.put(first.batch(count: 2), &first)
+        try b.put(second.batch(), &second)
+        #expect(try a.everything().rows == first.rows)
+        #expect(try b.everything().rows == second.rows)
+        #expect(try b.databaseSizes().total > 0)
+    }
+
+    @Test("a hundred thousand rows load in order, in one snapshot")
+    func load() throws {
+        var settings = try freshSettings()
+        settings.limits.chunkByteLimit = 1 << 20
+        let session = try LogSession(settings, logger: quiet)
+        var writer = Writer(head: try session.readHead())
+        for _ in 0..<50 { try session.put(writer.batch(count: 2_000, valueSize: 100), &writer) }
+        let other = try LogSession(settings, logger: quiet)
+        var rows: [LogRow] = []
+        var next = writer
+        let head = try session.load { chunk, progress in
+            rows += chunk
+            #expect(progress.rows == rows.count)
+            // What is written meanwhile is not in the snapshot.
+            #expect(throws: Never.self) { try other.put(next.batch(), &next) }
+            return true
+        }
+        #expect(rows == writer.rows)
+        #expect(head == writer.head)
+        #expect(try session.readTail(after: head.position, limit: 1).rows.count == 1)
+        #expect(throws: LogError.closed) { try session.load { _, _ in false } }
+        #expect(try session.readHead() == next.head)
+    }
+
+    @Test("sizes and members come from the database")
+    func status() throws {
+        let session = try LogSession(try freshSettings(), logger: quiet)
+        let before = try session.databaseSizes()
+        var writer = Writer(head: try session.readHead())
+        try session.put(writer.batch(count: 1_000, valueSize: 1_000), &writer)
+        let after = try session.databaseSizes()
+        #expect(after.total >= before.total + 1_000_000)
+        #expect(after.estimatedRows >= 0)
+
+        try session.upsertMember(id: 2, name: "two", clientURLs: [])
+        try session.upsertMember(id: 1, name: "eins", clientURLs: ["http://a:1"])
+        try session.upsertMember(id: 1, name: "one", clientURLs: ["http://a:1", "https://b,c:2"])
+        let members = try session.listMembers(within: .seconds(60))
+        #expect(members.map(\.id) == [1, 2])
+        #expect(members.map(\.name) == ["one", "two"])
+        #expect(members.map(\.clientURLs) == [["http://a:1", "https://b,c:2"], []])
+        #expect(members.allSatisfy { $0.age >= .zero && $0.age < .seconds(60) })
+        #expect(try session.listMembers(within: .zero).isEmpty)
+        try session.removeMember(id: 2)
+        #expect(try session.listMembers(within: .seconds(60)).map(\.id) == [1])
+    }
+}

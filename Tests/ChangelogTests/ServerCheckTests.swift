@@ -1,0 +1,108 @@
+import TestSupport
+import Testing
+
+@testable import Changelog
+
+@Suite struct ServerCheckTests {
+    @Test("a session with synchronous_commit off is refused, naming the setting and the way out")
+    func synchronousCommit() throws {
+        var settings = try freshSettings()
+        let server = try PostgresServer.shared()
+        let database = try server.psql("select current_database()", connection: settings.conninfo)
+        try server.psql("alter database \(database) set synchronous_commit = off", connection: settings.conninfo)
+        do {
+            _ = try LogSession(settings, logger: quiet)
+            Issue.record("not refused")
+        } catch {
+            #expect(error == .unsafeDurability(setting: "synchronous_commit", value: "off"))
+            #expect(error.description.contains("synchronous_commit=on"))
+            #expect(error.description.contains("--allow-unsafe-durability"))
+            #expect(!error.passesByItself)
+        }
+        settings.allowsUnsafeDurability = true
+        _ = try LogSession(settings, logger: quiet)
+    }
+
+    @Test("a server without fsync or full page writes is refused", arguments: ["fsync", "full_page_writes"])
+    func unsafeServer(setting: String) throws {
+        let server = try PostgresServer(settings: [setting: "off"])
+        var settings = LogSettings(conninfo: server.connectionString)
+        #expect(throws: LogError.unsafeDurability(setting: setting, value: "off")) { try LogSession(settings, logger: quiet) }
+        settings.allowsUnsafeDurability = true
+        _ = try LogSession(settings, logger: quiet)
+    }
+
+    @Test("a database where transactions are read-only is not writable now, which passes by itself")
+    func readOnly() throws {
+        let settings = try freshSettings()
+        let server = try PostgresServer.shared()
+        let session = try LogSession(settings, logger: quiet)
+        let database = try server.psql("select current_database()", connection: settings.conninfo)
+        try server.psql("alter database \(database) set default_transaction_read_only = on", connection: settings.conninfo)
+        do {
+            _ = try LogSession(settings, logger: quiet)
+            Issue.record("not refused")
+        } catch {
+            guard case .notWritable = error else {
+                Issue.record("\(error)")
+                return
+            }
+            #expect(error.passesByItself)
+        }
+        // A session that was there before goes on.
+        _ = try session.readHead()
+    }
+
+    @Test("nobody there, a wrong database and a wrong connection string each give one line")
+    func connectFailures() throws {
+        let server = try PostgresServer.shared()
+        for (conninfo, part) in [
+            ("postgresql://postgres@127.0.0.1:1/x", "Connection refused"),
+            (server.connectionString(database: "nowhere"), "does not exist"),
+            ("host=/nowhere-at-all", "No such file"),
+        ] {
+            do {
+                _ = try LogSession(LogSettings(conninfo: conninfo), logger: quiet)
+                Issue.record("connected to \(conninfo)")
+            } catch {
+                guard case .unreachable = error else {
+                    Issue.record("\(error)")
+                    continue
+                }
+                #expect(error.description.contains(part))
+                #expect(!error.description.contains("\n"))
+            }
+        }
+        do {
+            _ = try LogSession(LogSettings(conninfo: "postgresql://x?nonsense=1"), logger: quiet)
+            Issue.record("connected")
+        } catch {
+            guard case .badConnectionString(let reason) = error else {
+                Issue.record("\(error)")
+                return
+            }
+            #expect(reason.contains("nonsense"))
+            #expect(!error.passesByItself)
+        }
+    }
+
+    @Test("the session is set up, unless a pooler would hand it on")
+    func sessionSettings() throws {
+        var settings = try freshSettings()
+        let server = try PostgresServer.shared()
+        let database = try server.psql("select current_database()", connection: settings.conninfo)
+        try server.psql("alter database \(database) set statement_timeout = '7s'", connection: settings.conninfo)
+        func timeout() throws -> String {
+            let session = try LogSession(settings, logger: quiet)
+            return try session.connection.run(
+                Statement("select current_setting('statement_timeout') || current_setting('application_name')"),
+                within: .seconds(5)
+            ).text(0, 0)
+        }
+        #expect(try timeout() == "0pine")
+        settings.transactionPooling = true
+        #expect(try timeout() == "7spine")
+        settings.conninfo += "?application_name=mine"
+        #expect(try timeout() == "7smine")
+    }
+}

@@ -1,0 +1,145 @@
+// Owns: a gRPC server for tests, on a free port, whose handler does what the method's name says and keeps a diary.
+internal import Bytes
+internal import HTTP2
+internal import Logging
+internal import NIOCore
+internal import RawHTTP2
+internal import Synchronization
+internal import Testing
+
+@testable import GRPC
+
+/// What the handlers of all loops heard, in the order in which it came.
+final class Diary: Sendable {
+    private let entries = Mutex<[String]>([])
+    func note(_ entry: String) { entries.withLock { $0.append(entry) } }
+    var all: [String] { entries.withLock { $0 } }
+    func count(_ entry: String) -> Int { all.count { $0 == entry } }
+
+    /// Waits until `entry` was noted `times` times.
+    func expect(_ entry: String, times: Int = 1) async throws {
+        for _ in 0..<2_000 {
+            if count(entry) >= times { return }
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        Issue.record("\(entry) × \(times) never came: \(all)")
+    }
+}
+
+final class EchoHandler: GRPCHandler {
+    static let methods = [
+        GRPCMethod("/test.Echo/Unary", .unary), GRPCMethod("/test.Echo/Thrice", .serverStreaming),
+        GRPCMethod("/test.Echo/Bidi", .bidirectional), GRPCMethod("/test.Echo/Fail", .unary),
+        GRPCMethod("/test.Echo/Never", .unary), GRPCMethod("/test.Echo/Large", .unary),
+        GRPCMethod("/test.Echo/Flood", .serverStreaming),
+    ]
+
+    unowned let loop: GRPCLoop
+    let diary: Diary
+    private var batch: [(CallID, ByteString)] = []
+    private var bidirectional: Set<CallID> = []
+    /// Calls to `Flood`, and how many messages each still owes.
+    private var floods: [CallID: Int] = [:]
+    static let floodCount = 200
+    static let largeMessage = ByteString([UInt8](repeating: 0x4C, count: 8 << 20))
+    static let floodMessage = ByteString(repeatElement(UInt8(0x46), count: 64 << 10))
+
+    init(_ loop: GRPCLoop, _ diary: Diary) {
+        self.loop = loop
+        self.diary = diary
+    }
+
+    func callStarted(_ call: CallID, method: Int, deadline: NIODeadline?) {
+        bidirectional.insert(call)
+        diary.note("started")
+    }
+
+    func messageReceived(_ call: CallID, method: Int, message: ByteString, deadline: NIODeadline?) {
+        diary.note("message \(message.count)")
+        switch method {
+        case 0: batch.append((call, message))
+        case 1:
+            for _ in 0..<3 { _ = loop.send(call, message) }
+            loop.finish(call, .ok)
+        case 2: _ = loop.send(call, message)
+        case 3: loop.finish(call, GRPCStatus(.failedPrecondition, "50 % käse\n"))
+        case 5: loop.respond(call, EchoHandler.largeMessage)
+        case 6:
+            floods[call] = EchoHandler.floodCount
+            callWritable(call)
+        default: break
+        }
+    }
+
+    func inputEnded(_ call: CallID) {
+        diary.note("ended")
+        bidirectional.remove(call)
+        loop.finish(call, .ok)
+    }
+
+    func callCancelled(_ call: CallID) {
+        diary.note("cancelled")
+        bidirectional.remove(call)
+        floods[call] = nil
+    }
+
+    func callWritable(_ call: CallID) {
+        diary.note("writable")
+        while let owed = floods[call] {
+            if owed == 0 {
+                floods[call] = nil
+                loop.finish(call, .ok)
+                return
+            }
+            floods[call] = owed - 1
+            if !loop.send(call, EchoHandler.floodMessage) { return }
+        }
+    }
+
+    func turnEnded() {
+        for (call, message) in batch { loop.respond(call, message) }
+        batch.removeAll()
+    }
+
+    func shutdownBegan() {
+        diary.note("shutdown")
+        for call in bidirectional { loop.finish(call, GRPCStatus(.unavailable, "etcdserver: server stopped")) }
+    }
+}
+
+/// Runs `body` beside a server, then stops it.
+func withEchoServer(
+    limits: HTTP2Limits = HTTP2Limits(), messages: GRPCLimits = GRPCLimits(), keepAlive: KeepAlivePolicy = KeepAlivePolicy(),
+    loopCount: Int = 1, _ body: (_ server: GRPCServer, _ port: Int, _ diary: Diary) async throws -> Void
+) async throws {
+    var configuration = HTTP2Configuration(addresses: [.tcp(host: "127.0.0.1", port: 0)], loopCount: loopCount)
+    configuration.limits = limits
+    configuration.keepAlive = keepAlive
+    let diary = Diary()
+    var logger = Logger(label: "test")
+    logger.logLevel = .error
+    let server = try await GRPCServer.start(
+        configuration, limits: messages, methods: EchoHandler.methods, logger: logger
+    ) { EchoHandler($0, diary) }
+    do {
+        try await body(server, server.boundAddresses[0].port!, diary)
+    } catch {
+        await server.shutdown(graceMs: 0)
+        throw error
+    }
+    await server.shutdown(graceMs: 0)
+}
+
+/// What is true of one loop now.
+func look<T: Sendable>(_ server: GRPCServer, _ loop: Int = 0, _ body: @escaping @Sendable (GRPCLoop) -> T) async throws -> T {
+    try await server.loops[loop].eventLoop.submit { body(server.loops[loop]) }.get()
+}
+
+/// Waits until `condition` holds on the server's first loop.
+func eventually(_ server: GRPCServer, _ condition: @escaping @Sendable (GRPCLoop) -> Bool) async throws -> Bool {
+    for _ in 0..<2_000 {
+        if try await look(server, 0, condition) { return true }
+        try await Task.sleep(for: .milliseconds(5))
+    }
+    return false
+}
