@@ -58,7 +58,9 @@ let package = Package(
         .executableTarget(
             name: "pine", dependencies: ["PineServer", "EmbeddedPostgres", argumentParser, logging], swiftSettings: settings),
 
-        .target(name: "TestSupport", dependencies: [subprocess, logging], path: "Tests/TestSupport", swiftSettings: settings),
+        .target(
+            name: "TestSupport", dependencies: ["Bytes", "CNghttp2", "EtcdAPI", subprocess, logging], path: "Tests/TestSupport",
+            swiftSettings: settings),
         tests("BytesTests", ["Bytes"]),
         tests("EtcdAPITests", ["Bytes", "EtcdAPI"], resources: [.copy("Corpus")]),
         tests("KeyspaceTests", ["Bytes", "EtcdAPI", "Keyspace"]),

@@ -86,7 +86,7 @@ struct Appender {
             }
         case .unlockHead: unlock()
         case .recover(let position): recover(after: position)
-        case .readHead, .readTail, .deleteRows: break
+        case .readHead, .readTail, .readHistory, .deleteRows: break
         }
     }
 

@@ -43,9 +43,9 @@ enum SQLState {
     static let serializationFailure = "40001"
     static let deadlockDetected = "40P01"
     static let insufficientPrivilege = "42501"
-    static let undefinedTable = "42P01"
     static let duplicateTable = "42P07"
     static let duplicateSchema = "42P06"
+    static let duplicateObject = "42710"
 
     /// The server undid the statement because of a concurrent one; the same statement may work now.
     static func isRetryable(_ state: String) -> Bool {

@@ -1,9 +1,10 @@
 // Owns: the threads that talk to PostgreSQL for one replica, each with a connection of its own.
 // Must never: answer a command twice, or deliver anything after `stop` has returned.
 package import Keyspace
-package import struct Logging.Logger
 package import Replica
 internal import Synchronization
+
+package import struct Logging.Logger
 
 /// What loading the log gives, in this order: rows any number of times, then finished. `restarted` may come in between.
 package enum LoadEvent: Hashable, Sendable {
@@ -22,6 +23,7 @@ package final class LogWorkers: Sendable {
     private let wire = TripWire()
     private let appends = Mailbox<LogCommand>(limit: 64)
     private let reads = Mailbox<Reader.Message>(limit: 64)
+    private let histories = Mailbox<Reader.Message>(limit: 64)
     private let chores = Mailbox<Steward.Message>(limit: 1024)
     private let threads: Mutex<[WorkerThread]>
 
@@ -31,7 +33,7 @@ package final class LogWorkers: Sendable {
         self.logger = logger
         let outage = Outage(logger: logger)
         self.outage = outage
-        let (wire, appends, reads, chores) = (wire, appends, reads, chores)
+        let (wire, appends, reads, histories, chores) = (wire, appends, reads, histories, chores)
         @Sendable func keeper(_ worker: String) -> SessionKeeper {
             SessionKeeper(worker: worker, settings: settings, logger: logger, outage: outage, wire: wire)
         }
@@ -51,6 +53,15 @@ package final class LogWorkers: Sendable {
                     deliver: deliver)
                 reader.run()
             },
+            WorkerThread(name: "pine-history") {
+                // Old rows, for watchers that are far behind: a thread of its own, so that nobody waits behind them.
+                var settings = settings
+                settings.listensForHints = false
+                var reader = Reader(
+                    mailbox: histories, keeper: keeper("history"), settings: settings, logger: logger,
+                    hintRequest: HintRequest(), deliver: deliver)
+                reader.run()
+            },
             WorkerThread(name: "pine-steward") {
                 var steward = Steward(mailbox: chores, keeper: keeper("steward"), settings: settings, deliver: deliver)
                 steward.run()
@@ -64,6 +75,7 @@ package final class LogWorkers: Sendable {
         wire.trip()
         appends.close()
         reads.close()
+        histories.close()
         chores.close()
         let threads = threads.withLock { threads in
             defer { threads = [] }
@@ -76,6 +88,7 @@ package final class LogWorkers: Sendable {
     package func submit(_ command: LogCommand) {
         switch command {
         case .append, .lockHead, .unlockHead, .recover: appends.put(command)
+        case .readHistory: histories.put(.command(command))
         case .readHead, .readTail: reads.put(.command(command))
         case .deleteRows(let positions): chores.put(.deleteRows(positions))
         }

@@ -56,7 +56,8 @@ package struct Migrator {
 
     private static func isLostRace(_ state: String) -> Bool {
         SQLState.isRetryable(state)
-            || [SQLState.uniqueViolation, SQLState.duplicateTable, SQLState.duplicateSchema].contains(state)
+            || [SQLState.uniqueViolation, SQLState.duplicateTable, SQLState.duplicateSchema, SQLState.duplicateObject]
+                .contains(state)
     }
 
     // MARK: Steps
@@ -79,7 +80,8 @@ package struct Migrator {
     private func version(on session: LogSession) throws(LogError) -> Int {
         guard try versionTableExists(on: session) else { return 0 }
         let result = try session.connection.run(
-            Statement("select coalesce(max(version), 0)::bigint from \(schema).schema_version"), within: settings.limits.readLimit)
+            Statement("select coalesce(max(version), 0)::bigint from \(schema).schema_version"), within: settings.limits.readLimit
+        )
         return Int(try result.integer(0, 0, as: Int64.self))
     }
 
@@ -115,7 +117,9 @@ package struct Migrator {
             let migration = Migration.all[found]
             try run(migration.sql(in: settings.schema), on: session)
             if migration.version == 1 { try insertHead(on: session) }
-            try run("insert into \(schema).schema_version (version, name) values (\(migration.version), '\(migration.name)')", on: session)
+            try run(
+                "insert into \(schema).schema_version (version, name) values (\(migration.version), '\(migration.name)')",
+                on: session)
             try run("commit", on: session)
             logger.notice("migrated the tables", metadata: ["version": "\(migration.version)", "name": "\(migration.name)"])
             return migration.version

@@ -37,7 +37,7 @@ final class PostgresConnection {
         notices = Unmanaged.passRetained(NoticeSink(logger: logger))
         let keywords = parameters.map { strdup($0.keyword) }
         let values = parameters.map { strdup($0.value) }
-        defer { (keywords + values).forEach { free($0) } }
+        defer { for copy in keywords + values { free(copy) } }
         let keywordPointers = keywords.map { UnsafePointer($0) } + [nil]
         let valuePointers = values.map { UnsafePointer($0) } + [nil]
         raw = PQconnectdbParams(keywordPointers, valuePointers, 1)
@@ -125,7 +125,8 @@ final class PostgresConnection {
     // MARK: Statements
 
     /// Runs one statement and gives its result. Throws `lost` or `refused`.
-    func run(_ statement: Statement, _ parameters: Parameters = .none, within limit: Duration) throws(LogError) -> PostgresResult {
+    func run(_ statement: Statement, _ parameters: Parameters = .none, within limit: Duration) throws(LogError) -> PostgresResult
+    {
         let deadline = Deadline.after(limit)
         try prepare(statement, deadline)
         try send(statement, parameters)

@@ -1,8 +1,9 @@
+internal import Replica
+internal import Synchronization
+
 // Owns: the thread that reads the head and the tail, hears hints, and gives them.
 // Must never: make reading depend on hints; they only make it sooner.
 internal import struct Logging.Logger
-internal import Replica
-internal import Synchronization
 
 /// Whether own appends wait for being hinted at: set by the appender, cleared by the reader.
 final class HintRequest: Sendable {
@@ -121,6 +122,7 @@ struct Reader {
             switch command {
             case .readHead: deliver(.headRead(try session.readHead()))
             case .readTail(let position, let limit): deliver(.tailRead(try session.readTail(after: position, limit: limit)))
+            case .readHistory(let position, let limit): deliver(.historyRead(try session.readTail(after: position, limit: limit)))
             case .append, .lockHead, .unlockHead, .recover, .deleteRows: break
             }
             keeper.worked()
@@ -135,6 +137,7 @@ struct Reader {
         switch command {
         case .readHead: deliver(.headReadFailed(reason: error.description))
         case .readTail: deliver(.tailReadFailed(reason: error.description))
+        case .readHistory: deliver(.historyReadFailed(reason: error.description))
         case .append, .lockHead, .unlockHead, .recover, .deleteRows: break
         }
     }

@@ -31,6 +31,8 @@ package final class HTTP2Connection: ChannelInboundHandler {
     private var keepAlive: KeepAlive
     private var hasSentContent = false
     private var hasHeard = false
+    /// Whether the connection ends with the next flush, because of what the peer did.
+    private var isTerminating = false
     /// Whether a batch was begun for what the socket had, to be ended when the read completes.
     private var isReading = false
 
@@ -111,7 +113,7 @@ package final class HTTP2Connection: ChannelInboundHandler {
     private func received(_ bytes: UnsafeRawBufferPointer) {
         switch phase {
         case .open:
-            receivedFrames(bytes)
+            if !isTerminating { receivedFrames(bytes) }
         case .preface(var first, let since):
             // Usually all of it comes at once.
             if first.isEmpty, Preface.examine(bytes) == .http2 {
@@ -156,7 +158,7 @@ package final class HTTP2Connection: ChannelInboundHandler {
                 return
             }
             drain()
-            guard case .open = phase else { return }
+            guard case .open = phase, !isTerminating else { return }
             weigh()
         }
     }
@@ -236,8 +238,8 @@ package final class HTTP2Connection: ChannelInboundHandler {
             guard context.channel.isWritable else {
                 // Streams are bounded by their windows, but answers to control frames would pile up.
                 let limit = loop.limits.outboundFramesLimit + 2 * session.state.pointee.streamCount
-                if session.outboundFrames > limit {
-                    refuse("doesn't read what it asks for")
+                if session.outboundFrames > limit || isTerminating {
+                    if !isTerminating { refuse("doesn't read what it asks for") }
                     closeNow()
                 }
                 return
@@ -267,9 +269,10 @@ package final class HTTP2Connection: ChannelInboundHandler {
                 context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
             }
             guard case .open = phase else { return }
-            if count == 0 { break }
+            // Control frames go first: the GOAWAY is out, and the rest of the answers is of no concern any more.
+            if count == 0 || isTerminating { break }
         }
-        if !session.wantsRead && !session.wantsWrite { linger() }
+        if isTerminating || (!session.wantsRead && !session.wantsWrite) { linger() }
     }
 
     /// Everything is said. Closing outright while the peer's bytes are still arriving would make the kernel send RST, and
@@ -309,9 +312,10 @@ package final class HTTP2Connection: ChannelInboundHandler {
 
     /// GOAWAY with `code`; nothing more is read, and the connection closes when that is sent.
     package func terminate(_ code: HTTP2ErrorCode, _ reason: String) {
-        guard case .open = phase else { return }
+        guard case .open = phase, !isTerminating else { return }
+        isTerminating = true
         refuse(reason)
-        session.terminate(code, debug: reason)
+        session.submitGoAway(code, debug: reason)
         loop.touch(self)
     }
 

@@ -20,8 +20,9 @@ package struct HTTP2Limits: Sendable {
     /// second (CVE-2023-44487, CVE-2025-8671).
     package var resetBurstLimit = 2_000
     package var resetsPerSecondLimit = 200
-    /// Frames that cost the peer little and carry nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA. Each
-    /// frame with content that we send earns the peer another.
+    /// Frames that cost the peer little and carry nothing: PING, SETTINGS, WINDOW_UPDATE, empty DATA. Each frame with
+    /// content that we send earns the peer another. (nghttp2 skips PRIORITY and unknown frames before we see them: they
+    /// cost us no more than their bytes.)
     package var controlFrameBurstLimit = 10_000
     package var controlFramesPerSecondLimit = 2_000
     /// How long a peer may take to send the connection preface, and to read our last words when we close.

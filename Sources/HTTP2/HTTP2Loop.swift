@@ -73,6 +73,9 @@ package final class HTTP2Loop {
     package var now: UInt64 { NIODeadline.now().uptimeNanoseconds }
     /// Streams open on all connections.
     package var openStreamCount: Int { streams.openCount }
+    package var openConnectionCount: Int { connections.count }
+    /// Bytes queued on all streams of all connections.
+    package var queuedByteCount: Int { connections.reduce(0) { $0 + $1.session.state.pointee.queuedBytes } }
     /// One more than the highest stream slot so far.
     package var slotCapacity: Int { streams.capacity }
 

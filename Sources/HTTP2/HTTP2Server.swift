@@ -3,6 +3,7 @@
 package import Logging
 package import NIOCore
 internal import NIOPosix
+internal import Synchronization
 
 /// Where to listen.
 package enum ListenAddress: Sendable, Hashable {
@@ -30,6 +31,7 @@ package struct HTTP2Configuration: Sendable {
 package final class HTTP2Server: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let listeners: [any Channel]
+    private let isShutDown = Mutex(false)
     /// The loops; each may be looked into on its own event loop only.
     package let loops: [NIOLoopBound<HTTP2Loop>]
     /// The addresses that were bound, in the order of the configuration.
@@ -102,8 +104,13 @@ package final class HTTP2Server: Sendable {
     }
 
     /// Stops accepting, tells the peers, lets streams finish, closes what is left after `graceMs`, and ends the loops.
-    /// `began` is called for each loop, on it, once its peers are told.
+    /// `began` is called for each loop, on it, once its peers are told. A second shutdown does nothing.
     package func shutdown(graceMs: Int64, began: @escaping @Sendable (HTTP2Loop) -> Void = { _ in }) async {
+        let isSecond = isShutDown.withLock { wasShutDown in
+            defer { wasShutDown = true }
+            return wasShutDown
+        }
+        if isSecond { return }
         for listener in listeners { try? await listener.close() }
         await withTaskGroup(of: Void.self) { tasks in
             for bound in loops {

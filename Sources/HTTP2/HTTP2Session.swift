@@ -287,11 +287,10 @@ final class HTTP2Session {
             HTTP2ErrorCode.noError.rawValue, nil, 0)
     }
 
-    /// GOAWAY, after which nothing is read any more; the connection closes once it is sent.
-    func terminate(_ code: HTTP2ErrorCode, debug: String) {
+    /// GOAWAY with an error and words for whoever debugs the peer. The caller closes the connection once it is sent.
+    func submitGoAway(_ code: HTTP2ErrorCode, debug: String) {
         let text = Array(debug.utf8)
         let last = nghttp2_session_get_last_proc_stream_id(session)
         _ = nghttp2_submit_goaway(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), last, code.rawValue, text, text.count)
-        _ = nghttp2_session_terminate_session2(session, last, code.rawValue)
     }
 }

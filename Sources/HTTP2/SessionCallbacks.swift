@@ -113,17 +113,17 @@ private func frameReceived(_ session: OpaquePointer?, _ frame: Frame?, _ context
             noteInputEnded(state, stream)
         }
     case NGHTTP2_PING:
+        state.pointee.idleFrames += 1
         if frameHeader.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0 {
             let opaque = withUnsafeBytes(of: frame!.pointee.ping.opaque_data) { $0.loadUnaligned(as: UInt64.self) }
             state.pointee.events.append(
                 SessionEvent(kind: .pingAcknowledged, count: Int(truncatingIfNeeded: opaque.bigEndian)))
         } else {
-            state.pointee.idleFrames += 1
             state.pointee.events.append(SessionEvent(kind: .pingReceived))
         }
     case NGHTTP2_GOAWAY:
         state.pointee.events.append(SessionEvent(kind: .goAwayReceived, count: Int(frame!.pointee.goaway.error_code)))
-    case NGHTTP2_SETTINGS, NGHTTP2_PRIORITY, NGHTTP2_WINDOW_UPDATE, NGHTTP2_PRIORITY_UPDATE:
+    case NGHTTP2_SETTINGS, NGHTTP2_WINDOW_UPDATE, NGHTTP2_PRIORITY_UPDATE:
         state.pointee.idleFrames += 1
     case NGHTTP2_RST_STREAM:
         state.pointee.resets += 1

@@ -86,13 +86,13 @@ extension KeyIndex {
             seen == (versionCount, keyBytes, valueBytes, historyBytes),
             "the index counts \((versionCount, keyBytes, valueBytes, historyBytes)) and has \(seen)")
         var last = committed
-        journal.forEach { row in
+        journal.visit { row in
             invariant(row.position > last && row.position <= tip, "the journal is out of order")
             last = row.position
             return true
         }
         last = Position.start
-        superseded.forEach { row in
+        superseded.visit { row in
             invariant(row.position > last && row.position <= committed, "the superseded rows are out of order")
             last = row.position
             return true

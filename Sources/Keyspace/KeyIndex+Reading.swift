@@ -98,7 +98,7 @@ extension KeyIndex {
     /// The journal is short: what is being made durable right now.
     private borrowing func speculativeChange(_ range: KeyRange, _ bound: Position) -> Int {
         var change = 0
-        journal.forEach { row in
+        journal.visit { row in
             guard row.position <= bound else { return false }
             if row.lifeChange != 0 && range.contains(row.record.key) { change += Int(row.lifeChange) }
             return true

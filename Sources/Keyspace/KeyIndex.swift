@@ -79,7 +79,8 @@ package struct KeyIndex: ~Copyable {
             push(version, on: record)
             journal.append(
                 JournalRow(
-                    record: record, position: row.position, lifeChange: isLive == wasLive ? 0 : isLive ? 1 : -1, supersedes: true))
+                    record: record, position: row.position, lifeChange: isLive == wasLive ? 0 : isLive ? 1 : -1, supersedes: true)
+            )
         } else {
             let record = KeyRecord(row.key, version)
             keyBytes += row.key.count

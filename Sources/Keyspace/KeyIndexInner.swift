@@ -9,15 +9,21 @@ internal import Glibc
 /// How many of ascending `heads` are less than `head`.
 @inline(__always)
 private func lowerBound(_ heads: UnsafeMutablePointer<UInt64>, _ count: Int, _ head: UInt64) -> Int {
-    // Without branches on the data: half of them would be mispredicted. Inner nodes are few and mostly in the cache.
-    var low = 0
-    var rest = count
-    while rest > 1 {
-        let half = rest &>> 1
-        low = heads[low &+ half &- 1] < head ? low &+ half : low
-        rest = rest &- half
+    // First the last one of each eight, then within eight. A binary search would wait for one cache line after the other
+    // and be mispredicted half of the time; these loads do not depend on each other.
+    var at = 0
+    var sample = 7
+    while sample < count {
+        at &+= heads[sample] < head ? 8 : 0
+        sample &+= 8
     }
-    return low &+ (rest == 1 && heads[low] < head ? 1 : 0)
+    let end = min(at &+ 8, count)
+    var less = at
+    while at < end {
+        less &+= heads[at] < head ? 1 : 0
+        at &+= 1
+    }
+    return less
 }
 
 /// A handle on an inner node's memory, which the tree owns.

@@ -47,7 +47,7 @@ struct KeyIndexQueue<Element> {
     }
 
     /// Visits every element, oldest first, until `body` returns false.
-    func forEach(while body: (borrowing Element) -> Bool) {
+    func visit(_ body: (borrowing Element) -> Bool) {
         var at = head
         for chunk in chunks {
             while at < chunk.count {

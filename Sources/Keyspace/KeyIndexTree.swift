@@ -234,7 +234,8 @@ struct KeyTree: ~Copyable {
 
     /// The shortest key that is greater than `left` and not greater than `right`.
     private func separator(_ left: KeyRecord, _ right: KeyRecord) -> ByteString {
-        ByteString(copying: UnsafeRawBufferPointer(rebasing: right.keyBytes[...commonPrefixLength(left.keyBytes, right.keyBytes)]))
+        ByteString(
+            copying: UnsafeRawBufferPointer(rebasing: right.keyBytes[...commonPrefixLength(left.keyBytes, right.keyBytes)]))
     }
 
     /// Divides the full leaf at the path's end. Keys that come in order leave full leaves behind.
@@ -252,7 +253,8 @@ struct KeyTree: ~Copyable {
         setPrefix(right, separator, high)
         replaceLeaf(left.raw)
         insertChild(
-            right.raw, height - 1, separator: separator, leftLive: left.liveCount(before: 64), rightLive: right.liveCount(before: 64))
+            right.raw, height - 1, separator: separator, leftLive: left.liveCount(before: 64),
+            rightLive: right.liveCount(before: 64))
     }
 
     /// Hangs `right` beside the child that the path takes at `depth`, splitting inner nodes up to the root as needed.

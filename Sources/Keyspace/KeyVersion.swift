@@ -17,7 +17,8 @@ package struct KeyVersion: Hashable, Sendable {
     package var value: ByteString?
 
     package init(
-        position: Position, isTombstone: Bool = false, createRevision: Revision, version: Int64, lease: LeaseID, value: ByteString?
+        position: Position, isTombstone: Bool = false, createRevision: Revision, version: Int64, lease: LeaseID,
+        value: ByteString?
     ) {
         self.position = position
         self.isTombstone = isTombstone
@@ -28,7 +29,7 @@ package struct KeyVersion: Hashable, Sendable {
     }
 
     /// What `row`, a put or a delete, makes of its key.
-    package init(_ row: LogRow) {
+    package init(_ row: borrowing LogRow) {
         switch row.kind {
         case .put:
             // A value may be a slice of a whole request; what is kept for long must not keep that alive.

@@ -54,6 +54,9 @@ final class Engine: Sendable {
         mailbox.force(.event(event))
     }
 
+    /// Hands over what a loop can't drop.
+    func force(_ message: EngineMessage) { mailbox.force(message) }
+
     func stop() { mailbox.force(.stop) }
 
     // MARK: The thread

@@ -15,11 +15,13 @@ final class LoopServices: GRPCHandler {
     private let shared: SharedState
     private let configuration: ServerConfiguration
     /// Collected during a turn of the loop.
-    private var batch: [EngineMessage] = []
+    var batch: [EngineMessage] = []
     /// Calls that wait for a revision, to make the rest of their answer here.
     private var awaitingRevision: [RequestID: EtcdMethod] = [:]
     /// Streams whose queue must be reported once it has drained.
     private var awaitingDrain: Set<RequestID> = []
+    /// Calls that never end by themselves.
+    var openStreams: Set<CallID> = []
 
     init(_ calls: GRPCLoop, engine: Engine, shared: SharedState, configuration: ServerConfiguration) {
         self.calls = calls
@@ -30,28 +32,38 @@ final class LoopServices: GRPCHandler {
 
     // MARK: What the loop says
 
-    func callStarted(_ call: CallID, method: Int, deadline: NIODeadline?) {}
+    func callStarted(_ call: CallID, method: Int, deadline: NIODeadline?) {
+        switch servedMethods[method] {
+        case .watch: watchStarted(call)
+        default: violated("\(servedMethods[method]) is not bidirectional")
+        }
+    }
 
     func messageReceived(_ call: CallID, method: Int, message: ByteString, deadline: NIODeadline?) {
         let method = servedMethods[method]
         do throws(EtcdError) {
-            if let request = try request(method, message) {
+            if method == .watch {
+                try watchRequested(call, message)
+            } else if let request = try request(method, message) {
                 batch.append(.event(.requestArrived(RequestID(call), request)))
                 if case .revision = request { awaitingRevision[RequestID(call)] = method }
             } else {
                 answerAtOnce(call, method)
             }
         } catch {
+            if openStreams.remove(call) != nil { batch.append(.event(.requestCancelled(RequestID(call)))) }
             calls.finish(call, GRPCStatus(error))
         }
     }
 
+    // A client that will ask nothing more still wants its events.
     func inputEnded(_ call: CallID) {}
 
     func callCancelled(_ call: CallID) {
         let id = RequestID(call)
         awaitingRevision[id] = nil
         awaitingDrain.remove(id)
+        openStreams.remove(call)
         batch.append(.event(.requestCancelled(id)))
     }
 
@@ -63,15 +75,35 @@ final class LoopServices: GRPCHandler {
     func turnEnded() {
         guard !batch.isEmpty else { return }
         engine.post(&batch)
-        // The engine is further behind than it can make good: etcd says the same when its backlog is too long.
-        for case .event(.requestArrived(let id, _)) in batch {
-            awaitingRevision[id] = nil
-            calls.finish(CallID(rawValue: id.rawValue), GRPCStatus(.tooManyRequests))
-        }
-        batch.removeAll(keepingCapacity: true)
+        refuse(&batch)
     }
 
-    func shutdownBegan() {}
+    /// What the engine had no room for: it is further behind than it can make good, and etcd says the same when its backlog is
+    /// too long. What it must hear of waits for the next turn.
+    private func refuse(_ rest: inout [EngineMessage]) {
+        guard !rest.isEmpty else { return }
+        var kept: [EngineMessage] = []
+        for message in rest {
+            switch message {
+            case .event(.requestArrived(let id, _)), .event(.watchOpened(let id)), .event(.watchRequested(let id, _)):
+                let call = CallID(rawValue: id.rawValue)
+                awaitingRevision[id] = nil
+                if openStreams.remove(call) != nil { kept.append(.event(.requestCancelled(id))) }
+                calls.finish(call, GRPCStatus(.tooManyRequests))
+            case .event, .stop: kept.append(message)
+            }
+        }
+        for message in kept { engine.force(message) }
+        rest.removeAll(keepingCapacity: true)
+    }
+
+    func shutdownBegan() {
+        for call in openStreams {
+            batch.append(.event(.requestCancelled(RequestID(call))))
+            calls.finish(call, GRPCStatus(.stopped))
+        }
+        openStreams.removeAll()
+    }
 
     // MARK: What the engine says
 
@@ -80,7 +112,9 @@ final class LoopServices: GRPCHandler {
             let call = CallID(rawValue: outgoing.id.rawValue)
             switch outgoing {
             case .respond(_, let message): calls.respond(call, message)
-            case .fail(_, let error): calls.finish(call, GRPCStatus(error))
+            case .fail(_, let error):
+                openStreams.remove(call)
+                calls.finish(call, GRPCStatus(error))
             case .send(let id, let message, let reportDrained):
                 let hasRoom = calls.send(call, message)
                 guard reportDrained, calls.isOpen(call) else { continue }
@@ -135,7 +169,7 @@ final class LoopServices: GRPCHandler {
         }
     }
 
-    private func decode<M: WireMessage>(_ message: ByteString) throws(EtcdError) -> M {
+    func decode<M: WireMessage>(_ message: ByteString) throws(EtcdError) -> M {
         do throws(DecodeError) {
             return try M.decode(message)
         } catch {
@@ -198,7 +232,8 @@ private let raftEnvelopeBytes = 20
 
 /// The methods that are served, in the order of their indexes.
 let servedMethods: [EtcdMethod] = [
-    .range, .rangeStream, .put, .deleteRange, .txn, .compact, .status, .memberList, .alarm, .defragment,
+    .range, .rangeStream, .put, .deleteRange, .txn, .compact, .watch, .status, .memberList, .alarm,
+    .defragment,
 ]
 
 extension RequestID {

@@ -49,11 +49,13 @@ package final class PineServer: Sendable {
             addresses: addresses, loopCount: min(configuration.eventLoops ?? System.coreCount, maxLoopCount))
         http2.limits.concurrentStreamsLimit = UInt32(clamping: configuration.maxConcurrentStreams)
         var limits = GRPCLimits()
-        limits.receivedMessageLimit = configuration.maxRequestBytes + (512 << 10)
+        limits.receivedMessageLimit = configuration.maxRequestBytes + grpcOverheadBytes
         let memberID = UInt64.random(in: 1...UInt64(Int64.max))
         var replica = ReplicaConfiguration(origin: Int64(memberID), memberID: memberID)
         replica.pollIntervalMaxMs = configuration.pollIntervalMs
         replica.pollIntervalMinMs = min(replica.pollIntervalMinMs, configuration.pollIntervalMs)
+        replica.watchProgressIntervalMs = configuration.watchProgressIntervalMs
+        replica.fragmentByteLimit = configuration.maxRequestBytes + grpcOverheadBytes
         let shared = SharedState()
         let engine = Engine(replica, shared: shared, logger: logger)
         let grpc: GRPCServer
@@ -160,6 +162,9 @@ package final class PineServer: Sendable {
         logger.info("stopped")
     }
 }
+
+/// What etcd allows for gRPC on top of `--max-request-bytes`.
+private let grpcOverheadBytes = 512 << 10
 
 /// `CallID` has a byte for the loop.
 private let maxLoopCount = 64

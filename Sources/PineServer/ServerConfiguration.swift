@@ -15,6 +15,9 @@ package struct ServerConfiguration: Sendable {
     /// The longest time between two polls of the log.
     package var pollIntervalMs = 1_000
 
+    /// How long a watch that wants progress notifications hears nothing.
+    package var watchProgressIntervalMs = 600_000
+
     package init(listenURLs: [String]) { self.listenURLs = listenURLs }
 }
 

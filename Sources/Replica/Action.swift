@@ -42,6 +42,7 @@ package struct ReplicaCounters: Sendable, Hashable {
     package var headReads: UInt64 = 0
     package var readsAnswered: UInt64 = 0
     package var rowsFolded: UInt64 = 0
+    package var watchEventsSent: UInt64 = 0
 
     package init() {}
 }

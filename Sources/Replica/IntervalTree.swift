@@ -51,7 +51,7 @@ struct IntervalTree: ~Copyable {
             if node.pointee.left != none { visit(nodes, node.pointee.left, key, body) }
             // Here and to the right everything starts after the key.
             guard order(lowBytes(node), key) <= 0 else { return }
-            if isBeforeEnd(key, node) { node.pointee.watchers.forEach(body) }
+            if isBeforeEnd(key, node) { node.pointee.watchers.visit(body) }
             at = node.pointee.right
         }
     }

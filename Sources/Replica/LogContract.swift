@@ -38,6 +38,9 @@ package enum LogCommand: Hashable, Sendable {
     case readHead
     /// Read up to `limit` rows after the position and the head. Answered by `tailRead` or `tailReadFailed`.
     case readTail(after: Position, limit: Int)
+    /// The same for watchers that are far behind: it may take its time and must not hold up the other reads. Answered by
+    /// `historyRead` or `historyReadFailed`.
+    case readHistory(after: Position, limit: Int)
     /// Delete these rows by primary key, in paced statements. Answered by `rowsDeleted`.
     case deleteRows([Position])
 }
@@ -60,6 +63,8 @@ package enum LogEvent: Hashable, Sendable {
     /// must never pass for the answer to another.
     case headReadFailed(reason: String)
     case tailReadFailed(reason: String)
+    case historyRead(Tail)
+    case historyReadFailed(reason: String)
     case rowsDeleted(count: Int)
     /// Somebody says that there are new rows.
     case hinted

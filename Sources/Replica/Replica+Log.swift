@@ -18,6 +18,8 @@ extension Replica {
         case .headReadFailed(let reason): headReadFailed(reason: reason)
         case .tailRead(let tail): tailRead(tail)
         case .tailReadFailed: tailReadInFlight = false
+        case .historyRead(let tail): historyRead(tail)
+        case .historyReadFailed: historyReadFailed()
         case .rowsDeleted: collector.deleteInFlight = false
         case .hinted: nextPoll = now
         }
@@ -51,6 +53,9 @@ extension Replica {
         phase = .serving
         // Whoever compacted may have died before the rows were deleted.
         collector.deletesRows = true
+        watches.recent.restart(at: store.revision + 1)
+        watches.compactedThrough = store.compactRevision
+        takeEarlyWatchRequests()
         actions.append(.note(.serving(revision: store.revision, keys: store.index.liveCount)))
     }
 
@@ -115,6 +120,7 @@ extension Replica {
 
     /// Rows have become visible.
     mutating func committed(_ rows: [LogRow], own: Bool) {
+        publish(rows)
         if own {
             nextPoll = now.advanced(byMs: pollIntervalMs)
             if rows.contains(where: { $0.kind == .compact }) { collector.deletesRows = true }
@@ -132,6 +138,8 @@ extension Replica {
         }
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
         for scan in scans { actions.append(.fail(scan.id, .leaderChanged)) }
+        for id in watches.streams.keys.sorted(by: { $0.rawValue < $1.rawValue }) { actions.append(.fail(id, .leaderChanged)) }
+        watches = Watches(recentBytes: configuration.watchHistoryBytes)
         for waiter in collector.physicalWaiters { actions.append(.fail(waiter.id, .leaderChanged)) }
         reset()
     }

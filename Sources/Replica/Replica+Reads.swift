@@ -11,6 +11,8 @@ struct PendingRead {
         case rangeStream(RangeRequest)
         case txn(TxnRequest)
         case revision
+        /// A watch stream asked how far it has been served.
+        case watchProgress
         /// A write that changed nothing when it was executed at this position: true if the log ends there.
         case unchanged(PendingWrite, Result<ByteString, EtcdError>, at: Position)
     }
@@ -102,6 +104,8 @@ extension Replica {
             }
         case .revision:
             actions.append(.reportRevision(read.id, store.revision))
+        case .watchProgress:
+            confirmProgress(read.id)
         case .unchanged(let write, let answer, let position):
             if position == store.committed { respond(read.id, answer) } else { executeAgain(write) }
         }

@@ -32,6 +32,18 @@ package struct ReplicaConfiguration: Sendable {
     package var pollIntervalMinMs = 50
     package var pollIntervalMaxMs = 1_000
 
+    /// Watches, all streams together, before a new one is refused.
+    package var watcherLimit = 1_000_000
+    /// What all watch streams together may have under way to their clients, in bytes: each has its share.
+    package var watchBufferBytes = 128 << 20
+    /// Rows kept for watchers that are not far behind, in bytes.
+    package var watchHistoryBytes = 64 << 20
+    /// How long a watch that wants progress notifications hears nothing.
+    package var watchProgressIntervalMs = 600_000
+    /// A watch response from this size on is cut for clients that asked for fragments, in bytes: etcd's
+    /// `--max-request-bytes` and what it allows for gRPC on top.
+    package var fragmentByteLimit = (1_536 << 10) + (512 << 10)
+
     package init(origin: Int64, memberID: UInt64) {
         self.origin = origin
         self.memberID = memberID
@@ -75,6 +87,8 @@ package struct Replica: ~Copyable {
     var nextPoll = Instant(nanoseconds: 0)
     var pollIntervalMs = 0
 
+    var watches: Watches
+
     // Compaction
     var collector = Collector()
 
@@ -84,6 +98,7 @@ package struct Replica: ~Copyable {
     package init(configuration: ReplicaConfiguration) {
         self.configuration = configuration
         pollIntervalMs = configuration.pollIntervalMinMs
+        watches = Watches(recentBytes: configuration.watchHistoryBytes)
         actions.append(.load)
     }
 
@@ -99,7 +114,11 @@ package struct Replica: ~Copyable {
         switch consume event {
         case .requestArrived(let id, let request): arrive(id, request)
         case .requestCancelled(let id): cancelled.insert(id)
-        case .streamDrained(let id): streamDrained(id)
+        case .streamDrained(let id):
+            streamDrained(id)
+            watchStreamDrained(id)
+        case .watchOpened(let id): openWatchStream(id)
+        case .watchRequested(let id, let request): requestWatch(id, request)
         case .log(let event): heard(event)
         case .rowsLoaded(let rows): load(rows)
         case .loadRestarted: restartLoading()
@@ -117,6 +136,8 @@ package struct Replica: ~Copyable {
             startBatch()
             continueScans()
             continueStreams()
+            catchUp()
+            notifyProgress()
             collectGarbage()
             poll()
         }
@@ -128,12 +149,13 @@ package struct Replica: ~Copyable {
     package var isServing: Bool { phase == .serving }
 
     /// Whether `endTurn` has left work that needs no event.
-    package var hasMoreWork: Bool { phase == .serving && (!scans.isEmpty || collector.hasMoreWork || streams.contains(where: \.isReady)) }
+    package var hasMoreWork: Bool { phase == .serving && (!scans.isEmpty || collector.hasMoreWork || streams.contains(where: \.isReady) || canCatchUp) }
 
     /// When `endTurn` should be called at the latest where nothing happens.
     package var nextDeadline: Instant {
         var deadline = nextPoll
         if let oldest = writes.first?.arrivedAt { deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs)) }
+        if watches.progressWatchers > 0 { deadline = min(deadline, watches.nextProgressCheck) }
         if phase != .serving || headRead != .idle { deadline = min(deadline, now.advanced(byMs: 100)) }
         return deadline
     }
@@ -165,6 +187,8 @@ package struct Replica: ~Copyable {
         readsConfirming.removeAll { gone.contains($0.id) }
         scans.removeAll { gone.contains($0.id) }
         streams.removeAll { gone.contains($0.id) }
+        watches.early.removeAll { gone.contains($0.0) }
+        for id in gone { endWatchStream(id) }
     }
 
     /// Fails requests that have waited too long. Their order of arrival is their order in the queues.
@@ -175,6 +199,8 @@ package struct Replica: ~Copyable {
             actions.append(.fail(oldest.id, .timeout))
         }
         for read in takeExpired(&readsWaiting, timeoutMs: timeout, now) + takeExpired(&readsConfirming, timeoutMs: timeout, now) {
+            // A progress request may be forgotten, as in etcd; its stream goes on.
+            if case .watchProgress = read.kind { continue }
             actions.append(.fail(read.id, .timeout))
         }
     }

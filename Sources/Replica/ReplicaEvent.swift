@@ -29,6 +29,9 @@ package enum ReplicaEvent: Sendable {
     case requestCancelled(RequestID)
     /// What was sent on this stream has left the server's buffers.
     case streamDrained(RequestID)
+    /// A client has begun a Watch call.
+    case watchOpened(RequestID)
+    case watchRequested(RequestID, WatchRequest)
     case log(LogEvent)
     /// A chunk of the log at start-up, in order, the first one from the log's start.
     case rowsLoaded([LogRow])

@@ -61,7 +61,7 @@ package struct WatchHub: ~Copyable {
     /// Visits every watcher of `key` once: first those of this key alone, then those of ranges in order of start and end
     /// (no end last); within the same range in ascending order of handles.
     package borrowing func matches(_ key: ByteString, _ visit: (WatchKey) -> Void) {
-        if !singles.isEmpty, let watchers = singles[key] { watchers.forEach(visit) }
+        if !singles.isEmpty, let watchers = singles[key] { watchers.visit(visit) }
         intervals.visit(key, visit)
     }
 
@@ -70,7 +70,7 @@ package struct WatchHub: ~Copyable {
         intervals.invariants()
         for (key, watchers) in singles {
             invariant(watchers.isValid, "the watchers of \(key) are out of order")
-            watchers.forEach { invariant(registered[$0] == KeyRange(single: key), "a watcher of \(key) is not registered") }
+            watchers.visit { invariant(registered[$0] == KeyRange(single: key), "a watcher of \(key) is not registered") }
         }
         for (watcher, range) in registered where !range.isEmpty {
             var seen = 0
@@ -110,7 +110,7 @@ struct WatcherList {
         return true
     }
 
-    func forEach(_ body: (WatchKey) -> Void) {
+    func visit(_ body: (WatchKey) -> Void) {
         body(first)
         for watcher in rest { body(watcher) }
     }

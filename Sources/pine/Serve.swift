@@ -82,6 +82,11 @@ struct Serve: AsyncParsableCommand {
             valueName: "duration"))
     var pollInterval = "1s"
 
+    @Option(
+        help: ArgumentHelp(
+            "How long a watch that asked for progress notifications hears nothing. At least 100ms.", valueName: "duration"))
+    var watchProgressNotifyInterval = "10m"
+
     @Option(help: ArgumentHelp("How long calls under way may take to end when the server is told to stop.", valueName: "duration"))
     var shutdownGrace = "10s"
 
@@ -180,6 +185,8 @@ struct Serve: AsyncParsableCommand {
             throw UsageError("--poll-interval must be between 50ms and 60s, not \(pollInterval)")
         }
         configuration.pollIntervalMs = poll
+        configuration.watchProgressIntervalMs = max(
+            try milliseconds(watchProgressNotifyInterval, flag: "--watch-progress-notify-interval"), 100)
         return configuration
     }
 
@@ -238,6 +245,7 @@ extension Serve {
     private static let options: Set = [
         "--postgres", "--schema", "--data-dir", "--postgres-bin-dir", "--name", "--listen-client-urls", "--advertise-client-urls",
         "--max-request-bytes", "--max-txn-ops", "--max-concurrent-streams", "--event-loops", "--poll-interval",
+        "--watch-progress-notify-interval",
         "--shutdown-grace", "--log-level", "--log-format",
     ]
 }

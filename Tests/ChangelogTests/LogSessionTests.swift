@@ -38,7 +38,8 @@ import Testing
         let session = try LogSession(try freshSettings(), logger: quiet)
         var head = try session.readHead()
         let rows = [
-            LogRow(position: Position(2, 0), kind: .put, key: "a", value: "b", createRevision: 2, version: 1, lease: 7, origin: .max),
+            LogRow(
+                position: Position(2, 0), kind: .put, key: "a", value: "b", createRevision: 2, version: 1, lease: 7, origin: .max),
             LogRow(position: Position(2, 1), kind: .grant, version: 60, lease: .min, origin: .min),
             LogRow(position: Position(3, 0), kind: .delete, key: "a", origin: 1),
             LogRow(position: Position(3, 1), kind: .revoke, lease: 7, origin: 1),
@@ -62,7 +63,8 @@ import Testing
         try session.put(
             writer.batch([
                 (key: ByteString(), value: ByteString()), (key: all, value: ByteString()), (key: ByteString(), value: all),
-                (key: ByteString([0]), value: ByteString([0, 0])), (key: "{},\"\\NULL", value: "{NULL}"), (key: "big", value: big),
+                (key: ByteString([0]), value: ByteString([0, 0])), (key: "{},\"\\NULL", value: "{NULL}"),
+                (key: "big", value: big),
                 (key: big.slice(0..<70_000), value: "x"),
             ]), &writer)
         #expect(try session.everything().rows == writer.rows)
@@ -174,9 +176,10 @@ import Testing
     }
 
     @Test("who holds the head's lock appends before all others", arguments: [false, true])
-    func lockHead(transactionPooling: Bool) async throws {
+    func lockHead(transactionPooling: Bool) throws {
         var settings = try freshSettings()
         settings.transactionPooling = transactionPooling
+        settings.limits.lockHoldLimit = .seconds(60)
         let session = try LogSession(settings, logger: quiet)
         var writer = Writer(head: try session.readHead())
         try session.put(writer.batch(), &writer)
@@ -191,7 +194,7 @@ import Testing
         let thread = WorkerThread(name: "other") { [settings] in
             outcome.fill { try LogSession(settings, logger: quiet).append(late) }
         }
-        try await eventually("the other waiting") {
+        try eventuallyBlocking("the other waiting") {
             try PostgresServer.shared().psql(
                 "select count(*) from pg_stat_activity where wait_event_type = 'Lock'", connection: settings.conninfo) != "0"
         }

@@ -1,5 +1,6 @@
 import Keyspace
 import Foundation
+import Keyspace
 import TestSupport
 import Testing
 
@@ -53,7 +54,9 @@ import Testing
             let server = try PostgresServer.shared()
             #expect(try server.psql("select count(*) from pine.head", connection: settings.conninfo) == "1")
             #expect(
-                try server.psql("select string_agg(version::text, ',' order by version) from pine.schema_version", connection: settings.conninfo)
+                try server.psql(
+                    "select string_agg(version::text, ',' order by version) from pine.schema_version",
+                    connection: settings.conninfo)
                     == (0...Migration.latest).map { "\($0)" }.joined(separator: ","))
         }
     }
@@ -72,7 +75,9 @@ import Testing
         settings.conninfo = server.connectionString(database: database, user: "user_\(name)")
         #expect(throws: LogError.self) { try Migrator(settings, logger: quiet).migrate() }
         settings.conninfo = server.connectionString(database: database, user: "owner_\(name)")
-        #expect(throws: LogError.schemaTooOld(found: 0, known: Migration.latest)) { try Migrator(settings, logger: quiet).check() }
+        #expect(throws: LogError.schemaTooOld(found: 0, known: Migration.latest)) {
+            try Migrator(settings, logger: quiet).check()
+        }
         try Migrator(settings, logger: quiet).migrate()
 
         settings.conninfo = server.connectionString(database: database, user: "user_\(name)")

@@ -43,7 +43,8 @@ import Testing
         let connection = try connect()
         let table = "t\(UInt32.random(in: 0...UInt32.max))"
         try connection.runScript(
-            "create table \(table) (a int primary key, b int references \(table) deferrable initially deferred)", within: .seconds(5))
+            "create table \(table) (a int primary key, b int references \(table) deferrable initially deferred)",
+            within: .seconds(5))
         let insert = (statement: Statement("insert into \(table) values (1, 2)"), parameters: Parameters.none)
         // The transaction of a pipeline without a begin commits at its end, where no statement is left to carry the error.
         #expect(throws: LogError.self) { try connection.runPipeline([insert], within: .seconds(5)) }
@@ -109,7 +110,8 @@ import Testing
     func manyStatements() throws {
         let connection = try connect()
         for number in 0..<200 {
-            #expect(try connection.run(Statement("select \(number)"), within: .seconds(5)).integer(0, 0, as: Int32.self) == number)
+            #expect(
+                try connection.run(Statement("select \(number)"), within: .seconds(5)).integer(0, 0, as: Int32.self) == number)
         }
     }
 

@@ -5,7 +5,8 @@ internal import Testing
 
 @testable import GRPC
 
-@Suite("Calls over a socket")
+// The clients block their threads, so one at a time.
+@Suite("Calls over a socket", .serialized)
 struct CallTests {
     private func connect(_ port: Int) throws -> RawClient {
         let client = try RawClient(port: port)

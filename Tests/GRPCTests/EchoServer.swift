@@ -41,6 +41,7 @@ final class EchoHandler: GRPCHandler {
     /// Calls to `Flood`, and how many messages each still owes.
     private var floods: [CallID: Int] = [:]
     static let floodCount = 200
+    static let largeMessage = ByteString([UInt8](repeating: 0x4C, count: 8 << 20))
     static let floodMessage = ByteString(repeatElement(UInt8(0x46), count: 64 << 10))
 
     init(_ loop: GRPCLoop, _ diary: Diary) {
@@ -62,7 +63,7 @@ final class EchoHandler: GRPCHandler {
             loop.finish(call, .ok)
         case 2: _ = loop.send(call, message)
         case 3: loop.finish(call, GRPCStatus(.failedPrecondition, "50 % käse\n"))
-        case 5: loop.respond(call, ByteString(repeatElement(UInt8(0x4C), count: 8 << 20)))
+        case 5: loop.respond(call, EchoHandler.largeMessage)
         case 6:
             floods[call] = EchoHandler.floodCount
             callWritable(call)

@@ -1,6 +1,7 @@
 // Owns: the naive model that the key index is compared with, and a seeded source of random numbers.
 // Must never: share code with the index.
 import Bytes
+
 @testable import Keyspace
 
 /// SplitMix64: small, seeded, the same everywhere.
@@ -106,7 +107,8 @@ struct KeyIndexPair: ~Copyable {
         let before = model.version(key, model.tip)
         apply(
             LogRow(
-                position: position, kind: .put, key: key, value: value, createRevision: before?.createRevision ?? position.revision,
+                position: position, kind: .put, key: key, value: value,
+                createRevision: before?.createRevision ?? position.revision,
                 version: (before?.version ?? 0) + 1, lease: lease, origin: 1))
     }
 
@@ -174,11 +176,14 @@ struct KeyIndexPair: ~Copyable {
     /// Every read of `range`, at the tip and at every revision that may be asked for, agrees.
     borrowing func readsAgree(_ range: KeyRange, from oldest: Revision, visitLimit: Int = .max) -> Bool {
         let latest = model.scan(range, model.tip)
-        guard scan(range, at: nil, visitLimit: visitLimit) == latest, index.countLatest(in: range) == latest.count else { return false }
+        guard scan(range, at: nil, visitLimit: visitLimit) == latest, index.countLatest(in: range) == latest.count else {
+            return false
+        }
         var revision = oldest
         while revision <= model.tip.revision + 1 {
             let found = model.scan(range, KeyIndexModel.bound(revision))
-            guard scan(range, at: revision, visitLimit: visitLimit) == found, index.count(in: range, at: revision) == found.count else {
+            guard scan(range, at: revision, visitLimit: visitLimit) == found, index.count(in: range, at: revision) == found.count
+            else {
                 return false
             }
             revision += 1

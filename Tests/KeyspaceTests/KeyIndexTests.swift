@@ -180,12 +180,16 @@ struct KeyIndexTests {
 
     /// The end of some revision that may still be committed or undone: transactions stay whole.
     private static func revisionEnd(_ model: KeyIndexModel, _ generator: inout SeededGenerator) -> Position {
-        let ends = Dictionary(grouping: model.rows.values.joined().map(\.position).filter { $0 > model.committed }, by: \.revision)
-            .values.compactMap { $0.max() }.sorted()
+        let ends = Dictionary(
+            grouping: model.rows.values.joined().map(\.position).filter { $0 > model.committed }, by: \.revision
+        )
+        .values.compactMap { $0.max() }.sorted()
         return ends.randomElement(using: &generator) ?? model.committed
     }
 
-    private static func readsAgree(_ pair: borrowing KeyIndexPair, _ pool: [ByteString], _ generator: inout SeededGenerator) -> Bool {
+    private static func readsAgree(_ pair: borrowing KeyIndexPair, _ pool: [ByteString], _ generator: inout SeededGenerator)
+        -> Bool
+    {
         let (a, b) = (pool.randomElement(using: &generator)!, pool.randomElement(using: &generator)!)
         let ranges = [KeyRange(single: a), KeyRange(start: a, end: .unbounded), KeyRange(start: a, end: .before(b)), .all]
         let range = ranges.randomElement(using: &generator)!
@@ -194,7 +198,8 @@ struct KeyIndexTests {
         let limit = [1, 2, 10, 1_000].randomElement(using: &generator)!
         let found = model.scan(range, KeyIndexModel.bound(revision))
         let latest = model.scan(range, model.tip)
-        return pair.scan(range, at: revision, visitLimit: limit) == found && pair.index.count(in: range, at: revision) == found.count
+        return pair.scan(range, at: revision, visitLimit: limit) == found
+            && pair.index.count(in: range, at: revision) == found.count
             && pair.scan(range, at: nil, visitLimit: limit) == latest && pair.index.countLatest(in: range) == latest.count
             && pair.index.latest(b) == model.version(b, model.tip)
             && pair.index.version(of: b, at: revision) == model.version(b, KeyIndexModel.bound(revision))

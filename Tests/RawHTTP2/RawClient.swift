@@ -26,7 +26,9 @@ package final class RawClient {
     package static let timeoutSeconds = 20
 
     private let socket: Int32
+    /// What came and isn't taken yet: `unread[start...]`.
     private var unread: [UInt8] = []
+    private var start = 0
     private var inflater: OpaquePointer?
     private var headerBlock: [UInt8] = []
 
@@ -60,8 +62,8 @@ package final class RawClient {
                 connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
-        guard status == 0 else { throw RawClientError(description: "connect: errno \(errno)") }
         nghttp2_hd_inflate_new(&inflater)
+        guard status == 0 else { throw RawClientError(description: "connect: errno \(errno)") }
     }
 
     deinit {
@@ -109,13 +111,14 @@ package final class RawClient {
     /// The next frame; nil when the server has closed.
     package func readFrame() throws -> RawFrame? {
         while true {
-            if unread.count >= 9 {
-                let length = Int(unread[0]) << 16 | Int(unread[1]) << 8 | Int(unread[2])
-                if unread.count >= 9 + length {
-                    let stream = unread[5..<9].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+            if unread.count - start >= 9 {
+                let length = Int(unread[start]) << 16 | Int(unread[start + 1]) << 8 | Int(unread[start + 2])
+                if unread.count - start >= 9 + length {
+                    let stream = unread[(start + 5)..<(start + 9)].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
                     let frame = RawFrame(
-                        unread[3], flags: unread[4], stream: Int32(bitPattern: stream), Array(unread[9..<(9 + length)]))
-                    unread.removeFirst(9 + length)
+                        unread[start + 3], flags: unread[start + 4], stream: Int32(bitPattern: stream),
+                        Array(unread[(start + 9)..<(start + 9 + length)]))
+                    start += 9 + length
                     return frame
                 }
             }
@@ -123,17 +126,12 @@ package final class RawClient {
         }
     }
 
-    /// What is there, without a look at its meaning; empty when the server has closed.
-    package func readBytes() throws -> [UInt8] {
-        if unread.isEmpty { _ = try fill() }
-        defer { unread = [] }
-        return unread
-    }
-
     private func fill() throws -> Bool {
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
         let count = recv(socket, &chunk, chunk.count, 0)
         if count > 0 {
+            unread.removeFirst(start)
+            start = 0
             unread += chunk[..<count]
             return true
         }

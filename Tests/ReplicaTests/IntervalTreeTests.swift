@@ -83,9 +83,12 @@ struct IntervalTreeTests {
         var generator = SeededGenerator(seed: seed)
         var tree = IntervalTree()
         var all: [WatchKey: Interval] = [:]
-        let keys = (0..<60).map { _ in ByteString((0..<Int.random(in: 0...4, using: &generator)).map { _ in
-            [0x00, 0x61, 0x62, 0xFF].randomElement(using: &generator)! as UInt8
-        }) }
+        let keys = (0..<60).map { _ in
+            ByteString(
+                (0..<Int.random(in: 0...4, using: &generator)).map { _ in
+                    [0x00, 0x61, 0x62, 0xFF].randomElement(using: &generator)! as UInt8
+                })
+        }
         for step in 0..<3_000 {
             let grows = step % 1_000 < 600
             if all.isEmpty || Int.random(in: 0..<10, using: &generator) < (grows ? 8 : 2) {

@@ -44,6 +44,7 @@ final class MemoryLog {
             return .recovered(tail(after: position))
         case .readHead: return .headRead(head)
         case .readTail(let position, let limit): return .tailRead(tail(after: position, limit: limit))
+        case .readHistory(let position, let limit): return .historyRead(tail(after: position, limit: limit))
         case .deleteRows(let positions):
             let dead = Set(positions)
             rows.removeAll { dead.contains($0.position) }

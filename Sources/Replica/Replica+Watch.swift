@@ -1,0 +1,252 @@
+// Owns: watches from their creation to their end: what clients ask, and what they are told.
+// Source: etcd's server/etcdserver/api/v3rpc/watch.go and server/storage/mvcc/watch*.go, whose ids, texts and order of
+// messages this keeps.
+internal import Bytes
+internal import EtcdAPI
+internal import Keyspace
+
+/// The state of all watches.
+struct Watches: ~Copyable {
+    var streams: [RequestID: WatchStream] = [:]
+    var watchers: [WatchKey: Watcher] = [:]
+    var nextKey: UInt64 = 1
+    var synced = WatchHub()
+    var lagging = WatchHub()
+    /// The lagging watchers, in the order in which they fell behind.
+    var laggards: [Watcher] = []
+    /// Whether one of them may be able to go on. Those whose clients don't read cost nothing until they do.
+    var needsCatchUp = false
+    var recent: RecentRows
+    /// The read of old rows that is in flight, from this revision on.
+    var historyRead: Revision?
+    /// Grows where a single revision has more rows than a read takes.
+    var historyRowLimit = historyRowLimitStart
+    /// What came before the log was loaded.
+    var early: [(RequestID, WatchRequest)] = []
+    /// How many watchers want progress notifications, and when streams are next looked through for those that are due.
+    var progressWatchers = 0
+    var nextProgressCheck = Instant(nanoseconds: 0)
+    /// The compact revision when laggards were last looked through for those that it has overtaken.
+    var compactedThrough: Revision = -1
+
+    init(recentBytes: Int) { recent = RecentRows(byteLimit: recentBytes) }
+}
+
+/// How many rows of the log a read for lagging watchers takes.
+let historyRowLimitStart = 1_000
+
+extension Replica {
+    // MARK: What clients ask
+
+    mutating func openWatchStream(_ id: RequestID) {
+        watches.streams[id] = WatchStream(id, progressDue: now.advanced(byMs: progressIntervalMs(id)))
+    }
+
+    mutating func requestWatch(_ id: RequestID, _ request: consuming WatchRequest) {
+        guard phase != .loading else {
+            if watches.early.count < configuration.waitingLimit {
+                watches.early.append((id, request))
+            } else {
+                endWatchStream(id)
+                actions.append(.fail(id, .tooManyRequests))
+            }
+            return
+        }
+        guard let stream = watches.streams[id] else { return }
+        // A client that asks and asks and never reads would have us keep the answers.
+        if stream.outstanding > 4 * watchBufferLimit {
+            endWatchStream(id)
+            actions.append(.fail(id, .tooManyRequests))
+            return
+        }
+        switch consume request {
+        case .create(let request): createWatch(stream, request)
+        case .cancel(let request): cancelWatch(stream, request.watchID)
+        case .progress:
+            arrive(PendingRead(id: id, kind: .watchProgress, arrivedAt: now), serializable: false)
+        case .empty: break
+        }
+    }
+
+    /// What came while the log was being loaded.
+    mutating func takeEarlyWatchRequests() {
+        let early = watches.early
+        watches.early = []
+        for (id, request) in early { requestWatch(id, request) }
+    }
+
+    private mutating func createWatch(_ stream: WatchStream, _ request: WatchCreateRequest) {
+        // "\0" is the smallest key there is.
+        let key = request.key.isEmpty ? ByteString([0]) : request.key
+        let range = KeyRange(key: key, rangeEnd: request.rangeEnd)
+        if request.startRevision < 0 { return refuseWatch(stream, EtcdError.compacted.text) }
+        if range.isEmpty { return refuseWatch(stream, "mvcc: watcher range is empty") }
+        let id: Int64
+        if request.watchID == 0 {
+            while stream.watchers[stream.nextID] != nil { stream.nextID += 1 }
+            id = stream.nextID
+            stream.nextID += 1
+        } else if stream.watchers[request.watchID] != nil {
+            return refuseWatch(stream, "mvcc: duplicate watch ID provided on the WatchStream")
+        } else {
+            id = request.watchID
+        }
+        guard watches.watchers.count < configuration.watcherLimit else {
+            return refuseWatch(stream, EtcdError.tooManyRequests.text)
+        }
+        let watcher = Watcher(
+            key: WatchKey(watches.nextKey), stream: stream, id: id, range: range, request: request,
+            nextRevision: request.startRevision == 0 ? store.revision + 1 : request.startRevision)
+        watches.nextKey += 1
+        watches.watchers[watcher.key] = watcher
+        if watcher.wantsProgress { watches.progressWatchers += 1 }
+        stream.watchers[id] = watcher
+        sendControl(stream, id, created: true)
+        if watcher.nextRevision > store.revision {
+            watches.synced.insert(watcher.key, range: range)
+        } else if watcher.nextRevision < store.compactRevision {
+            cancelCompacted(watcher)
+        } else {
+            fallBehind(watcher)
+        }
+    }
+
+    private mutating func refuseWatch(_ stream: WatchStream, _ reason: String) {
+        sendControl(stream, -1, created: true, canceled: true, reason: reason)
+    }
+
+    private mutating func cancelWatch(_ stream: WatchStream, _ id: Int64) {
+        guard let known = stream.watchers.removeValue(forKey: id) else { return }
+        if let watcher = known { forget(watcher) }
+        sendControl(stream, id, canceled: true)
+        answerProgress(stream)
+    }
+
+    /// The start is compacted, or compaction has overtaken the watcher.
+    mutating func cancelCompacted(_ watcher: Watcher) {
+        forget(watcher)
+        watcher.stream.watchers.updateValue(nil, forKey: watcher.id)
+        sendControl(watcher.stream, watcher.id, canceled: true, compactRevision: store.compactRevision)
+    }
+
+    private mutating func forget(_ watcher: Watcher) {
+        drop(watcher)
+        if watcher.isLagging {
+            watches.lagging.remove(watcher.key)
+            watches.laggards.removeAll { $0 === watcher }
+            watcher.isLagging = false
+            watcher.stream.laggingCount -= 1
+        } else {
+            watches.synced.remove(watcher.key)
+        }
+    }
+
+    /// The client is gone, or is being sent away.
+    mutating func endWatchStream(_ id: RequestID) {
+        guard let stream = watches.streams.removeValue(forKey: id) else { return }
+        for watcher in stream.live {
+            drop(watcher)
+            if watcher.isLagging { watches.lagging.remove(watcher.key) } else { watches.synced.remove(watcher.key) }
+        }
+        if stream.laggingCount > 0 { watches.laggards.removeAll { $0.stream === stream } }
+    }
+
+    private mutating func drop(_ watcher: Watcher) {
+        watches.watchers[watcher.key] = nil
+        if watcher.wantsProgress { watches.progressWatchers -= 1 }
+    }
+
+    // MARK: Progress
+
+    /// The log's end is known for a progress request that came on this stream.
+    mutating func confirmProgress(_ id: RequestID) {
+        guard let stream = watches.streams[id] else { return }
+        stream.progressWaits = true
+        answerProgress(stream)
+    }
+
+    /// Answers confirmed progress requests once every watcher of the stream has been sent everything.
+    mutating func answerProgress(_ stream: WatchStream) {
+        guard stream.progressWaits, stream.laggingCount == 0, !isBlocked(stream) else { return }
+        let watchers = stream.live
+        guard !watchers.isEmpty else {
+            stream.progressWaits = false
+            return
+        }
+        // A client takes what it is told for where it stands: never below where it wants to begin.
+        guard watchers.allSatisfy({ $0.startRevision <= store.revision }) else { return }
+        stream.progressWaits = false
+        sendControl(stream, -1)
+    }
+
+    /// Periodic notifications of watches that asked for them and had no events in the meantime.
+    mutating func notifyProgress() {
+        guard watches.progressWatchers > 0, watches.nextProgressCheck <= now else { return }
+        watches.nextProgressCheck = now.advanced(byMs: min(configuration.watchProgressIntervalMs / 10, 1_000))
+        let due = watches.streams.values.filter { $0.progressDue <= now }
+        for stream in due.sorted(by: { $0.request.rawValue < $1.request.rawValue }) {
+            stream.progressDue = now.advanced(byMs: progressIntervalMs(stream.request))
+            for watcher in stream.live where watcher.wantsProgress {
+                if !watcher.wasBusy, !watcher.isLagging, !isBlocked(stream), watcher.startRevision <= store.revision {
+                    sendControl(stream, watcher.id)
+                }
+                watcher.wasBusy = false
+            }
+        }
+    }
+
+    /// Up to a tenth longer than asked, different for each stream, so that streams that were opened together are not
+    /// notified together.
+    private func progressIntervalMs(_ id: RequestID) -> Int {
+        let interval = configuration.watchProgressIntervalMs
+        let mixed = (id.rawValue &* 0x9E37_79B9_7F4A_7C15) >> 32
+        return interval + Int(mixed % UInt64(max(interval / 10, 1)))
+    }
+
+    // MARK: Sending
+
+    /// A response without events: created, canceled or progress.
+    private mutating func sendControl(
+        _ stream: WatchStream, _ id: Int64, created: Bool = false, canceled: Bool = false, compactRevision: Revision = 0,
+        reason: String = ""
+    ) {
+        var writer = ByteWriter(capacity: 64 + reason.utf8.count)
+        writer.appendWatchHead(
+            header(at: store.revision), watchID: id, created: created, canceled: canceled, compactRevision: compactRevision,
+            cancelReason: ByteString(reason))
+        send(stream, writer.finish())
+    }
+
+    func header(at revision: Revision) -> ResponseHeader {
+        var header = header
+        header.revision = revision
+        return header
+    }
+
+    mutating func send(_ stream: WatchStream, _ message: ByteString) {
+        stream.outstanding += message.count
+        stream.sinceReport += message.count
+        let report = !stream.awaitsReport && stream.outstanding >= watchBufferLimit / 2
+        if report {
+            stream.awaitsReport = true
+            stream.sinceReport = 0
+        }
+        actions.append(.send(stream.request, message, reportDrained: report))
+    }
+
+    /// Whether the client has so much to take that nothing more is gathered for it.
+    func isBlocked(_ stream: WatchStream) -> Bool { stream.outstanding + stream.gathered >= watchBufferLimit }
+
+    /// What one stream may have under way, in bytes: its share of what all may have together, within reason.
+    private var watchBufferLimit: Int {
+        min(max(configuration.watchBufferBytes / max(watches.streams.count, 1), 64 << 10), 4 << 20)
+    }
+
+    mutating func watchStreamDrained(_ id: RequestID) {
+        guard let stream = watches.streams[id] else { return }
+        stream.awaitsReport = false
+        stream.outstanding = stream.sinceReport
+        if stream.laggingCount > 0 { watches.needsCatchUp = true }
+        answerProgress(stream)
+    }
+}

@@ -1,0 +1,132 @@
+// Owns: what is known of one watch and of one watch stream.
+// Invariants: a watcher is registered in exactly one hub: `synced`, where it has been sent everything up to the committed
+// revision, or `lagging`, where `nextRevision` is the first revision that it has not been sent whole.
+internal import Bytes
+internal import EtcdAPI
+internal import Keyspace
+
+/// One watch of a client.
+final class Watcher {
+    let key: WatchKey
+    unowned let stream: WatchStream
+    /// What the client calls it; unique in its stream.
+    let id: Int64
+    let range: KeyRange
+    let skipsPuts: Bool
+    let skipsDeletes: Bool
+    let wantsPrevKV: Bool
+    let wantsProgress: Bool
+    let wantsFragments: Bool
+    /// What the client asked for; a watcher of the future says nothing before.
+    let startRevision: Revision
+    /// Of a lagging watcher: the first revision not sent yet. Of a synced one: the lowest that it wants at all.
+    var nextRevision: Revision
+    var isLagging = false
+    /// Whether it has been sent something since its last progress notification was due.
+    var wasBusy = false
+
+    /// Set for the rest of a pass over old rows once its client can't be given more.
+    var hasStopped = false
+
+    /// Events that are gathered for the next responses, with their revisions.
+    var events: [(revision: Revision, bytes: ByteString)] = []
+
+    init(key: WatchKey, stream: WatchStream, id: Int64, range: KeyRange, request: WatchCreateRequest, nextRevision: Revision) {
+        self.key = key
+        self.stream = stream
+        self.id = id
+        self.range = range
+        skipsPuts = request.filters.contains(.noPut)
+        skipsDeletes = request.filters.contains(.noDelete)
+        wantsPrevKV = request.prevKV
+        wantsProgress = request.progressNotify
+        wantsFragments = request.fragment
+        startRevision = request.startRevision
+        self.nextRevision = nextRevision
+    }
+
+    func wants(_ kind: RowKind) -> Bool {
+        kind == .put ? !skipsPuts : !skipsDeletes
+    }
+}
+
+/// One call of Watch, with its watches and what it has not taken from us yet.
+final class WatchStream {
+    let request: RequestID
+    /// By the client's id. Those that compaction cancelled stay as nil until the client cancels them: etcd doesn't give
+    /// their ids away either.
+    var watchers: [Int64: Watcher?] = [:]
+    var nextID: Int64 = 0
+    /// How many of its watchers are lagging.
+    var laggingCount = 0
+
+    /// Bytes gathered for its watchers that are about to be sent.
+    var gathered = 0
+    /// Bytes sent since the server last said that everything had left, and those of them since it was last asked to say so.
+    var outstanding = 0
+    var sinceReport = 0
+    var awaitsReport = false
+
+    /// Progress requests that were confirmed and wait for the stream's watchers to catch up.
+    var progressWaits = false
+
+    /// When watches that had no events are told so the next time.
+    var progressDue: Instant
+
+    init(_ request: RequestID, progressDue: Instant) {
+        self.request = request
+        self.progressDue = progressDue
+    }
+
+    var live: [Watcher] {
+        watchers.values.compactMap { $0 }.sorted { $0.key < $1.key }
+    }
+}
+
+/// An event's bytes, made at most once for all who watch the key: with and without the state before.
+struct EncodedEvent {
+    private var plain: ByteString?
+    private var withPrevious: ByteString?
+
+    mutating func bytes(_ row: LogRow, wantsPrevious: Bool, _ store: borrowing Store) -> ByteString {
+        if !wantsPrevious {
+            if let plain { return plain }
+            let bytes = Self.encode(row, previous: nil)
+            plain = bytes
+            return bytes
+        }
+        if let withPrevious { return withPrevious }
+        let previous = store.previous(of: row)
+        // Without one there is nothing to tell the two apart.
+        let bytes = previous == nil ? self.bytes(row, wantsPrevious: false, store) : Self.encode(row, previous: previous)
+        withPrevious = bytes
+        return bytes
+    }
+
+    /// The event as field 11 of a WatchResponse.
+    private static func encode(_ row: LogRow, previous: KeyVersion?) -> ByteString {
+        var writer = ByteWriter(capacity: row.key.count + row.value.count + 64 + (previous?.value?.count ?? 0))
+        let kv =
+            row.kind == .put
+            ? KeyValue(
+                key: row.key, createRevision: row.createRevision, modRevision: row.position.revision, version: row.version,
+                value: row.value, lease: row.lease)
+            : KeyValue(key: row.key, modRevision: row.position.revision)
+        let before = previous.map {
+            KeyValue(
+                key: row.key, createRevision: $0.createRevision, modRevision: $0.position.revision, version: $0.version,
+                value: $0.residentValue, lease: $0.lease)
+        }
+        writer.appendEvent(row.kind == .put ? .put : .delete, kv: kv, prevKV: before)
+        return writer.finish()
+    }
+}
+
+extension Store {
+    /// The key's state before the row's revision; nil where there was none, the row created the key, or it is compacted.
+    fileprivate borrowing func previous(of row: LogRow) -> KeyVersion? {
+        let before = row.position.revision - 1
+        if row.kind == .put && row.createRevision == row.position.revision { return nil }
+        return before < compactRevision ? nil : index.version(of: row.key, at: before)
+    }
+}
