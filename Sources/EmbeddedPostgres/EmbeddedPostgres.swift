@@ -185,8 +185,8 @@ package final class EmbeddedPostgres: Sendable {
                 began(process)
                 guard await becomesReady(process) else { return false }
                 logger.info(
-                    "PostgreSQL is ready",
-                    metadata: ["process": "\(process)", "version": "\(binaries.major)", "psql": "psql \"\(connectionString)\""])
+                    "PostgreSQL is ready; to look into it: psql \"\(connectionString)\"",
+                    metadata: ["process": "\(process)", "version": "\(binaries.major)"])
                 state.withLock { $0.isReady = true }
                 onReady()
                 return true
@@ -255,8 +255,10 @@ package final class EmbeddedPostgres: Sendable {
         if isRunning(process) { kill(process, signal) }
     }
 
-    /// A value in a libpq connection string.
+    /// A value in a libpq connection string, in quotes where it needs them.
     private static func quoted(_ text: String) -> String {
-        "'" + text.map { $0 == "'" || $0 == "\\" ? "\\\($0)" : String($0) }.joined() + "'"
+        let isPlain = text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "/._-+:@".contains($0)) }
+        if isPlain, !text.isEmpty { return text }
+        return "'" + text.map { $0 == "'" || $0 == "\\" ? "\\\($0)" : String($0) }.joined() + "'"
     }
 }

@@ -12,6 +12,7 @@ extension ListenAddress {
             self = .unix(path: path)
             return
         }
+        if url.hasPrefix("https://") { throw ServerError("\(url): Pine has no TLS yet; listen on http:// or unix://") }
         guard let parts = URLComponents(string: url), parts.scheme == "http", var host = parts.host, !host.isEmpty,
             let port = parts.port, (0...65_535).contains(port), parts.path.isEmpty || parts.path == "/"
         else {

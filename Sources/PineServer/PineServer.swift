@@ -66,9 +66,13 @@ package final class PineServer: Sendable {
                 LoopServices(loop, engine: engine, shared: shared, configuration: configuration)
             }
         } catch {
+            var reason = "\(error)"
+            if let error = error as? IOError {
+                reason = String(cString: strerror(error.errnoCode))
+                if error.errnoCode == EADDRINUSE { reason += "; stop the server that runs there" }
+            }
             throw ServerError(
-                "can't listen on \(configuration.listenURLs.joined(separator: ",")): \(error). Is another server running there? "
-                    + "--listen-client-urls takes other addresses")
+                "can't listen on \(configuration.listenURLs.joined(separator: ",")): \(reason), or give other --listen-client-urls")
         }
         let bound = zip(addresses, grpc.boundAddresses).map { $0.url(bound: $1) }
         for url in bound { logger.info("listening on \(url)") }
@@ -184,7 +188,7 @@ extension Engine {
     fileprivate func take(_ event: LoadEvent, logger: Logger) {
         switch event {
         case .rows(let rows, let progress):
-            logger.info("loading", metadata: ["rows": "\(progress.rows)", "of about": "\(progress.estimatedRows)"])
+            logger.info("loading", metadata: ["rows": "\(progress.rows)", "total": "about \(max(progress.rows, progress.estimatedRows))"])
             post(.rowsLoaded(rows))
         case .restarted: post(.loadRestarted)
         case .finished(let head): post(.loadFinished(head))

@@ -16,8 +16,9 @@ struct Pine: AsyncParsableCommand {
 
               pine serve --postgres postgres://user@host/database --listen-client-urls http://0.0.0.0:2379
 
-            Every flag can be given as an environment variable: --data-dir is PINE_DATA_DIR.
+            `pine serve --help` explains its flags. Each can be given as an environment variable: --data-dir is PINE_DATA_DIR.
             """,
+        version: "pine \(pineVersion)",
         subcommands: [Serve.self, Version.self])
 
     static func main() async {
@@ -32,14 +33,17 @@ struct Pine: AsyncParsableCommand {
             fail(error.message)
         } catch {
             // ArgumentParser's own errors: help goes to standard output, anything else is the user's mistake.
-            guard exitCode(for: error).isSuccess else { fail(fullMessage(for: error)) }
+            guard exitCode(for: error).isSuccess else {
+                let command = CommandLine.arguments.dropFirst().first == Serve._commandName ? "pine serve" : "pine"
+                fail("\(message(for: error)); `\(command) --help` shows what there is")
+            }
             exit(withError: error)
         }
     }
 
     /// Prints what is wrong and what to do, and ends with status 2.
     private static func fail(_ message: String) -> Never {
-        FileHandle.standardError.write(Data("pine: \(message.replacing("Error: ", with: ""))\n".utf8))
+        FileHandle.standardError.write(Data("pine: \(message)\n".utf8))
         Foundation.exit(2)
     }
 

@@ -9,22 +9,34 @@ struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Serve the etcd API.",
         discussion: """
+            Try it:
+
+              pine serve
+              etcdctl put greeting hello
+              etcdctl get greeting
+
+            Without --postgres, Pine runs a PostgreSQL of its own in --data-dir, and says how to reach it with psql. Ctrl-C \
+            stops both.
+
             Flags carry etcd's names where etcd has them. Each is also an environment variable, PINE_ and its name in \
             capitals: PINE_POSTGRES, PINE_LISTEN_CLIENT_URLS, ... A flag wins over its variable.
+
+            A wrong flag, address or database ends Pine with status 2 and one line that says what to do. A database that is \
+            away is waited for.
             """)
 
     // MARK: Where the data is
 
     @Option(
         help: ArgumentHelp(
-            "The PostgreSQL database to keep everything in, as a libpq URL or connection string. Without it, a private one is "
-                + "started in --data-dir.", valueName: "url"))
+            "The PostgreSQL database (13 or newer) to keep everything in, as a libpq URL or connection string. Without it, a "
+                + "private one is started in --data-dir.", valueName: "url"))
     var postgres: String?
 
     @Option(help: ArgumentHelp("The schema for Pine's tables. Each schema is a store of its own.", valueName: "name"))
     var schema = "pine"
 
-    @Option(help: ArgumentHelp("Where this process keeps its own files.", valueName: "folder"))
+    @Option(help: ArgumentHelp("Where the private PostgreSQL and this process keep their files.", valueName: "folder"))
     var dataDir = "pine-data"
 
     @Option(
@@ -39,10 +51,10 @@ struct Serve: AsyncParsableCommand {
 
     // MARK: Whom it serves
 
-    @Option(help: ArgumentHelp("This member's name.", valueName: "name"))
+    @Option(help: ArgumentHelp("This member's name, for MemberList.", valueName: "name"))
     var name = "default"
 
-    @Option(help: ArgumentHelp("Where to listen, comma-separated. Port 0 takes a free one and says which.", valueName: "urls"))
+    @Option(help: ArgumentHelp("Where to listen, comma-separated: http://host:port or unix:///path. Port 0 takes a free one and says which.", valueName: "urls"))
     var listenClientUrls = "http://127.0.0.1:2379"
 
     @Option(help: ArgumentHelp("Where clients reach this member. The default is where it listens.", valueName: "urls"))
@@ -87,20 +99,37 @@ struct Serve: AsyncParsableCommand {
     func run() async throws {
         let logger = try makeLogger()
         let configuration = try serverConfiguration()
+        let graceMs = try milliseconds(shutdownGrace, flag: "--shutdown-grace")
         // A peer that closes its end is an error of the write, not a reason to die.
         signal(SIGPIPE, SIG_IGN)
         let stopRequest = StopRequest()
+        // Before the addresses: a second start in one folder is told so, not that its port is taken.
+        let lock = try postgres == nil ? claimDataDirectory() : nil
         let server = try await bind(configuration, logger)
-        do {
-            let database = try await startDatabase(logger)
-            try await server.start(
-                Database(
-                    connectionString: database.connectionString, schema: schema,
-                    allowsUnsafeDurability: allowUnsafeDurability, preparesStatements: !noPreparedStatements))
+        let starting = Task { try await start(server, lock, logger) }
+        let stopping = Task {
             await stopRequest.wait(logger)
-            await server.stop(graceMs: try milliseconds(shutdownGrace, flag: "--shutdown-grace"))
-            await database.stop()
-        } catch let error as ServerError {
+            starting.cancel()
+        }
+        let database: ServedDatabase
+        do {
+            database = try await starting.value
+        } catch {
+            // Told to stop before it served anything: nobody's calls are under way.
+            guard starting.isCancelled else { throw error }
+            await server.stop(graceMs: 0)
+            logger.info("stopped before it served")
+            return
+        }
+        await stopping.value
+        await server.stop(graceMs: graceMs)
+        await database.stop()
+    }
+
+    private func claimDataDirectory() throws -> DataDirectoryLock {
+        do {
+            return try DataDirectoryLock(dataDirectory: dataDir)
+        } catch {
             throw UsageError(error.message)
         }
     }
@@ -113,14 +142,29 @@ struct Serve: AsyncParsableCommand {
         }
     }
 
-    private func startDatabase(_ logger: Logger) async throws -> ServedDatabase {
+    /// Starts the database, if it is ours, then the server. Leaves no database running where it throws.
+    private func start(_ server: PineServer, _ lock: DataDirectoryLock?, _ logger: Logger) async throws -> ServedDatabase {
+        let database = try await startDatabase(lock, logger)
+        do {
+            try await server.start(
+                Database(
+                    connectionString: database.connectionString, schema: schema,
+                    allowsUnsafeDurability: allowUnsafeDurability, preparesStatements: !noPreparedStatements))
+        } catch {
+            await database.stop()
+            throw UsageError(error.message)
+        }
+        return database
+    }
+
+    private func startDatabase(_ lock: DataDirectoryLock?, _ logger: Logger) async throws -> ServedDatabase {
         if let postgres { return ServedDatabase(connectionString: postgres, embedded: nil) }
         do {
             let embedded = try await EmbeddedPostgres.start(
-                dataDirectory: dataDir, binDirectory: postgresBinDir, logger: logger)
+                dataDirectory: dataDir, binDirectory: postgresBinDir, lock: lock, logger: logger)
             return ServedDatabase(connectionString: embedded.connectionString, embedded: embedded)
         } catch {
-            throw UsageError("\(error)")
+            throw UsageError(error.message)
         }
     }
 
