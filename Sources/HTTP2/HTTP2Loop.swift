@@ -45,6 +45,7 @@ package final class HTTP2Loop {
     package let logger: Logger
     package internal(set) var counters = HTTP2Counters()
     let streams = StreamTable()
+    let memory = SessionMemory()
     /// Set once, before the first connection.
     package var handler: (any HTTP2StreamHandler)!
 
