@@ -70,6 +70,8 @@ package final class HTTP2Connection: ChannelInboundHandler {
         self.context = context
         session.state.pointee.owner = Unmanaged.passUnretained(self as AnyObject)
         loop.add(self)
+        // Accepted just before the sockets stopped listening.
+        if loop.isShuttingDown { context.close(promise: nil) }
     }
 
     package func channelInactive(context: ChannelHandlerContext) {
@@ -145,8 +147,7 @@ package final class HTTP2Connection: ChannelInboundHandler {
 
     private func open() {
         phase = .open
-        loop.handler.connectionOpened(self)
-        if loop.isShuttingDown { beginShutdown() }
+        loop.handler?.connectionOpened(self)
     }
 
     private func receivedFrames(_ bytes: UnsafeRawBufferPointer) {
@@ -187,7 +188,7 @@ package final class HTTP2Connection: ChannelInboundHandler {
     }
 
     private func drain() {
-        let handler: any HTTP2StreamHandler = loop.handler
+        guard let handler = loop.handler else { return }
         session.drain { event in
             switch event.kind {
             case .headers:
@@ -350,7 +351,7 @@ package final class HTTP2Connection: ChannelInboundHandler {
         phase = .closed
         drain()
         releaseStreams()
-        loop.handler.connectionClosed(self)
+        loop.handler?.connectionClosed(self)
         loop.remove(self)
         endReading()
         loop.endBatch()
@@ -358,7 +359,7 @@ package final class HTTP2Connection: ChannelInboundHandler {
 
     private func releaseStreams() {
         while let stream = session.state.pointee.firstStream {
-            loop.handler.streamClosed(stream.pointee.handle, code: HTTP2ErrorCode.cancel.rawValue)
+            loop.handler?.streamClosed(stream.pointee.handle, code: HTTP2ErrorCode.cancel.rawValue)
             stream.pointee.flags.insert(.closed)
             loop.streams.release(stream)
         }
