@@ -168,7 +168,12 @@ struct Cluster: Sendable {
         let newest = logs.max { modified($0) < modified($1) }
         for path in [startLog, newest].compactMap({ $0 }) {
             let lines = (Files.read(path) ?? "").split(separator: "\n").suffix(200)
-            if let line = lines.last(where: { $0.contains("FATAL:") || $0.contains("PANIC:") }) { return line.trimmed }
+            for line in lines.reversed() {
+                // Without the time and the process before it.
+                for severity in ["FATAL:  ", "PANIC:  "] {
+                    if let found = line.firstRange(of: severity) { return line[found.upperBound...].trimmed }
+                }
+            }
         }
         return "see \(logFolder)"
     }

@@ -51,9 +51,10 @@ struct ClusterProcesses {
     }
 
     /// PostgreSQL takes a lock file seriously where any process of its user has that number, and refuses to start. After a
-    /// reboot, and soon in a container, the number belongs to somebody else. None of the cluster's processes is left here.
+    /// reboot, and soon in a container, the number belongs to somebody else; after a crash it may be a zombie's that nobody has
+    /// reaped yet. None of the cluster's processes is left here.
     private func removeForeignLockFile() throws(EmbeddedPostgresError) {
-        guard let postmaster = postmaster(), Self.isAlive(postmaster), !belongs(postmaster) else { return }
+        guard let postmaster = postmaster(), kill(postmaster, 0) == 0, !belongs(postmaster) else { return }
         logger.info("removing a stale postmaster.pid", metadata: ["process": "\(postmaster)"])
         try Files.remove("\(data)/postmaster.pid")
     }

@@ -18,6 +18,7 @@ final class DeathWatch: Sendable {
         """
 
     init(user: ServerUser) throws(EmbeddedPostgresError) {
+        let (program, arguments) = try user.command("/bin/sh", ["-c", Self.script, "pine-death-watch"])
         var pair: [Int32] = [-1, -1]
         guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0, &pair) == 0 else {
             throw EmbeddedPostgresError(.startFailed, "can't make a socket pair: \(Files.lastError)")
@@ -27,8 +28,8 @@ final class DeathWatch: Sendable {
         shell = Task {
             // Its end is of no interest: a watch that is gone only makes the next start slower.
             _ = try? await Subprocess.run(
-                .path("/bin/sh"), arguments: ["-c", Self.script, "pine-death-watch"], environment: Tool.environment,
-                workingDirectory: "/", platformOptions: user.platformOptions,
+                .path(FilePath(program)), arguments: Arguments(arguments), environment: Tool.environment,
+                workingDirectory: "/", platformOptions: Tool.platformOptions,
                 input: .fileDescriptor(input, closeAfterSpawningProcess: true), output: .discarded, error: .discarded)
         }
     }

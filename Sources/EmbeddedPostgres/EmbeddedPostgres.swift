@@ -172,11 +172,12 @@ package final class EmbeddedPostgres: Sendable {
     private func runServer(_ onReady: () -> Void) async -> (wasReady: Bool, status: String) {
         do {
             try await ClusterProcesses(data: cluster.data, logger: logger).end()
+            let (program, arguments) = try cluster.user.command(binaries.postgres, serverArguments)
             let log = open(cluster.startLog, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
             guard log >= 0 else { return (false, "can't write \(cluster.startLog): \(Files.lastError)") }
             let result = try await Subprocess.run(
-                .path(FilePath(binaries.postgres)), arguments: Arguments(arguments), environment: Tool.environment,
-                workingDirectory: "/", platformOptions: cluster.user.platformOptions, input: .none,
+                .path(FilePath(program)), arguments: Arguments(arguments), environment: Tool.environment,
+                workingDirectory: "/", platformOptions: Tool.platformOptions, input: .none,
                 output: .fileDescriptor(FileDescriptor(rawValue: log), closeAfterSpawningProcess: true),
                 error: .combinedWithOutput
             ) { execution in
@@ -198,7 +199,7 @@ package final class EmbeddedPostgres: Sendable {
         }
     }
 
-    private var arguments: [String] {
+    private var serverArguments: [String] {
         [
             "-D", cluster.data, "-c", "listen_addresses=", "-c", "port=\(SocketFolder.port)",
             // A list of names, each in double quotes.

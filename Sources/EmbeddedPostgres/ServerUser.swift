@@ -1,6 +1,5 @@
 // Owns: who PostgreSQL runs as. Must never: be root, which PostgreSQL refuses.
 internal import Glibc
-internal import Subprocess
 
 /// The user that PostgreSQL and its tools run as: ourselves, or, where we are root, somebody without rights.
 struct ServerUser: Equatable, Sendable {
@@ -31,16 +30,19 @@ struct ServerUser: Equatable, Sendable {
     /// Whether a program has to change its identity to run as this user.
     var isAnother: Bool { uid != geteuid() }
 
-    /// A session of its own, so that Ctrl-C in our terminal reaches us only; and this user's identity without any other group.
-    var platformOptions: PlatformOptions {
-        var options = PlatformOptions()
-        options.createSession = true
-        if isAnother {
-            options.userID = uid
-            options.groupID = gid
-            options.supplementaryGroups = []
+    /// The command that runs `executable` as this user with no other group, and becomes it, so that the process stays the same.
+    ///
+    /// By setpriv, not by swift-subprocess's own `userID`: that forks with a bare clone3 and then calls glibc's setgroups,
+    /// which waits for the threads it still has on its list. Started while another thread begins, the child hangs for ever.
+    func command(_ executable: String, _ arguments: [String]) throws(EmbeddedPostgresError) -> (String, [String]) {
+        guard isAnother else { return (executable, arguments) }
+        for setpriv in ["/usr/bin/setpriv", "/bin/setpriv"] where access(setpriv, X_OK) == 0 {
+            return (setpriv, ["--reuid=\(uid)", "--regid=\(gid)", "--clear-groups", "--", executable] + arguments)
         }
-        return options
+        throw EmbeddedPostgresError(
+            .startFailed,
+            "setpriv is missing, which lets PostgreSQL run as \(name): install util-linux, or start pine as another user than root"
+        )
     }
 
     /// Gives `path` itself, not what is in it, to this user.

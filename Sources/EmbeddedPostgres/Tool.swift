@@ -21,14 +21,22 @@ enum Tool {
 
     static let environment = Environment.custom(["PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"])
 
+    /// A session of its own, so that Ctrl-C in our terminal reaches us only.
+    static let platformOptions: PlatformOptions = {
+        var options = PlatformOptions()
+        options.createSession = true
+        return options
+    }()
+
     /// Runs `path` with `input` on its standard input.
     static func run(
         _ path: String, _ arguments: [String], input: String = "", user: ServerUser? = nil
     ) async throws(EmbeddedPostgresError) -> ToolResult {
+        let (program, all) = try user?.command(path, arguments) ?? (path, arguments)
         do {
             let result = try await Subprocess.run(
-                .path(FilePath(path)), arguments: Arguments(arguments), environment: environment, workingDirectory: "/",
-                platformOptions: user?.platformOptions ?? PlatformOptions(), input: .string(input),
+                .path(FilePath(program)), arguments: Arguments(all), environment: environment, workingDirectory: "/",
+                platformOptions: platformOptions, input: .string(input),
                 output: .string(limit: outputLimit), error: .combinedWithOutput)
             return ToolResult(succeeded: result.terminationStatus.isSuccess, output: result.standardOutput)
         } catch {

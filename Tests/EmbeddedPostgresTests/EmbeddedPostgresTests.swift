@@ -162,12 +162,22 @@ struct EmbeddedPostgresTests {
         try await withServer(data) { server in try #expect(psql(server.connectionString, "select 1") == "1") }
     }
 
-    @Test("starts beside a stale postmaster.pid whose number is dead, or belongs to another process of its user")
+    @Test("starts beside a stale postmaster.pid whose number is dead, a zombie's, or another process's of its user")
     func stalePidFile() async throws {
         try await withServer(data) { _ in }
         let other = try ChildProcess(
             "/bin/sleep", ["1000"], outputPath: folder.file("sleep"), user: try UnprivilegedUser.whenRoot())
-        for number in [pid_t(4_000_000), other.processIdentifier] {
+        // Its shell, which becomes a sleep, never reaps it.
+        let parent = try ChildProcess(
+            "/bin/sh", ["-c", "sleep 0 & echo $!; exec sleep 1000"], outputPath: folder.file("zombie"),
+            user: try UnprivilegedUser.whenRoot())
+        var zombie: pid_t?
+        try await eventually("a zombie") {
+            zombie = pid_t(contents(of: folder.file("zombie")).trimmingCharacters(in: .newlines))
+            return zombie.map { kill($0, 0) == 0 && !ProcessTable.isAlive($0) } ?? false
+        }
+        defer { parent.kill(SIGKILL) }
+        for number in [pid_t(4_000_000), other.processIdentifier, try #require(zombie)] {
             let path = "\(data)/postgres/data/postmaster.pid"
             try Data("\(number)\n\(data)/postgres/data\n1700000000\n5432\n\(data)/postgres/run\n\n 1 1\nready\n".utf8)
                 .write(to: URL(filePath: path))
