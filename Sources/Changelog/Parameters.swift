@@ -55,7 +55,7 @@ struct Parameters: Sendable {
     }()
 }
 
-/// Writes parameters. An array starts with `beginArray`, is followed by its elements, and ends with `endArray`.
+/// Writes parameters, one after the other.
 struct ParameterWriter: ~Copyable {
     private var writer: ByteWriter
     private var ends: [Int] = []
@@ -82,13 +82,19 @@ struct ParameterWriter: ~Copyable {
         ends.append(writer.count)
     }
 
-    /// One-dimensional, without nulls: dimensions, "has nulls", element type, length, lower bound 1 (array_send in arrayfuncs.c).
-    mutating func beginArray(of type: UInt32, count: Int) {
+    /// An array of what `write` makes of each row, one element a row. One-dimensional, without nulls: dimensions, "has nulls",
+    /// element type, length, lower bound 1 (array_send in arrayfuncs.c).
+    @inline(__always)
+    mutating func array<Rows: Collection>(
+        of type: UInt32, _ rows: Rows, _ write: (inout ParameterWriter, Rows.Element) -> Void
+    ) {
         writer.appendBigEndian(Int32(1))
         writer.appendBigEndian(Int32(0))
         writer.appendBigEndian(type)
-        writer.appendBigEndian(Int32(count))
+        writer.appendBigEndian(Int32(rows.count))
         writer.appendBigEndian(Int32(1))
+        for row in rows { write(&self, row) }
+        ends.append(writer.count)
     }
 
     mutating func element<I: FixedWidthInteger>(_ value: I) {
@@ -100,6 +106,4 @@ struct ParameterWriter: ~Copyable {
         writer.appendBigEndian(Int32(bytes.count))
         writer.append(bytes)
     }
-
-    mutating func endArray() { ends.append(writer.count) }
 }

@@ -17,45 +17,23 @@ extension Parameters {
             writer.add(batch.newHead.compactRevision)
             writer.add(batch.expectedDigest.rawValue)
             writer.add(batch.expectedEpoch)
-            writer.beginArray(of: TypeID.int8, count: rows.count)
-            for row in rows { writer.element(row.position.revision) }
-            writer.endArray()
-            writer.beginArray(of: TypeID.int4, count: rows.count)
-            for row in rows { writer.element(row.position.sub) }
-            writer.endArray()
-            writer.beginArray(of: TypeID.int2, count: rows.count)
-            for row in rows { writer.element(row.kind.rawValue) }
-            writer.endArray()
-            writer.beginArray(of: TypeID.bytea, count: rows.count)
-            for row in rows { writer.element(row.key) }
-            writer.endArray()
-            writer.beginArray(of: TypeID.bytea, count: rows.count)
-            for row in rows { writer.element(row.value) }
-            writer.endArray()
-            writer.beginArray(of: TypeID.int8, count: rows.count)
-            for row in rows { writer.element(row.createRevision) }
-            writer.endArray()
-            writer.beginArray(of: TypeID.int8, count: rows.count)
-            for row in rows { writer.element(row.version) }
-            writer.endArray()
-            writer.beginArray(of: TypeID.int8, count: rows.count)
-            for row in rows { writer.element(row.lease) }
-            writer.endArray()
-            writer.beginArray(of: TypeID.int8, count: rows.count)
-            for row in rows { writer.element(row.origin) }
-            writer.endArray()
+            writer.array(of: TypeID.int8, rows) { $0.element($1.position.revision) }
+            writer.array(of: TypeID.int4, rows) { $0.element($1.position.sub) }
+            writer.array(of: TypeID.int2, rows) { $0.element($1.kind.rawValue) }
+            writer.array(of: TypeID.bytea, rows) { $0.element($1.key) }
+            writer.array(of: TypeID.bytea, rows) { $0.element($1.value) }
+            writer.array(of: TypeID.int8, rows) { $0.element($1.createRevision) }
+            writer.array(of: TypeID.int8, rows) { $0.element($1.version) }
+            writer.array(of: TypeID.int8, rows) { $0.element($1.lease) }
+            writer.array(of: TypeID.int8, rows) { $0.element($1.origin) }
         }
     }
 
     /// Two parallel arrays that name rows by primary key.
     static func positions(_ positions: some Collection<Position>) -> Parameters {
         .build(capacity: 64 + positions.count * 20) { writer in
-            writer.beginArray(of: TypeID.int8, count: positions.count)
-            for position in positions { writer.element(position.revision) }
-            writer.endArray()
-            writer.beginArray(of: TypeID.int4, count: positions.count)
-            for position in positions { writer.element(position.sub) }
-            writer.endArray()
+            writer.array(of: TypeID.int8, positions) { $0.element($1.revision) }
+            writer.array(of: TypeID.int4, positions) { $0.element($1.sub) }
         }
     }
 

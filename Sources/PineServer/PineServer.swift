@@ -4,8 +4,8 @@ internal import EtcdAPI
 internal import Foundation
 internal import GRPC
 internal import HTTP2
-internal import NIOCore
 package import Logging
+internal import NIOCore
 internal import Replica
 internal import Synchronization
 
@@ -113,9 +113,8 @@ package final class PineServer: Sendable {
             do {
                 try await onThread { () throws(LogError) in try Migrator(settings, logger: self.logger).migrate() }
                 return
-            } catch where !error.passesByItself {
-                throw ServerError("\(error)")
             } catch {
+                guard error.passesByItself else { throw ServerError("\(error)") }
                 logger.warning("PostgreSQL can't be used yet, trying again", metadata: ["reason": "\(error)"])
             }
             do {
@@ -151,10 +150,12 @@ package final class PineServer: Sendable {
     /// Lets calls under way end, for up to `graceMs`, then stops everything.
     package func stop(graceMs: Int) async {
         await grpc.shutdown(graceMs: Int64(graceMs))
-        guard let running = running.withLock({ running in
-            defer { running = nil }
-            return running
-        }) else { return }
+        guard
+            let running = running.withLock({ running in
+                defer { running = nil }
+                return running
+            })
+        else { return }
         running.housekeeping.cancel()
         engine.stop()
         running.engineThread.join()

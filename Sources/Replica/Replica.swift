@@ -149,7 +149,9 @@ package struct Replica: ~Copyable {
     package var isServing: Bool { phase == .serving }
 
     /// Whether `endTurn` has left work that needs no event.
-    package var hasMoreWork: Bool { phase == .serving && (!scans.isEmpty || collector.hasMoreWork || streams.contains(where: \.isReady) || canCatchUp) }
+    package var hasMoreWork: Bool {
+        phase == .serving && (!scans.isEmpty || collector.hasMoreWork || streams.contains(where: \.isReady) || canCatchUp)
+    }
 
     /// When `endTurn` should be called at the latest where nothing happens.
     package var nextDeadline: Instant {
