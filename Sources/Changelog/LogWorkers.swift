@@ -59,7 +59,7 @@ package final class LogWorkers: Sendable {
                 settings.listensForHints = false
                 var reader = Reader(
                     mailbox: histories, keeper: keeper("history"), settings: settings, logger: logger,
-                    hintRequest: HintRequest(), deliver: deliver)
+                    hintRequest: HintRequest(), connectsOnDemand: true, deliver: deliver)
                 reader.run()
             },
             WorkerThread(name: "pine-steward") {

@@ -11,6 +11,16 @@ struct PendingWrite {
     /// Of a compaction: answer once the dead rows are deleted.
     var physical: Bool
     var arrivedAt: Instant
+    /// About how much memory the request keeps alive, in bytes.
+    let byteCount: Int
+
+    init(id: RequestID, request: WriteRequest, physical: Bool, arrivedAt: Instant) {
+        self.id = id
+        self.request = request
+        self.physical = physical
+        self.arrivedAt = arrivedAt
+        byteCount = request.byteCount
+    }
 }
 
 /// Writes that were executed at the tip and are being appended together.
@@ -33,11 +43,21 @@ struct Batch {
 
 extension Replica {
     mutating func enqueue(_ write: consuming PendingWrite) {
-        guard writes.count < configuration.waitingLimit else {
+        // One is always let in, however large.
+        guard writes.count < configuration.waitingLimit,
+            writes.isEmpty || waitingWriteBytes + write.byteCount <= configuration.waitingByteLimit
+        else {
             actions.append(.fail(write.id, .tooManyRequests))
             return
         }
+        waitingWriteBytes += write.byteCount
         writes.append(write)
+    }
+
+    /// Puts a write that was taken out already back in front; there is always room for it.
+    mutating func enqueueFirst(_ write: PendingWrite) {
+        waitingWriteBytes += write.byteCount
+        writes.prepend(write)
     }
 
     // MARK: Starting
@@ -62,6 +82,7 @@ extension Replica {
         var bytes = 0
         let header = header
         while rows.count < configuration.batchRowLimit, bytes < configuration.batchByteLimit, let write = writes.popFirst() {
+            waitingWriteBytes -= write.byteCount
             let before = rows.count
             do {
                 answers.append(
@@ -169,6 +190,6 @@ extension Replica {
 
     /// Puts a batch's writes back in front of the others, in their order.
     private mutating func requeue(_ batch: Batch) {
-        writes.prepend(contentsOf: batch.writes)
+        for write in batch.writes.reversed() { enqueueFirst(write) }
     }
 }

@@ -22,6 +22,8 @@ package struct ReplicaConfiguration: Sendable {
     package var batchByteLimit = 4 << 20
     /// Requests that wait, reads and writes each, before etcd's "too many requests".
     package var waitingLimit = 50_000
+    /// The same for what waiting writes keep in memory, in bytes.
+    package var waitingByteLimit = 256 << 20
     /// How long a request waits for the log before etcd's "request timed out".
     package var requestTimeoutMs = 7_000
     /// How many keys a scan looks at before others get their turn.
@@ -68,6 +70,8 @@ package struct Replica: ~Copyable {
 
     // Writes
     var writes = Deque<PendingWrite>()
+    /// The sum of their `byteCount`.
+    var waitingWriteBytes = 0
     var batch: Batch?
     var nextBatchNumber: UInt64 = 1
     var racesLostInARow = 0
@@ -185,6 +189,7 @@ package struct Replica: ~Copyable {
         let gone = cancelled
         cancelled.removeAll()
         writes.removeAll { gone.contains($0.id) }
+        waitingWriteBytes = writes.reduce(0) { $0 + $1.byteCount }
         readsWaiting.removeAll { gone.contains($0.id) }
         readsConfirming.removeAll { gone.contains($0.id) }
         scans.removeAll { gone.contains($0.id) }
@@ -198,6 +203,7 @@ package struct Replica: ~Copyable {
         let timeout = configuration.requestTimeoutMs
         while let oldest = writes.first, oldest.arrivedAt.advanced(byMs: timeout) <= now {
             writes.removeFirst()
+            waitingWriteBytes -= oldest.byteCount
             actions.append(.fail(oldest.id, .timeout))
         }
         for read in takeExpired(&readsWaiting, timeoutMs: timeout, now) + takeExpired(&readsConfirming, timeoutMs: timeout, now) {

@@ -174,12 +174,12 @@ extension Inbox where Event == LogEvent {
                 ).split(separator: "\n").map(String.init))
         }
         for _ in 0..<3 {
-            try await eventually("all connections") { try backends().count == 3 }
+            try await eventually("all connections") { try backends().count == 2 }
             let before = try backends()
             for backend in before { try server.psql("select pg_terminate_backend(\(backend))") }
             try await eventually("all connections anew") {
                 let now = try backends()
-                return now.count == 3 && now.isDisjoint(with: before)
+                return now.count == 2 && now.isDisjoint(with: before)
             }
             let batch = writer.batch()
             log.submit(.append(batch))
