@@ -128,7 +128,7 @@ struct Reader {
             case .readHead: deliver(.headRead(try session.readHead()))
             case .readTail(let position, let limit): deliver(.tailRead(try session.readTail(after: position, limit: limit)))
             case .readHistory(let position, let limit): deliver(.historyRead(try session.readTail(after: position, limit: limit)))
-            case .append, .lockHead, .unlockHead, .recover, .deleteRows: break
+            case .append, .lockHead, .unlockHead, .recover, .deleteRows, .lease: break
             }
             keeper.worked()
             hearHints(on: session)
@@ -143,7 +143,7 @@ struct Reader {
         case .readHead: deliver(.headReadFailed(reason: error.description))
         case .readTail: deliver(.tailReadFailed(reason: error.description))
         case .readHistory: deliver(.historyReadFailed(reason: error.description))
-        case .append, .lockHead, .unlockHead, .recover, .deleteRows: break
+        case .append, .lockHead, .unlockHead, .recover, .deleteRows, .lease: break
         }
     }
 

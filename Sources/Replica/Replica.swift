@@ -46,6 +46,8 @@ package struct ReplicaConfiguration: Sendable {
     /// `--max-request-bytes` and what it allows for gRPC on top.
     package var fragmentByteLimit = (1_536 << 10) + (512 << 10)
 
+    package var leaseLimits = LeaseLimits()
+
     package init(origin: Int64, memberID: UInt64) {
         self.origin = origin
         self.memberID = memberID
@@ -93,6 +95,8 @@ package struct Replica: ~Copyable {
 
     var watches: Watches
 
+    var leases = Leases()
+
     // Compaction
     var collector = Collector()
 
@@ -103,6 +107,7 @@ package struct Replica: ~Copyable {
         self.configuration = configuration
         pollIntervalMs = configuration.pollIntervalMinMs
         watches = Watches(recentBytes: configuration.watchHistoryBytes)
+        leases.roundsLeft = configuration.leaseLimits.roundBurst
         actions.append(.load)
     }
 
@@ -123,6 +128,7 @@ package struct Replica: ~Copyable {
             watchStreamDrained(id)
         case .watchOpened(let id): openWatchStream(id)
         case .watchRequested(let id, let request): requestWatch(id, request)
+        case .stopping: leaveDuty()
         case .log(let event): heard(event)
         case .rowsLoaded(let rows): load(rows)
         case .loadRestarted: restartLoading()
@@ -135,8 +141,10 @@ package struct Replica: ~Copyable {
         self.now = now
         dropCancelled()
         expireWaiting()
+        expireLeaseQuestions()
         if phase == .serving {
             startHeadRead()
+            tendLeases()
             startBatch()
             continueScans()
             continueStreams()
@@ -159,10 +167,13 @@ package struct Replica: ~Copyable {
 
     /// When `endTurn` should be called at the latest where nothing happens.
     package var nextDeadline: Instant {
-        var deadline = nextPoll
+        // What waits for an answer has no deadline but the requests': asking again would only spin.
+        guard phase == .serving else { return now.advanced(byMs: 100) }
+        var deadline = batch == nil && headRead == .idle && !tailReadInFlight ? nextPoll : .distantFuture
         if let oldest = writes.first?.arrivedAt { deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs)) }
         if watches.progressWatchers > 0 { deadline = min(deadline, watches.nextProgressCheck) }
-        if phase != .serving || headRead != .idle { deadline = min(deadline, now.advanced(byMs: 100)) }
+        deadline = min(deadline, leaseDeadline)
+        if headRead != .idle { deadline = min(deadline, now.advanced(byMs: 100)) }
         return deadline
     }
 
@@ -180,6 +191,8 @@ package struct Replica: ~Copyable {
             arrive(PendingRead(id: id, kind: .txn(txn), arrivedAt: now), serializable: txn.isSerializable)
         case .revision(let linearizable):
             arrive(PendingRead(id: id, kind: .revision, arrivedAt: now), serializable: !linearizable)
+        case .lease(let request):
+            arrive(LeaseQuestion(id: id, request: request, arrivedAt: now))
         }
     }
 
@@ -194,6 +207,7 @@ package struct Replica: ~Copyable {
         readsConfirming.removeAll { gone.contains($0.id) }
         scans.removeAll { gone.contains($0.id) }
         streams.removeAll { gone.contains($0.id) }
+        leases.drop(gone)
         watches.early.removeAll { gone.contains($0.0) }
         for id in gone { endWatchStream(id) }
     }

@@ -49,7 +49,7 @@ extension Inbox where Event == LogEvent {
     }
 
     func locked() async throws -> Tail {
-        try await next("headLocked") { if case .headLocked(let tail) = $0 { tail } else { nil } }
+        try await next("headLocked") { if case .headLocked(let tail, _) = $0 { tail } else { nil } }
     }
 
     func deleted() async throws -> Int {
@@ -105,7 +105,7 @@ extension Inbox where Event == LogEvent {
         try await append(writer.batch(count: 2))
         log.submit(.lockHead(after: .start))
         #expect(try await inbox.locked().rows == writer.rows)
-        log.submit(.unlockHead)
+        log.submit(.unlockHead())
         try await append(writer.batch())
 
         log.submit(.recover(after: .start))
