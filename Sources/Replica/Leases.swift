@@ -7,10 +7,10 @@ package struct LeaseLimits: Sendable {
     /// Questions about leases that wait, before "too many requests".
     package var questionLimit = 200_000
     /// Deadlines that one round sets, and questions that it answers.
-    package var roundLimit = 2_000
+    package var roundLimit = 4_000
     /// Rounds that nobody waits for a moment for: so many at once, and then one each interval.
     package var roundBurst = 5
-    package var roundIntervalMs = 100
+    package var roundIntervalMs = 200
     /// How long a process holds the steward's duty without renewing it, and how often it does renew.
     package var dutyTermMs = 6_000
     package var dutyIntervalMs = 2_000
@@ -55,6 +55,8 @@ struct RoundUnderWay {
     var questions: [LeaseQuestion]
     /// Whose deadlines are set.
     var set: Set<LeaseID>
+    /// Whose deadlines are removed.
+    var removed: [LeaseID]
     var sentAt: Instant
     /// What had been folded when it was sent.
     var since: Position

@@ -113,7 +113,8 @@ extension Replica {
         round.read = read.sorted()
         let number = leases.takeNumber()
         leases.round = RoundUnderWay(
-            number: number, questions: questions, set: terms.leases, sentAt: now, since: store.committed, extends: extends)
+            number: number, questions: questions, set: terms.leases, removed: round.remove, sentAt: now, since: store.committed,
+            extends: extends)
         counters.leaseRounds += 1
         actions.append(.log(.lease(number: number, .round(round))))
     }
@@ -145,8 +146,9 @@ extension Replica {
         leases.round = nil
         leases.retryAt = now.advanced(byMs: limits.retryMs)
         leases.putBack(failed.questions)
-        // Whether their deadlines were set isn't known. Setting them again does no harm.
+        // Whether the deadlines were set isn't known. Setting them again does no harm.
         leases.touched.formUnion(failed.set)
+        leases.touched.formUnion(failed.removed)
         if failed.extends, case .extending = leases.steward.stage { startExtending() }
     }
 
