@@ -149,6 +149,7 @@ package final class PineServer: Sendable {
 
     /// Lets calls under way end, for up to `graceMs`, then stops everything.
     package func stop(graceMs: Int) async {
+        engine.post(.stopping)
         await grpc.shutdown(graceMs: Int64(graceMs))
         guard
             let running = running.withLock({ running in
@@ -159,8 +160,24 @@ package final class PineServer: Sendable {
         running.housekeeping.cancel()
         engine.stop()
         running.engineThread.join()
+        await releaseDuty(running.log)
         await onThread { running.log.stop() }
         logger.info("stopped")
+    }
+}
+
+extension PineServer {
+    /// Makes sure that the duty is given back, which the engine has asked for, before the connections are closed. A database
+    /// that is away is not waited for: the duty lapses.
+    private func releaseDuty(_ log: LogWorkers) async {
+        let (answers, answer) = AsyncStream.makeStream(of: Void.self)
+        log.releaseDuty(holder: Int64(memberID)) { _ in answer.finish() }
+        let timer = Task {
+            try? await Task.sleep(for: .seconds(1))
+            answer.finish()
+        }
+        for await _ in answers {}
+        timer.cancel()
     }
 }
 
