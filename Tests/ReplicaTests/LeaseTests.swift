@@ -210,7 +210,9 @@ struct LeaseTests {
         #expect(try pine.leases() == [1])
     }
 
-    @Test("An append of expiries whose answer is lost expires each lease exactly once", arguments: [MemoryLog.Fate.lostBeforeCommit, .lostAfterCommit])
+    @Test(
+        "An append of expiries whose answer is lost expires each lease exactly once",
+        arguments: [MemoryLog.Fate.lostBeforeCommit, .lostAfterCommit])
     func lostExpiry(fate: MemoryLog.Fate) throws {
         let log = MemoryLog()
         let pine = TestReplica(log)
