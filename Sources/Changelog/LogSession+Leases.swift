@@ -96,8 +96,6 @@ extension Parameters {
 
 extension ParameterWriter {
     mutating func addArray(_ numbers: [Int64]) {
-        beginArray(of: TypeID.int8, count: numbers.count)
-        for number in numbers { element(number) }
-        endArray()
+        array(of: TypeID.int8, numbers) { $0.element($1) }
     }
 }
