@@ -1,4 +1,3 @@
-import Keyspace
 import Foundation
 import Keyspace
 import TestSupport
