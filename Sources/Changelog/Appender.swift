@@ -72,21 +72,21 @@ struct Appender {
     private mutating func answer(_ command: LogCommand) {
         switch command {
         case .append(let batch): append(batch)
-        case .lockHead(let position):
+        case .lockHead(let position, let expiring):
             do {
                 unlock()
-                let tail = try keeper.ready().lockHead(after: position, limit: Self.tailLimit)
+                let locked = try keeper.ready().lockHead(after: position, expiring: expiring, limit: Self.tailLimit)
                 lockDeadline = .now.advanced(by: settings.limits.lockHoldLimit)
                 keeper.worked()
-                deliver(.headLocked(tail))
+                deliver(.headLocked(locked.tail, expired: locked.expired))
             } catch {
                 keeper.failed(error)
                 // Asked again at once, we would only run in circles.
                 if keeper.waitForNextAttempt() { deliver(.lockFailed(reason: error.description)) }
             }
-        case .unlockHead: unlock()
+        case .unlockHead(let keepingRemovals): unlock(keepingRemovals: keepingRemovals)
         case .recover(let position): recover(after: position)
-        case .readHead, .readTail, .readHistory, .deleteRows: break
+        case .readHead, .readTail, .readHistory, .deleteRows, .lease: break
         }
     }
 
@@ -128,10 +128,10 @@ struct Appender {
         }
     }
 
-    private mutating func unlock() {
+    private mutating func unlock(keepingRemovals: Bool = false) {
         lockDeadline = nil
         do {
-            try keeper.session?.releaseHeadLock()
+            try keeper.session?.releaseHeadLock(keepingRemovals: keepingRemovals)
         } catch {
             keeper.failed(error)
         }

@@ -33,9 +33,7 @@ extension LogSession {
         let parameters = Parameters.build { writer in
             writer.add(id)
             writer.add(text: name)
-            writer.beginArray(of: TypeID.text, count: clientURLs.count)
-            for url in clientURLs { writer.element(ByteString(url)) }
-            writer.endArray()
+            writer.array(of: TypeID.text, clientURLs) { $0.element(ByteString($1)) }
         }
         try retrying { () throws(LogError) in
             _ = try connection.run(statements.upsertMember, parameters, within: settings.limits.readLimit)

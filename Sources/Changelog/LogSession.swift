@@ -18,6 +18,7 @@ package final class LogSession {
     let connection: PostgresConnection
     let settings: LogSettings
     let statements: LogStatements
+    let leaseStatements: LeaseStatements
     private let logger: Logger
     package private(set) var holdsHeadLock = false
 
@@ -27,6 +28,7 @@ package final class LogSession {
         self.settings = settings
         self.logger = logger
         statements = LogStatements(schema: settings.schema, chunkByteLimit: settings.limits.chunkByteLimit)
+        leaseStatements = LeaseStatements(schema: settings.schema.quoted)
         connection = try PostgresConnection(
             conninfo: settings.conninfo, connectLimit: settings.limits.connectLimit, prepares: !settings.transactionPooling,
             interrupt: interrupt, logger: logger)
@@ -64,29 +66,37 @@ package final class LogSession {
         return .conflicted(try readTail(after: batch.start, limit: settings.limits.loadRowLimit))
     }
 
-    /// Opens a transaction that holds the head row's lock, and reads the tail in it. `append` or `releaseHeadLock` ends it; so
-    /// does the server once `lockHoldLimit` has passed twice without a word from us.
-    package func lockHead(after position: Position, limit: Int) throws(LogError) -> Tail {
+    /// Opens a transaction that holds the head row's lock, takes deadlines out that have passed, and reads the tail in it.
+    /// `append` or `releaseHeadLock` ends it; so does the server once `lockHoldLimit` has passed twice without a word from us.
+    package func lockHead(
+        after position: Position, expiring: LeaseExpiry? = nil, limit: Int
+    ) throws(LogError) -> (tail: Tail, expired: [LeaseID]) {
         invariant(!holdsHeadLock, "the head row is locked already")
-        let tailStatement = statements.readTail(limit: limit)
-        let tail = try finishingTransaction { () throws(LogError) in
-            let results = try connection.runPipeline(
-                [
-                    (LogStatements.begin, .none),
-                    (statements.limitLockHold(ms: settings.limits.lockHoldLimit.wholeMs * 2), .none),
-                    (statements.lockHead, .none), (tailStatement, .position(position)),
-                ], within: settings.limits.appendLimit)
-            return try results[3].tail(after: position, limit: limit, chunkByteLimit: settings.limits.chunkByteLimit)
+        var steps = [
+            (LogStatements.begin, Parameters.none),
+            (statements.limitLockHold(ms: settings.limits.lockHoldLimit.wholeMs * 2), .none), (statements.lockHead, .none),
+            (statements.readTail(limit: limit), .position(position)),
+        ]
+        if let expiring { steps.append((leaseStatements.expire, .expiry(expiring))) }
+        let locked = try finishingTransaction { () throws(LogError) in
+            let results = try connection.runPipeline(steps, within: settings.limits.appendLimit)
+            let tail = try results[3].tail(after: position, limit: limit, chunkByteLimit: settings.limits.chunkByteLimit)
+            var expired: [LeaseID] = []
+            if expiring != nil {
+                for row in 0..<results[4].rowCount { expired.append(try results[4].integer(row, 0)) }
+            }
+            return (tail: tail, expired: expired.sorted())
         }
         holdsHeadLock = true
-        return tail
+        return locked
     }
 
-    /// Gives the head row's lock back without appending.
-    package func releaseHeadLock() throws(LogError) {
+    /// Gives the head row's lock back without appending. What `lockHead` took out stays out only with `keepingRemovals`.
+    package func releaseHeadLock(keepingRemovals: Bool = false) throws(LogError) {
         guard holdsHeadLock else { return }
         holdsHeadLock = false
-        _ = try connection.run(LogStatements.rollback, within: settings.limits.readLimit)
+        _ = try connection.run(
+            keepingRemovals ? LogStatements.commit : LogStatements.rollback, within: settings.limits.readLimit)
     }
 
     /// Raises the epoch and reads the tail, in one transaction. Once this returns, whatever append was sent before on any

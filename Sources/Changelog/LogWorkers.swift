@@ -59,7 +59,7 @@ package final class LogWorkers: Sendable {
                 settings.listensForHints = false
                 var reader = Reader(
                     mailbox: histories, keeper: keeper("history"), settings: settings, logger: logger,
-                    hintRequest: HintRequest(), deliver: deliver)
+                    hintRequest: HintRequest(), connectsOnDemand: true, deliver: deliver)
                 reader.run()
             },
             WorkerThread(name: "pine-steward") {
@@ -91,6 +91,7 @@ package final class LogWorkers: Sendable {
         case .readHistory: histories.put(.command(command))
         case .readHead, .readTail: reads.put(.command(command))
         case .deleteRows(let positions): chores.put(.deleteRows(positions))
+        case .lease(let number, let command): chores.put(.lease(number: number, command))
         }
     }
 
@@ -140,6 +141,11 @@ package final class LogWorkers: Sendable {
 
     package func listMembers(within age: Duration, _ done: @escaping @Sendable (Result<[Member], LogError>) -> Void) {
         ask(done) { session throws(LogError) in try session.listMembers(within: age) }
+    }
+
+    /// Lets another process be the steward at once.
+    package func releaseDuty(holder: Int64, _ done: @escaping @Sendable (Result<Void, LogError>) -> Void) {
+        ask(done) { session throws(LogError) in try session.releaseDuty(holder: holder) }
     }
 
     package func removeMember(id: Int64, _ done: @escaping @Sendable (Result<Void, LogError>) -> Void) {

@@ -55,7 +55,7 @@ struct Parameters: Sendable {
     }()
 }
 
-/// Writes parameters. An array starts with `beginArray`, is followed by its elements, and ends with `endArray`.
+/// Writes parameters, one after the other.
 struct ParameterWriter: ~Copyable {
     private var writer: ByteWriter
     private var ends: [Int] = []
@@ -82,11 +82,17 @@ struct ParameterWriter: ~Copyable {
         ends.append(writer.count)
     }
 
-    mutating func beginArray(of type: UInt32, count: Int) {
+    /// An array of what `write` makes of each row, one element a row.
+    @inline(__always)
+    mutating func array<Rows: Collection>(
+        of type: UInt32, _ rows: Rows, _ write: (inout ParameterWriter, Rows.Element) -> Void
+    ) {
         writer.append(atMost: ArrayCursor.headerSize) { base in
-            _ = ArrayCursor(UnsafeMutableRawPointer(base), of: type, count: count)
+            _ = ArrayCursor(UnsafeMutableRawPointer(base), of: type, count: rows.count)
             return ArrayCursor.headerSize
         }
+        for row in rows { write(&self, row) }
+        ends.append(writer.count)
     }
 
     mutating func element<I: FixedWidthInteger>(_ value: I) {
@@ -98,8 +104,6 @@ struct ParameterWriter: ~Copyable {
         writer.appendBigEndian(Int32(bytes.count))
         writer.append(bytes)
     }
-
-    mutating func endArray() { ends.append(writer.count) }
 
     /// Several arrays of known sizes at once, which `fill` writes through `ArrayCursor`s.
     mutating func add(columnsOf sizes: [Int], _ fill: (UnsafeMutableRawPointer) -> Void) {

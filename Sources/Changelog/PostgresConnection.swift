@@ -125,8 +125,7 @@ final class PostgresConnection {
     // MARK: Statements
 
     /// Runs one statement and gives its result. Throws `lost` or `refused`.
-    func run(_ statement: Statement, _ parameters: Parameters = .none, within limit: Duration) throws(LogError) -> PostgresResult
-    {
+    func run(_ statement: Statement, _ parameters: Parameters = .none, within limit: Duration) throws(LogError) -> PostgresResult {
         let deadline = Deadline.after(limit)
         try prepare(statement, deadline)
         try send(statement, parameters)

@@ -35,11 +35,14 @@ struct Reader {
     /// The session that listens, by its identity; a new one has to be told to.
     private var listening: ObjectIdentifier?
     private var serverHints = true
+    /// Whether a connection is made only once something is asked, and not kept up while nothing is.
+    private let connectsOnDemand: Bool
 
     init(
         mailbox: Mailbox<Message>, keeper: SessionKeeper, settings: LogSettings, logger: Logger, hintRequest: HintRequest,
-        deliver: @escaping @Sendable (LogEvent) -> Void
+        connectsOnDemand: Bool = false, deliver: @escaping @Sendable (LogEvent) -> Void
     ) {
+        self.connectsOnDemand = connectsOnDemand
         self.mailbox = mailbox
         self.keeper = keeper
         self.settings = settings
@@ -48,8 +51,10 @@ struct Reader {
         self.deliver = deliver
     }
 
+    private var wantsSession: Bool { keeper.session == nil && !(connectsOnDemand && pending.isEmpty) }
+
     mutating func run() {
-        connect()
+        if wantsSession { connect() }
         while let messages = mailbox.take() {
             for message in messages {
                 switch message {
@@ -57,7 +62,7 @@ struct Reader {
                 case .hintOthers: planHint()
                 }
             }
-            if keeper.session == nil && keeper.untilNextAttempt == .zero { connect() }
+            if wantsSession && keeper.untilNextAttempt == .zero { connect() }
             if keeper.session != nil {
                 let commands = pending
                 pending = []
@@ -71,7 +76,7 @@ struct Reader {
 
     private mutating func idle() {
         var timeout: Duration?
-        if keeper.session == nil {
+        if wantsSession {
             timeout = keeper.untilNextAttempt
         } else if let hintDue {
             timeout = max(.zero, ContinuousClock.now.duration(to: hintDue))
@@ -123,7 +128,7 @@ struct Reader {
             case .readHead: deliver(.headRead(try session.readHead()))
             case .readTail(let position, let limit): deliver(.tailRead(try session.readTail(after: position, limit: limit)))
             case .readHistory(let position, let limit): deliver(.historyRead(try session.readTail(after: position, limit: limit)))
-            case .append, .lockHead, .unlockHead, .recover, .deleteRows: break
+            case .append, .lockHead, .unlockHead, .recover, .deleteRows, .lease: break
             }
             keeper.worked()
             hearHints(on: session)
@@ -138,7 +143,7 @@ struct Reader {
         case .readHead: deliver(.headReadFailed(reason: error.description))
         case .readTail: deliver(.tailReadFailed(reason: error.description))
         case .readHistory: deliver(.historyReadFailed(reason: error.description))
-        case .append, .lockHead, .unlockHead, .recover, .deleteRows: break
+        case .append, .lockHead, .unlockHead, .recover, .deleteRows, .lease: break
         }
     }
 

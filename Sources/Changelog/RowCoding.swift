@@ -28,12 +28,8 @@ extension Parameters {
     /// Two parallel arrays that name rows by primary key.
     static func positions(_ positions: some Collection<Position>) -> Parameters {
         .build(capacity: 64 + positions.count * 20) { writer in
-            writer.beginArray(of: TypeID.int8, count: positions.count)
-            for position in positions { writer.element(position.revision) }
-            writer.endArray()
-            writer.beginArray(of: TypeID.int4, count: positions.count)
-            for position in positions { writer.element(position.sub) }
-            writer.endArray()
+            writer.array(of: TypeID.int8, positions) { $0.element($1.revision) }
+            writer.array(of: TypeID.int4, positions) { $0.element($1.sub) }
         }
     }
 

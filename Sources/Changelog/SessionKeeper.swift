@@ -10,6 +10,8 @@ struct SessionKeeper {
     private let wire: TripWire
     private var backoff = Backoff(first: .milliseconds(50), most: .seconds(2))
     private(set) var session: LogSession?
+    /// How many sessions there have been: another number means that the server was out of reach, or is another one.
+    private(set) var sessionCount: UInt64 = 0
     private var nextAttempt: ContinuousClock.Instant = .now
 
     init(worker: String, settings: LogSettings, logger: Logger, outage: Outage, wire: TripWire) {
@@ -34,6 +36,7 @@ struct SessionKeeper {
         session = nil
         let fresh = try LogSession(settings, interrupt: wire.descriptor, logger: logger)
         session = fresh
+        sessionCount += 1
         return fresh
     }
 

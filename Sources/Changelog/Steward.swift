@@ -1,4 +1,5 @@
-// Owns: the thread of the chores: deleting dead rows, paced, and the small questions about members and sizes.
+// Owns: the thread of the chores: deleting dead rows, paced, the leases' deadlines, the steward's duty, and the small questions
+// about members and sizes.
 // Must never: let a long deletion keep a question waiting for longer than one statement.
 internal import Keyspace
 internal import Replica
@@ -6,6 +7,7 @@ internal import Replica
 struct Steward {
     enum Message: Sendable {
         case deleteRows([Position])
+        case lease(number: UInt64, LeaseCommand)
         /// Something short, which answers for itself.
         case ask(@Sendable (Result<LogSession, LogError>) -> Void)
     }
@@ -38,6 +40,7 @@ struct Steward {
                 switch message {
                 // In the order of the primary key, so that two stewards at once lock rows in the same order.
                 case .deleteRows(let positions): deletions.append(Deletion(positions: positions.sorted()[...]))
+                case .lease(let number, let command): answer(number, command)
                 case .ask(let question): ask(question)
                 }
             }
@@ -80,6 +83,41 @@ struct Steward {
             deliver(.rowsDeleted(count: deletion.deleted))
         } else {
             deletions[0] = deletion
+        }
+    }
+
+    /// Where the database is away the answer is at once that it is: the replica asks again.
+    private mutating func answer(_ number: UInt64, _ command: LeaseCommand) {
+        guard keeper.untilNextAttempt == .zero else {
+            if case .releaseDuty = command { return }
+            deliver(.lease(number: number, .failed(reason: "PostgreSQL is away")))
+            return
+        }
+        do throws(LogError) {
+            let session = try keeper.ready()
+            let answer: LeaseAnswer?
+            switch command {
+            case .round(let round):
+                let (remainingMs, head) = try session.run(round)
+                answer = .roundDone(remainingMs: remainingMs, head: head)
+            case .keepDuty(let holder, let termMs):
+                switch try session.keepDuty(holder: holder, termMs: termMs) {
+                case .held(let taken): answer = .dutyAsked(.held(taken: taken, sessions: keeper.sessionCount))
+                case .heldByAnother(let forMs): answer = .dutyAsked(.heldByAnother(forMs: Int(clamping: forMs)))
+                }
+            case .releaseDuty(let holder):
+                try session.releaseDuty(holder: holder)
+                answer = nil
+            case .findDue(let holder, let limit):
+                let (due, nextMs) = try session.findDue(holder: holder, limit: limit)
+                answer = .dueFound(due, nextMs: nextMs)
+            }
+            keeper.worked()
+            if let answer { deliver(.lease(number: number, answer)) }
+        } catch {
+            keeper.failed(error)
+            if case .releaseDuty = command { return }
+            deliver(.lease(number: number, .failed(reason: error.description)))
         }
     }
 

@@ -43,19 +43,20 @@ extension GRPCLoop: HTTP2StreamHandler {
         _ stream: StreamHandle, on connection: HTTP2Connection, fields: HeaderFields, isTruncated: Bool, endStream: Bool
     ) {
         if isTruncated {
-            countRefused()
+            counts.refused()
             http2.sendHeaders(stream, WireHeaders.headersTooLarge, endStream: true)
             return
         }
         let head = RequestHead(fields, methods: methods)
-        guard let method = head.method, head.isAcceptable else {
-            countRefused()
-            refuse(stream, head)
+        guard head.problems.isEmpty else {
+            counts.refused()
+            http2.sendHeaders(stream, head.refusal(fields, methods: methods), endStream: true)
             return
         }
-        open(stream, connection: connection.tag, method: method, flags: head.isCompressed ? .gzip : [])
-        if let timeout = head.timeout, !arm(stream, timeout: timeout) { return }
-        if methods.methods[method].kind == .bidirectional {
+        let method = head.method
+        open(stream, connection: connection.tag, method: method, flags: head.isGzip ? .gzip : [])
+        if head.timeout >= 0 && !arm(stream, timeout: head.timeout) { return }
+        if methods.isBidirectional(method) {
             let slot = Int(stream.slot)
             calls[slot].flags.insert(.handedOver)
             noteTurn()
@@ -66,29 +67,6 @@ extension GRPCLoop: HTTP2StreamHandler {
 
     @inline(__always)
     private func callID(_ stream: StreamHandle) -> CallID { CallID(loop: index, stream: stream) }
-
-    /// Answers a request that doesn't become a call, as Go's gRPC does.
-    private func refuse(_ stream: StreamHandle, _ head: RequestHead) {
-        let block: HeaderBlock
-        if !head.isGRPC {
-            let status = GRPCStatus(.invalidArgument, "invalid gRPC request content-type \(quoted(head.contentType))")
-            block = status.trailersOnly(httpStatus: 415)
-        } else if let wrong = head.wrongHTTPMethod {
-            let status = GRPCStatus(
-                .internal, "Received a HEADERS frame with :method \(quoted(wrong)) which should be POST")
-            block = status.trailersOnly(httpStatus: 405)
-        } else if let malformed = head.malformedTimeout {
-            block = GRPCStatus(.internal, "malformed grpc-timeout: \(malformed.reason)").trailersOnly(httpStatus: 400)
-        } else if let unknown = head.unknownMethod {
-            block = unknown.trailersOnly()
-        } else if case .other(let name) = head.encoding {
-            let status = GRPCStatus(.unimplemented, "grpc: Decompressor is not installed for grpc-encoding \(quoted(name))")
-            block = status.trailersOnly(extra: WireHeaders.acceptEncoding)
-        } else {
-            block = GRPCStatus(.unimplemented, "malformed method name: \"\"").trailersOnly()
-        }
-        http2.sendHeaders(stream, block, endStream: true)
-    }
 
     // MARK: Messages
 
@@ -191,8 +169,8 @@ extension GRPCLoop: HTTP2StreamHandler {
     private func received(_ message: ByteString, _ stream: StreamHandle) {
         let slot = Int(stream.slot)
         let method = calls[slot].method
-        if methods.methods[method].kind == .bidirectional {
-            countReceived(method, message)
+        if methods.isBidirectional(method) {
+            counts.received(method, message.count)
             noteTurn()
             handler.messageReceived(callID(stream), method: method, message: message, deadline: calls[slot].deadline)
         } else if calls[slot].message == nil {
@@ -211,7 +189,7 @@ extension GRPCLoop: HTTP2StreamHandler {
             cancel(stream, GRPCStatus(.internal, "unexpected EOF"))
             return
         }
-        if methods.methods[method].kind == .bidirectional {
+        if methods.isBidirectional(method) {
             noteTurn()
             handler.inputEnded(callID(stream))
         } else if calls[slot].message != nil {
@@ -233,7 +211,7 @@ extension GRPCLoop: HTTP2StreamHandler {
         let method = calls[slot].method
         if calls[slot].accountedCount > 0 { accountRelease(slot) }
         calls[slot].flags.insert(.handedOver)
-        countReceived(method, message)
+        counts.received(method, message.count)
         noteTurn()
         handler.messageReceived(callID(stream), method: method, message: message, deadline: calls[slot].deadline)
     }
@@ -317,14 +295,5 @@ extension GRPCLoop: HTTP2StreamHandler {
         }
         http2.endBatch()
         if let wake = wheel.nextWake() { startTimer(wake) }
-    }
-}
-
-extension RequestHead {
-    /// Whether the request may become a call, if there is such a method.
-    var isAcceptable: Bool {
-        guard isGRPC, wrongHTTPMethod == nil, malformedTimeout == nil else { return false }
-        if case .other = encoding { return false }
-        return true
     }
 }

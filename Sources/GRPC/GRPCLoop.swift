@@ -47,19 +47,30 @@ package final class GRPCLoop: @unchecked Sendable {
     /// Position among the server's loops; `CallID.loop` names it.
     package let index: Int
     package let eventLoop: any EventLoop
-    package private(set) var counters: GRPCCounters
+    /// What was counted so far.
+    package var counters: GRPCCounters {
+        checkConfinement()
+        return counts.snapshot
+    }
 
     let http2: HTTP2Loop
     let methods: MethodTable
     let limits: GRPCLimits
+    let counts: CounterTable
     package internal(set) var handler: (any GRPCHandler)!
+    /// What every call touches, out of reach of exclusivity checks.
+    private struct Hot {
+        var calls: UnsafeMutablePointer<Call>
+        var callCapacity = 0
+        var isTurnScheduled = false
+    }
+    private let hot: UnsafeMutablePointer<Hot>
     /// By stream slot. Grown when a slot beyond it comes up; pointers into it are never kept.
-    var calls: UnsafeMutablePointer<Call>
-    private(set) var callCapacity = 0
+    @inline(__always) var calls: UnsafeMutablePointer<Call> { hot.pointee.calls }
+    @inline(__always) var callCapacity: Int { hot.pointee.callCapacity }
     /// By `HTTP2Connection.tag`.
     var connections: [ConnectionState?] = []
     var freeConnections: [Int] = []
-    private var isTurnScheduled = false
 
     var wheel: DeadlineWheel
     /// The one timer of this loop, and when it fires.
@@ -72,14 +83,17 @@ package final class GRPCLoop: @unchecked Sendable {
         self.limits = limits
         index = http2.index
         eventLoop = http2.eventLoop
-        counters = GRPCCounters(methodCount: methods.methods.count)
-        calls = .allocate(capacity: 0)
+        counts = CounterTable(methodCount: methods.methods.count)
+        hot = .allocate(capacity: 1)
+        hot.initialize(to: Hot(calls: .allocate(capacity: 0)))
         wheel = DeadlineWheel(now: http2.now)
     }
 
     deinit {
         calls.deinitialize(count: callCapacity)
         calls.deallocate()
+        hot.deallocate()
+        counts.deallocate()
     }
 
     @inline(__always)
@@ -114,9 +128,7 @@ package final class GRPCLoop: @unchecked Sendable {
                 stream, headers: WireHeaders.response, head: InlineBytes(0, bigEndian: UInt32(message.count)), body: message,
                 trailers: WireHeaders.okTrailers)
         }
-        let method = calls[slot].method
-        counters.methods[method].messagesSent += 1
-        counters.methods[method].bytesSent += message.count
+        counts.sent(calls[slot].method, message.count)
         close(slot, .ok)
     }
 
@@ -131,8 +143,7 @@ package final class GRPCLoop: @unchecked Sendable {
             calls[slot].flags.insert(.headersSent)
             http2.sendHeaders(stream, WireHeaders.response, endStream: false)
         }
-        counters.methods[calls[slot].method].messagesSent += 1
-        counters.methods[calls[slot].method].bytesSent += message.count
+        counts.sent(calls[slot].method, message.count)
         return http2.send(stream, head: InlineBytes(0, bigEndian: UInt32(message.count)), body: message)
     }
 
@@ -177,7 +188,7 @@ package final class GRPCLoop: @unchecked Sendable {
         calls[slot].connection = connection
         calls[slot].flags = flags.union(.open)
         calls[slot].deadline = nil
-        counters.methods[method].started += 1
+        counts.started(method)
     }
 
     /// The call is over, with `code`.
@@ -191,7 +202,7 @@ package final class GRPCLoop: @unchecked Sendable {
             calls[slot].deadline = nil
             wheel.remove(slot)
         }
-        counters.methods[calls[slot].method].finished[Int(code.rawValue)] += 1
+        counts.finished(calls[slot].method, code)
     }
 
     private func growCalls() {
@@ -200,26 +211,19 @@ package final class GRPCLoop: @unchecked Sendable {
         larger.moveInitialize(from: calls, count: callCapacity)
         for slot in callCapacity..<capacity { (larger + slot).initialize(to: Call()) }
         calls.deallocate()
-        calls = larger
-        callCapacity = capacity
+        hot.pointee.calls = larger
+        hot.pointee.callCapacity = capacity
     }
-
-    func countReceived(_ method: Int, _ message: ByteString) {
-        counters.methods[method].messagesReceived += 1
-        counters.methods[method].bytesReceived += message.count
-    }
-
-    func countRefused() { counters.refused += 1 }
 
     // MARK: Turns
 
     /// The handler was told something; it will hear of the turn's end.
     @inline(__always)
     func noteTurn() {
-        if isTurnScheduled { return }
-        isTurnScheduled = true
+        if hot.pointee.isTurnScheduled { return }
+        hot.pointee.isTurnScheduled = true
         eventLoop.execute { [self] in
-            isTurnScheduled = false
+            hot.pointee.isTurnScheduled = false
             http2.beginBatch()
             handler.turnEnded()
             http2.endBatch()

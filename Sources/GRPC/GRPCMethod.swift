@@ -1,5 +1,5 @@
 // Owns: the methods that a server offers, and how a request's path finds one of them.
-internal import Bytes
+internal import Glibc
 
 /// One method of a service.
 package struct GRPCMethod: Sendable, Hashable {
@@ -22,42 +22,64 @@ package struct GRPCMethod: Sendable, Hashable {
     }
 }
 
-/// Finds a method's index by the bytes of its path.
-struct MethodTable {
+/// Finds a method's index by the bytes of its path. In plain memory, as this happens for every call.
+final class MethodTable: Sendable {
     let methods: [GRPCMethod]
-    private let paths: [ByteString]
     private let services: Set<String>
+    // Safe to share: written by the initializer only, read-only from then on.
+    private nonisolated(unsafe) let entries: UnsafeMutablePointer<Entry>
     /// Open addressing, a power of two long, at most a quarter full; -1 where empty.
-    private var slots: [Int16]
+    private nonisolated(unsafe) let slots: UnsafeMutablePointer<Int32>
+    private let mask: Int
+
+    private struct Entry {
+        var path: UnsafeRawBufferPointer
+        var isBidirectional: Bool
+    }
 
     init(_ methods: [GRPCMethod]) {
         self.methods = methods
-        paths = methods.map { ByteString($0.path) }
         services = Set(methods.compactMap { MethodTable.split($0.path)?.service })
         var size = 16
         while size < methods.count * 4 { size *= 2 }
-        slots = Array(repeating: -1, count: size)
-        for (index, path) in paths.enumerated() {
-            var slot = path.withUnsafeBytes { MethodTable.hash($0) } & (size - 1)
-            while slots[slot] >= 0 { slot = (slot + 1) & (size - 1) }
-            slots[slot] = Int16(index)
+        mask = size - 1
+        slots = .allocate(capacity: size)
+        slots.initialize(repeating: -1, count: size)
+        entries = .allocate(capacity: methods.count)
+        for (index, method) in methods.enumerated() {
+            let path = UnsafeMutableRawBufferPointer.allocate(byteCount: method.path.utf8.count, alignment: 8)
+            path.copyBytes(from: method.path.utf8)
+            let entry = Entry(path: UnsafeRawBufferPointer(path), isBidirectional: method.kind == .bidirectional)
+            (entries + index).initialize(to: entry)
+            var slot = MethodTable.hash(entry.path) & mask
+            while slots[slot] >= 0 { slot = (slot + 1) & mask }
+            slots[slot] = Int32(index)
         }
     }
 
-    /// Which method `path` names, nil where there is none.
-    func find(_ path: UnsafeRawBufferPointer) -> Int? {
-        var slot = MethodTable.hash(path) & (slots.count - 1)
+    deinit {
+        for index in methods.indices { entries[index].path.deallocate() }
+        entries.deallocate()
+        slots.deallocate()
+    }
+
+    @inline(__always)
+    func isBidirectional(_ method: Int) -> Bool { entries[method].isBidirectional }
+
+    /// Which method `path` names, -1 where there is none.
+    func find(_ path: UnsafeRawBufferPointer) -> Int {
+        var slot = MethodTable.hash(path) & mask
         while slots[slot] >= 0 {
             let index = Int(slots[slot])
-            if paths[index].count == path.count, paths[index].withUnsafeBytes({ $0.elementsEqual(path) }) { return index }
-            slot = (slot + 1) & (slots.count - 1)
+            let known = entries[index].path
+            if known.count == path.count && memcmp(known.baseAddress!, path.baseAddress!, path.count) == 0 { return index }
+            slot = (slot + 1) & mask
         }
-        return nil
+        return -1
     }
 
     /// What to answer to a path that `find` doesn't know, in the words that Go's gRPC uses.
-    func unknown(_ path: UnsafeRawBufferPointer) -> GRPCStatus {
-        let text = String(decoding: path, as: UTF8.self)
+    func unknown(_ text: String) -> GRPCStatus {
         guard let (service, method) = MethodTable.split(text) else {
             return GRPCStatus(.unimplemented, "malformed method name: \(quoted(text))")
         }

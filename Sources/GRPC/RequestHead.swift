@@ -1,56 +1,81 @@
 // Owns: what a request's header fields say to gRPC.
-internal import HTTP2
+// Must never: make a string on the way to a call: this runs for every one of them. What is wrong with a request is put
+//             into words by a second look at the fields.
 internal import Bytes
+internal import HTTP2
 
 struct RequestHead {
-    enum Encoding {
-        case identity
-        case gzip
-        case other(String)
+    struct Problems: OptionSet {
+        var rawValue: UInt8
+        static let contentType = Problems(rawValue: 1)
+        static let httpMethod = Problems(rawValue: 2)
+        static let timeout = Problems(rawValue: 4)
+        static let path = Problems(rawValue: 8)
+        static let encoding = Problems(rawValue: 16)
     }
 
-    /// The method's index, nil where the path names none.
-    var method: Int?
-    /// Set where the path names no method of ours.
-    var unknownMethod: GRPCStatus?
-    /// Set where `:method` isn't POST.
-    var wrongHTTPMethod: String?
-    /// Whether the content type is `application/grpc` with anything behind it that gRPC allows.
-    var isGRPC = false
-    var contentType = ""
-    /// Nanoseconds from now.
-    var timeout: Int64?
-    var malformedTimeout: GRPCTimeout.Malformed?
-    var encoding = Encoding.identity
-    /// Whether a `grpc-encoding` other than identity was given.
-    var isCompressed: Bool { if case .identity = encoding { false } else { true } }
+    /// The method's index, where no problem says otherwise.
+    var method = 0
+    /// A field takes its own problem away when it is there and right.
+    var problems: Problems = [.contentType, .path]
+    /// Nanoseconds from now; negative where none was given.
+    var timeout: Int64 = -1
+    /// Whether compressed messages are gzip.
+    var isGzip = false
 
     init(_ fields: HeaderFields, methods: MethodTable) {
         fields.forEach { name, value in
             switch name.count {
             case 5 where name.equals(":path"):
                 method = methods.find(value)
-                if method == nil { unknownMethod = methods.unknown(value) }
+                if method >= 0 { problems.remove(.path) }
             case 7 where name.equals(":method"):
-                if !value.equals("POST") { wrongHTTPMethod = String(decoding: value, as: UTF8.self) }
+                if !value.equals("POST") { problems.insert(.httpMethod) }
             case 12 where name.equals("content-type"):
-                isGRPC = RequestHead.isGRPCContentType(value)
-                if !isGRPC { contentType = String(decoding: value, as: UTF8.self) }
+                if RequestHead.isGRPCContentType(value) { problems.remove(.contentType) }
             case 12 where name.equals("grpc-timeout"):
                 switch GRPCTimeout.parse(value) {
                 case .success(let nanoseconds): timeout = nanoseconds
-                case .failure(let malformed): malformedTimeout = malformed
+                case .failure: problems.insert(.timeout)
                 }
             case 13 where name.equals("grpc-encoding"):
                 if value.equals("gzip") {
-                    encoding = .gzip
+                    isGzip = true
                 } else if !value.equals("identity") && !value.isEmpty {
-                    encoding = .other(String(decoding: value, as: UTF8.self))
+                    problems.insert(.encoding)
                 }
             default:
                 break
             }
         }
+    }
+
+    /// The whole answer to a request that doesn't become a call, in the words that Go's gRPC uses.
+    func refusal(_ fields: HeaderFields, methods: MethodTable) -> HeaderBlock {
+        func value(_ name: StaticString) -> String {
+            var text = ""
+            fields.forEach { if $0.equals(name) { text = String(decoding: $1, as: UTF8.self) } }
+            return text
+        }
+        if problems.contains(.contentType) {
+            let type = value("content-type")
+            return GRPCStatus(.invalidArgument, "invalid gRPC request content-type \(quoted(type))").trailersOnly(httpStatus: 415)
+        }
+        if problems.contains(.httpMethod) {
+            let words = "Received a HEADERS frame with :method \(quoted(value(":method"))) which should be POST"
+            return GRPCStatus(.internal, words).trailersOnly(httpStatus: 405)
+        }
+        if problems.contains(.timeout) {
+            var timeout = value("grpc-timeout")
+            let parsed = timeout.withUTF8 { GRPCTimeout.parse(UnsafeRawBufferPointer($0)) }
+            guard case .failure(let malformed) = parsed else { return GRPCStatus.deadlineExceeded.trailersOnly() }
+            return GRPCStatus(.internal, "malformed grpc-timeout: \(malformed.reason)").trailersOnly(httpStatus: 400)
+        }
+        if problems.contains(.path) {
+            return methods.unknown(value(":path")).trailersOnly()
+        }
+        let words = "grpc: Decompressor is not installed for grpc-encoding \(quoted(value("grpc-encoding")))"
+        return GRPCStatus(.unimplemented, words).trailersOnly(extra: WireHeaders.acceptEncoding)
     }
 
     /// `application/grpc`, alone or followed by `+` or `;`.

@@ -10,9 +10,9 @@ package final class HTTP2Connection: ChannelInboundHandler {
     package typealias OutboundOut = ByteBuffer
 
     private enum Phase {
-        case preface(received: [UInt8], since: UInt64)
+        case preface
         case open
-        case lingering(since: UInt64)
+        case lingering
         case closed
     }
 
@@ -25,7 +25,11 @@ package final class HTTP2Connection: ChannelInboundHandler {
     /// For whoever handles the streams: a number of its own for this connection.
     package var tag = -1
 
-    private var phase: Phase
+    private var phase = Phase.preface
+    /// When the connection began, or began to linger: both may last only so long.
+    private var phaseBegan: UInt64
+    /// The first bytes, until they are a preface or aren't.
+    private var firstBytes: [UInt8] = []
     private var context: ChannelHandlerContext?
     private var floodGuard: FloodGuard
     private var keepAlive: KeepAlive
@@ -43,8 +47,8 @@ package final class HTTP2Connection: ChannelInboundHandler {
     init(loop: HTTP2Loop) {
         self.loop = loop
         let now = loop.now
-        session = HTTP2Session(isServer: true, table: loop.streams, limits: loop.limits)
-        phase = .preface(received: [], since: now)
+        session = HTTP2Session(isServer: true, table: loop.streams, memory: loop.memory, limits: loop.limits)
+        phaseBegan = now
         floodGuard = FloodGuard(limits: loop.limits, now: now)
         keepAlive = KeepAlive(policy: loop.keepAlive, now: now)
     }
@@ -66,6 +70,8 @@ package final class HTTP2Connection: ChannelInboundHandler {
         self.context = context
         session.state.pointee.owner = Unmanaged.passUnretained(self as AnyObject)
         loop.add(self)
+        // Accepted just before the sockets stopped listening.
+        if loop.isShuttingDown { context.close(promise: nil) }
     }
 
     package func channelInactive(context: ChannelHandlerContext) {
@@ -114,20 +120,21 @@ package final class HTTP2Connection: ChannelInboundHandler {
         switch phase {
         case .open:
             if !isTerminating { receivedFrames(bytes) }
-        case .preface(var first, let since):
+        case .preface:
             // Usually all of it comes at once.
-            if first.isEmpty, Preface.examine(bytes) == .http2 {
+            if firstBytes.isEmpty, Preface.examine(bytes) == .http2 {
                 open()
                 receivedFrames(bytes)
                 return
             }
-            first.append(contentsOf: bytes)
-            phase = .preface(received: first, since: since)
-            switch first.withUnsafeBytes({ Preface.examine($0) }) {
+            firstBytes.append(contentsOf: bytes)
+            switch firstBytes.withUnsafeBytes({ Preface.examine($0) }) {
             case .incomplete:
                 break
             case .http2:
                 open()
+                let first = firstBytes
+                firstBytes = []
                 first.withUnsafeBytes { receivedFrames($0) }
             case .other:
                 refuse("speaks no HTTP/2")
@@ -140,8 +147,7 @@ package final class HTTP2Connection: ChannelInboundHandler {
 
     private func open() {
         phase = .open
-        loop.handler.connectionOpened(self)
-        if loop.isShuttingDown { beginShutdown() }
+        loop.handler?.connectionOpened(self)
     }
 
     private func receivedFrames(_ bytes: UnsafeRawBufferPointer) {
@@ -182,22 +188,23 @@ package final class HTTP2Connection: ChannelInboundHandler {
     }
 
     private func drain() {
+        guard let handler = loop.handler else { return }
         session.drain { event in
             switch event.kind {
             case .headers:
                 guard let stream = event.stream else { return }
-                loop.handler.headersReceived(
+                handler.headersReceived(
                     stream.pointee.handle, on: self, fields: session.fields(of: event),
                     isTruncated: stream.pointee.flags.contains(.headersTruncated), endStream: event.endStream)
             case .data:
                 guard let stream = event.stream else { return }
                 session.consumeConnection(event.count)
-                loop.handler.dataReceived(
+                handler.dataReceived(
                     stream.pointee.handle, bytes: UnsafeRawBufferPointer(start: event.bytes, count: event.count),
                     endStream: event.endStream)
             case .inputEnded:
                 guard let stream = event.stream else { return }
-                loop.handler.dataReceived(
+                handler.dataReceived(
                     stream.pointee.handle, bytes: UnsafeRawBufferPointer(start: nil, count: 0), endStream: true)
             case .outputEnded:
                 // The response is complete and the rest of the request is of no interest (RFC 9113 section 8.1).
@@ -205,12 +212,12 @@ package final class HTTP2Connection: ChannelInboundHandler {
                 session.reset(stream, .noError)
             case .writable:
                 guard let stream = event.stream else { return }
-                loop.handler.streamWritable(stream.pointee.handle)
+                handler.streamWritable(stream.pointee.handle)
             case .connectionWritable:
-                loop.handler.connectionWritable(self)
+                handler.connectionWritable(self)
             case .closed:
                 guard let stream = event.stream else { return }
-                loop.handler.streamClosed(stream.pointee.handle, code: UInt32(truncatingIfNeeded: event.count))
+                handler.streamClosed(stream.pointee.handle, code: UInt32(truncatingIfNeeded: event.count))
             case .pingReceived:
                 pingReceived()
             case .pingAcknowledged:
@@ -279,7 +286,8 @@ package final class HTTP2Connection: ChannelInboundHandler {
     /// the peer might lose our last words; so only our half is closed, and what comes is dropped for a while.
     private func linger() {
         guard case .open = phase, let context else { return }
-        phase = .lingering(since: loop.now)
+        phase = .lingering
+        phaseBegan = loop.now
         releaseStreams()
         context.close(mode: .output, promise: nil)
     }
@@ -289,10 +297,10 @@ package final class HTTP2Connection: ChannelInboundHandler {
     /// The loop's regular look at every connection.
     func tick(now: UInt64) {
         switch phase {
-        case .preface(_, let since):
-            if now &- since >= UInt64(loop.limits.prefaceTimeoutMs) * 1_000_000 { closeNow() }
-        case .lingering(let since):
-            if now &- since >= UInt64(loop.limits.lingerTimeoutMs) * 1_000_000 { closeNow() }
+        case .preface:
+            if now &- phaseBegan >= UInt64(loop.limits.prefaceTimeoutMs) * 1_000_000 { closeNow() }
+        case .lingering:
+            if now &- phaseBegan >= UInt64(loop.limits.lingerTimeoutMs) * 1_000_000 { closeNow() }
         case .open:
             let heard = hasHeard
             hasHeard = false
@@ -343,7 +351,7 @@ package final class HTTP2Connection: ChannelInboundHandler {
         phase = .closed
         drain()
         releaseStreams()
-        loop.handler.connectionClosed(self)
+        loop.handler?.connectionClosed(self)
         loop.remove(self)
         endReading()
         loop.endBatch()
@@ -351,7 +359,7 @@ package final class HTTP2Connection: ChannelInboundHandler {
 
     private func releaseStreams() {
         while let stream = session.state.pointee.firstStream {
-            loop.handler.streamClosed(stream.pointee.handle, code: HTTP2ErrorCode.cancel.rawValue)
+            loop.handler?.streamClosed(stream.pointee.handle, code: HTTP2ErrorCode.cancel.rawValue)
             stream.pointee.flags.insert(.closed)
             loop.streams.release(stream)
         }

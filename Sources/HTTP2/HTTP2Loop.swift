@@ -45,8 +45,9 @@ package final class HTTP2Loop {
     package let logger: Logger
     package internal(set) var counters = HTTP2Counters()
     let streams = StreamTable()
-    /// Set once, before the first connection.
-    package var handler: (any HTTP2StreamHandler)!
+    let memory = SessionMemory()
+    /// Set before the first connection, and nil again after the last: the handler holds on to this loop.
+    package var handler: (any HTTP2StreamHandler)?
 
     private(set) var connections: [HTTP2Connection] = []
     private var dirty: [HTTP2Connection] = []

@@ -9,6 +9,7 @@ internal import Synchronization
 package enum ListenAddress: Sendable, Hashable {
     /// Port 0 takes a free one.
     case tcp(host: String, port: Int)
+    /// A socket that an earlier process left there is replaced.
     case unix(path: String)
 }
 
@@ -71,7 +72,7 @@ package final class HTTP2Server: Sendable {
                 case .tcp(let host, let port):
                     listeners.append(try await bootstrap.bind(host: host, port: port).get())
                 case .unix(let path):
-                    listeners.append(try await bootstrap.bind(unixDomainSocketPath: path).get())
+                    listeners.append(try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get())
                 }
             }
             return HTTP2Server(group: group, listeners: listeners, loops: loops)
@@ -124,6 +125,7 @@ package final class HTTP2Server: Sendable {
                     let deadline = eventLoop.scheduleTask(in: .milliseconds(graceMs)) { bound.value.closeAll() }
                     try? await emptied.get()
                     deadline.cancel()
+                    try? await eventLoop.submit { bound.value.handler = nil }.get()
                 }
             }
         }

@@ -36,6 +36,7 @@ package struct InlineBytes: Sendable {
 final class HTTP2Session {
     let state: UnsafeMutablePointer<SessionState>
     private let table: StreamTable
+    private let memory: SessionMemory
 
     /// Bytes that one stream sends before the others get their turn.
     static let quantum = 256 << 10
@@ -46,8 +47,9 @@ final class HTTP2Session {
     /// Events that a drained session keeps room for.
     private static let keptEventLimit = 1_024
 
-    init(isServer: Bool, table: StreamTable, limits: HTTP2Limits) {
+    init(isServer: Bool, table: StreamTable, memory: SessionMemory, limits: HTTP2Limits) {
         self.table = table
+        self.memory = memory
         state = .allocate(capacity: 1)
         state.initialize(
             to: SessionState(
@@ -67,8 +69,8 @@ final class HTTP2Session {
         let callbacks = SessionCallbacks.shared.pointer
         let status =
             isServer
-            ? nghttp2_session_server_new2(&state.pointee.session, callbacks, state, options)
-            : nghttp2_session_client_new2(&state.pointee.session, callbacks, state, options)
+            ? nghttp2_session_server_new3(&state.pointee.session, callbacks, state, options, memory.functions)
+            : nghttp2_session_client_new3(&state.pointee.session, callbacks, state, options, memory.functions)
         invariant(status == 0, "nghttp2 makes no session: \(status)")
         submitSettings(limits)
     }

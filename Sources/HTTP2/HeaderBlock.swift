@@ -18,9 +18,15 @@ package final class HeaderBlock: Sendable {
         var end = text
         for (index, field) in list.enumerated() {
             let name = end
-            for byte in field.name.utf8 { end.initialize(to: byte); end += 1 }
+            for byte in field.name.utf8 {
+                end.initialize(to: byte)
+                end += 1
+            }
             let value = end
-            for byte in field.value.utf8 { end.initialize(to: byte); end += 1 }
+            for byte in field.value.utf8 {
+                end.initialize(to: byte)
+                end += 1
+            }
             fields.initializeElement(
                 at: index,
                 to: nghttp2_nv(name: name, value: value, namelen: value - name, valuelen: end - value, flags: UInt8(flags)))

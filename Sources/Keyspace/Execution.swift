@@ -15,6 +15,41 @@ package enum WriteRequest: Sendable, Hashable {
     case leaseRevoke(id: LeaseID)
 }
 
+extension WriteRequest {
+    /// About how much memory it keeps alive, in bytes.
+    package var byteCount: Int {
+        switch self {
+        case .put(let put): fixedRequestBytes + put.key.count + put.value.count
+        case .deleteRange(let delete): fixedRequestBytes + delete.key.count + delete.rangeEnd.count
+        case .txn(let txn): txn.byteCount
+        case .compact, .leaseGrant, .leaseRevoke: fixedRequestBytes
+        }
+    }
+}
+
+/// What any request or operation takes beside its keys and values, in bytes.
+private let fixedRequestBytes = 256
+
+extension TxnRequest {
+    fileprivate var byteCount: Int {
+        var bytes = fixedRequestBytes
+        for comparison in compare { bytes += fixedRequestBytes + comparison.key.count + comparison.valueOperand.count }
+        for operation in success { bytes += operation.byteCount }
+        for operation in failure { bytes += operation.byteCount }
+        return bytes
+    }
+}
+
+extension RequestOp {
+    fileprivate var byteCount: Int {
+        switch self {
+        case .put(let put): fixedRequestBytes + put.key.count + put.value.count
+        case .txn(let txn): txn.byteCount
+        case .range, .deleteRange, .empty: fixedRequestBytes
+        }
+    }
+}
+
 extension Store {
     /// Executes `request` at the tip, appends the rows that it made to `rows`, and returns the encoded answer.
     /// Where it throws, nothing has changed.

@@ -8,6 +8,8 @@ package struct Lease: Sendable {
     package let id: LeaseID
     /// Seconds, as granted.
     package let ttl: Int64
+    /// Where the log says so.
+    let granted: Position
     /// The keys whose latest version carries this lease.
     package fileprivate(set) var keys: Set<ByteString> = []
 }
@@ -40,13 +42,16 @@ package struct LeaseTable {
     mutating func grant(_ id: LeaseID, ttl: Int64, at position: Position) {
         // A second grant of an id can only come from a log that another program wrote; the keys stay attached.
         guard leases[id] == nil else { return }
-        leases[id] = Lease(id: id, ttl: ttl)
+        leases[id] = Lease(id: id, ttl: ttl, granted: position)
         journal.append((position, .granted(id)))
     }
 
-    mutating func revoke(_ id: LeaseID, at position: Position) {
-        guard let lease = leases.removeValue(forKey: id) else { return }
+    /// Gives where it was granted; nil where there is no such lease.
+    @discardableResult
+    mutating func revoke(_ id: LeaseID, at position: Position) -> Position? {
+        guard let lease = leases.removeValue(forKey: id) else { return nil }
         journal.append((position, .revoked(lease)))
+        return lease.granted
     }
 
     mutating func attach(_ key: ByteString, to id: LeaseID, at position: Position) {

@@ -9,6 +9,7 @@ package import EtcdAPI
 package struct Store: ~Copyable {
     package internal(set) var index = KeyIndex()
     package internal(set) var leases = LeaseTable()
+    private var deadRows = DeadRows()
     /// The last row applied, speculation included.
     package private(set) var tip = Position.start
     package private(set) var tipDigest = Digest.start
@@ -20,6 +21,9 @@ package struct Store: ~Copyable {
     package private(set) var tipCompactRevision: Revision = -1
 
     package init() {}
+
+    /// Whether there is no speculation, so that `leases`, which keeps no versions, is what readers may see.
+    package var isSettled: Bool { tip == committed }
 
     /// The revision that readers see.
     package var revision: Revision { committed.revision }
@@ -39,8 +43,9 @@ package struct Store: ~Copyable {
         case .grant:
             leases.grant(row.lease, ttl: row.version, at: row.position)
         case .revoke:
-            leases.revoke(row.lease, at: row.position)
+            deadRows.revoked(grant: leases.revoke(row.lease, at: row.position), at: row.position)
         case .compact:
+            deadRows.compacted(at: row.position)
             tipCompactRevision = max(tipCompactRevision, row.version)
         }
         tip = row.position
@@ -53,6 +58,7 @@ package struct Store: ~Copyable {
         committedDigest = tipDigest
         index.commit(through: index.tip)
         leases.commit(through: tip)
+        deadRows.commit(through: tip)
         if tipCompactRevision > compactRevision {
             compactRevision = tipCompactRevision
             // The index may not have come as far: the last rows need not be about keys, or are gone.
@@ -64,6 +70,7 @@ package struct Store: ~Copyable {
     package mutating func rollBack() {
         index.rollBack(after: committed)
         leases.rollBack(after: committed)
+        deadRows.rollBack(after: committed)
         tip = committed
         tipDigest = committedDigest
         tipCompactRevision = compactRevision
@@ -82,6 +89,7 @@ package struct Store: ~Copyable {
         guard tip != savepoint.tip else { return }
         index.rollBack(after: savepoint.tip)
         leases.rollBack(after: savepoint.tip)
+        deadRows.rollBack(after: savepoint.tip)
         tip = savepoint.tip
         tipDigest = savepoint.digest
         tipCompactRevision = savepoint.compactRevision
@@ -106,10 +114,13 @@ package struct Store: ~Copyable {
 }
 
 extension Store {
-    /// Drops up to `limit` versions that compaction made dead, and appends the positions of their rows to `dead`.
-    /// Fewer than `limit` means that nothing more can go for now.
+    /// Drops up to `limit` versions that compaction made dead, and appends the positions of their rows to `dead`, along with
+    /// those of other rows that nothing needs. Fewer than `limit` means that nothing more can go for now.
     package mutating func collect(limit: Int, keepingReadersAt oldest: Revision?, into dead: inout [Position]) {
+        let before = dead.count
         index.collect(limit: limit, keepingReadersAt: oldest, into: &dead)
+        deadRows.collect(
+            limit: limit - (dead.count - before), committed: committed, compactRevision: compactRevision, into: &dead)
     }
 
     /// The answer of a Range of a single key without filters, at the committed revision or an older one; nil where the

@@ -115,6 +115,8 @@ final class Engine: Sendable {
             logger.error(
                 "the log's history changed under us (a failover that lost its end, or a restored backup): loading it anew",
                 metadata: ["revision": "\(position.revision)"])
+        case .becameSteward(let leases):
+            logger.info("this process does the chores: all leases start anew", metadata: ["leases": "\(leases)"])
         case .readFailed(let reason):
             logger.warning("could not read the log", metadata: ["reason": "\(reason)"])
         case .logDamaged(let position):

@@ -22,6 +22,8 @@ final class LoopServices: GRPCHandler {
     private var awaitingDrain: Set<RequestID> = []
     /// Calls that never end by themselves.
     var openStreams: Set<CallID> = []
+    /// LeaseKeepAlive streams, and how many answers their clients have left unread since they last took all.
+    var unreadKeepAlives: [CallID: Int] = [:]
 
     init(_ calls: GRPCLoop, engine: Engine, shared: SharedState, configuration: ServerConfiguration) {
         self.calls = calls
@@ -35,6 +37,7 @@ final class LoopServices: GRPCHandler {
     func callStarted(_ call: CallID, method: Int, deadline: NIODeadline?) {
         switch servedMethods[method] {
         case .watch: watchStarted(call)
+        case .leaseKeepAlive: keepAliveStarted(call)
         default: violated("\(servedMethods[method]) is not bidirectional")
         }
     }
@@ -44,31 +47,40 @@ final class LoopServices: GRPCHandler {
         do throws(EtcdError) {
             if method == .watch {
                 try watchRequested(call, message)
-            } else if let request = try request(method, message) {
+            } else if let request = try request(method, message, call) {
                 batch.append(.event(.requestArrived(RequestID(call), request)))
                 if case .revision = request { awaitingRevision[RequestID(call)] = method }
             } else {
                 answerAtOnce(call, method)
             }
         } catch {
-            if openStreams.remove(call) != nil { batch.append(.event(.requestCancelled(RequestID(call)))) }
+            if forgetStream(call) { batch.append(.event(.requestCancelled(RequestID(call)))) }
             calls.finish(call, GRPCStatus(error))
         }
     }
 
     // A client that will ask nothing more still wants its events.
-    func inputEnded(_ call: CallID) {}
+    func inputEnded(_ call: CallID) {
+        if unreadKeepAlives[call] != nil { keepAliveEnded(call) }
+    }
+
+    /// True where the call was a stream that would not have ended by itself.
+    private func forgetStream(_ call: CallID) -> Bool {
+        unreadKeepAlives[call] = nil
+        return openStreams.remove(call) != nil
+    }
 
     func callCancelled(_ call: CallID) {
         let id = RequestID(call)
         awaitingRevision[id] = nil
         awaitingDrain.remove(id)
-        openStreams.remove(call)
+        _ = forgetStream(call)
         batch.append(.event(.requestCancelled(id)))
     }
 
     func callWritable(_ call: CallID) {
         let id = RequestID(call)
+        if unreadKeepAlives[call] != nil { unreadKeepAlives[call] = 0 }
         if awaitingDrain.remove(id) != nil { batch.append(.event(.streamDrained(id))) }
     }
 
@@ -88,7 +100,7 @@ final class LoopServices: GRPCHandler {
             case .event(.requestArrived(let id, _)), .event(.watchOpened(let id)), .event(.watchRequested(let id, _)):
                 let call = CallID(rawValue: id.rawValue)
                 awaitingRevision[id] = nil
-                if openStreams.remove(call) != nil { kept.append(.event(.requestCancelled(id))) }
+                if forgetStream(call) { kept.append(.event(.requestCancelled(id))) }
                 calls.finish(call, GRPCStatus(.tooManyRequests))
             case .event, .stop: kept.append(message)
             }
@@ -103,6 +115,7 @@ final class LoopServices: GRPCHandler {
             calls.finish(call, GRPCStatus(.stopped))
         }
         openStreams.removeAll()
+        unreadKeepAlives.removeAll()
     }
 
     // MARK: What the engine says
@@ -113,13 +126,16 @@ final class LoopServices: GRPCHandler {
             switch outgoing {
             case .respond(_, let message): calls.respond(call, message)
             case .fail(_, let error):
-                openStreams.remove(call)
+                _ = forgetStream(call)
                 calls.finish(call, GRPCStatus(error))
             case .send(let id, let message, let reportDrained):
                 let hasRoom = calls.send(call, message)
+                if !hasRoom, let unread = unreadKeepAlives[call] { unreadKeepAlives[call] = unread + 1 }
                 guard reportDrained, calls.isOpen(call) else { continue }
                 if hasRoom { self.batch.append(.event(.streamDrained(id))) } else { awaitingDrain.insert(id) }
-            case .finish: calls.finish(call, .ok)
+            case .finish:
+                _ = forgetStream(call)
+                calls.finish(call, .ok)
             case .revision(let id, let revision): answer(id, revision)
             }
         }
@@ -129,7 +145,7 @@ final class LoopServices: GRPCHandler {
     // MARK: Requests
 
     /// What to ask the engine; nil where the answer needs nobody.
-    private func request(_ method: EtcdMethod, _ message: ByteString) throws(EtcdError) -> Request? {
+    private func request(_ method: EtcdMethod, _ message: ByteString, _ call: CallID) throws(EtcdError) -> Request? {
         switch method {
         case .range:
             let range: RangeRequest = try decode(message)
@@ -158,6 +174,11 @@ final class LoopServices: GRPCHandler {
         case .compact:
             let compaction: CompactionRequest = try decode(message)
             return .compact(revision: compaction.revision, physical: compaction.physical)
+        case .leaseGrant: return try leaseGrant(message)
+        case .leaseRevoke: return try leaseRevoke(message)
+        case .leaseKeepAlive: return try keepAliveRequested(message, call)
+        case .leaseTimeToLive: return try leaseTimeToLive(message)
+        case .leaseLeases: return try leaseLeases(message)
         case .status:
             let _: StatusRequest = try decode(message)
             return .revision(linearizable: false)
@@ -232,8 +253,8 @@ private let raftEnvelopeBytes = 20
 
 /// The methods that are served, in the order of their indexes.
 let servedMethods: [EtcdMethod] = [
-    .range, .rangeStream, .put, .deleteRange, .txn, .compact, .watch, .status, .memberList, .alarm,
-    .defragment,
+    .range, .rangeStream, .put, .deleteRange, .txn, .compact, .watch, .leaseGrant, .leaseRevoke, .leaseKeepAlive,
+    .leaseTimeToLive, .leaseLeases, .status, .memberList, .alarm, .defragment,
 ]
 
 extension RequestID {

@@ -4,8 +4,8 @@ internal import EtcdAPI
 internal import Foundation
 internal import GRPC
 internal import HTTP2
-internal import NIOCore
 package import Logging
+internal import NIOCore
 internal import Replica
 internal import Synchronization
 
@@ -113,9 +113,8 @@ package final class PineServer: Sendable {
             do {
                 try await onThread { () throws(LogError) in try Migrator(settings, logger: self.logger).migrate() }
                 return
-            } catch where !error.passesByItself {
-                throw ServerError("\(error)")
             } catch {
+                guard error.passesByItself else { throw ServerError("\(error)") }
                 logger.warning("PostgreSQL can't be used yet, trying again", metadata: ["reason": "\(error)"])
             }
             do {
@@ -150,16 +149,35 @@ package final class PineServer: Sendable {
 
     /// Lets calls under way end, for up to `graceMs`, then stops everything.
     package func stop(graceMs: Int) async {
+        engine.post(.stopping)
         await grpc.shutdown(graceMs: Int64(graceMs))
-        guard let running = running.withLock({ running in
-            defer { running = nil }
-            return running
-        }) else { return }
+        guard
+            let running = running.withLock({ running in
+                defer { running = nil }
+                return running
+            })
+        else { return }
         running.housekeeping.cancel()
         engine.stop()
         running.engineThread.join()
+        await releaseDuty(running.log)
         await onThread { running.log.stop() }
         logger.info("stopped")
+    }
+}
+
+extension PineServer {
+    /// Makes sure that the duty is given back, which the engine has asked for, before the connections are closed. A database
+    /// that is away is not waited for: the duty lapses.
+    private func releaseDuty(_ log: LogWorkers) async {
+        let (answers, answer) = AsyncStream.makeStream(of: Void.self)
+        log.releaseDuty(holder: Int64(memberID)) { _ in answer.finish() }
+        let timer = Task {
+            try? await Task.sleep(for: .seconds(1))
+            answer.finish()
+        }
+        for await _ in answers {}
+        timer.cancel()
     }
 }
 

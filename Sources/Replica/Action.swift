@@ -29,6 +29,8 @@ package enum Note: Sendable, Hashable {
     /// The log's history isn't the one that this process folded.
     case historyChanged(at: Position)
     case readFailed(reason: String)
+    /// This process is the steward now; all leases start anew.
+    case becameSteward(leases: Int)
     /// The rows do not add up to the head's digest: the tables were changed by other hands, or are damaged.
     case logDamaged(at: Position)
 }
@@ -43,6 +45,14 @@ package struct ReplicaCounters: Sendable, Hashable {
     package var readsAnswered: UInt64 = 0
     package var rowsFolded: UInt64 = 0
     package var watchEventsSent: UInt64 = 0
+    /// Keep-alives that were answered, also those of leases that don't exist.
+    package var leasesKeptAlive: UInt64 = 0
+    /// Transactions on the leases' deadlines.
+    package var leaseRounds: UInt64 = 0
+    package var leasesExpired: UInt64 = 0
+    /// How often this process became the steward, or gave all leases their full time again after an outage.
+    package var leaseExtensions: UInt64 = 0
+    package var isSteward = false
 
     package init() {}
 }

@@ -26,11 +26,12 @@ package enum LogCommand: Hashable, Sendable {
     /// Append with one compare-and-swap statement. Answered by exactly one of `appended`, `conflicted`, `appendLost`.
     /// If `lockHead` was answered just before, the append runs in that transaction and commits it.
     case append(AppendBatch)
-    /// Lock the head row in a transaction (the next append's) and read the tail after the position. Answered by `headLocked` or
-    /// `lockFailed`.
-    case lockHead(after: Position)
-    /// Give the lock back: there is nothing to append after all. Not answered.
-    case unlockHead
+    /// Lock the head row in a transaction (the next append's), take the deadlines of `expiring` out that have passed, and read
+    /// the tail after the position. Answered by `headLocked` or `lockFailed`.
+    case lockHead(after: Position, expiring: LeaseExpiry? = nil)
+    /// Give the lock back: there is nothing to append after all. Deadlines that were taken out stay out only if told. Not
+    /// answered.
+    case unlockHead(keepingRemovals: Bool = false)
     /// After `appendLost`: raise the epoch on a fresh connection, so that the lost statement has either committed or never
     /// will, and read the tail after the position. Answered by `recovered`; retried with backoff until it works.
     case recover(after: Position)
@@ -43,6 +44,8 @@ package enum LogCommand: Hashable, Sendable {
     case readHistory(after: Position, limit: Int)
     /// Delete these rows by primary key, in paced statements. Answered by `rowsDeleted`.
     case deleteRows([Position])
+    /// Leases' deadlines and the steward's duty. The number comes back with the answer.
+    case lease(number: UInt64, LeaseCommand)
 }
 
 /// What the log says to the replica.
@@ -54,7 +57,8 @@ package enum LogEvent: Hashable, Sendable {
     case conflicted(number: UInt64, tail: Tail)
     /// The connection was lost, or the server failed, before the outcome was known.
     case appendLost(number: UInt64, reason: String)
-    case headLocked(Tail)
+    /// `expired`: the leases whose deadlines were taken out.
+    case headLocked(Tail, expired: [LeaseID] = [])
     case lockFailed(reason: String)
     case recovered(Tail)
     case headRead(Head)
@@ -66,6 +70,7 @@ package enum LogEvent: Hashable, Sendable {
     case historyRead(Tail)
     case historyReadFailed(reason: String)
     case rowsDeleted(count: Int)
+    case lease(number: UInt64, LeaseAnswer)
     /// Somebody says that there are new rows.
     case hinted
 }

@@ -11,7 +11,7 @@ extension Replica {
         case .appended(let number): appended(number)
         case .conflicted(let number, let tail): conflicted(number, tail)
         case .appendLost(let number, let reason): appendLost(number, reason: reason)
-        case .headLocked(let tail): headLocked(tail)
+        case .headLocked(let tail, let expired): headLocked(tail, expired: expired)
         case .lockFailed(let reason): lockLost(reason: reason)
         case .recovered(let tail): recovered(tail)
         case .headRead(let head): headRead(head)
@@ -21,6 +21,7 @@ extension Replica {
         case .historyRead(let tail): historyRead(tail)
         case .historyReadFailed: historyReadFailed()
         case .rowsDeleted: collector.deleteInFlight = false
+        case .lease(let number, let answer): heardOfLeases(number, answer)
         case .hinted: nextPoll = now
         }
     }
@@ -121,6 +122,7 @@ extension Replica {
     /// Rows have become visible.
     mutating func committed(_ rows: [LogRow], own: Bool) {
         publish(rows)
+        noteLeases(rows)
         if own {
             nextPoll = now.advanced(byMs: pollIntervalMs)
             if rows.contains(where: { $0.kind == .compact }) { collector.deletesRows = true }
@@ -157,6 +159,7 @@ extension Replica {
         streams = []
         tailReadInFlight = false
         collector = Collector()
+        restartLeases()
         actions.append(.load)
     }
 }

@@ -1,6 +1,5 @@
 // Owns: the read path: who waits for which head read, and the answers.
 internal import Bytes
-internal import DequeModule
 internal import EtcdAPI
 internal import Keyspace
 
@@ -115,7 +114,7 @@ extension Replica {
     /// the log's end was learnt after the write had arrived.
     private mutating func executeAgain(_ write: PendingWrite) {
         guard batch == nil else {
-            writes.prepend(write)
+            enqueueFirst(write)
             return
         }
         var rows: [LogRow] = []
@@ -125,7 +124,7 @@ extension Replica {
                 actions.append(.respond(write.id, message))
             } else {
                 store.rollBack()
-                writes.prepend(write)
+                enqueueFirst(write)
             }
         } catch {
             actions.append(.fail(write.id, error))

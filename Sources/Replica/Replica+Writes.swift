@@ -11,6 +11,16 @@ struct PendingWrite {
     /// Of a compaction: answer once the dead rows are deleted.
     var physical: Bool
     var arrivedAt: Instant
+    /// About how much memory the request keeps alive, in bytes.
+    let byteCount: Int
+
+    init(id: RequestID, request: WriteRequest, physical: Bool, arrivedAt: Instant) {
+        self.id = id
+        self.request = request
+        self.physical = physical
+        self.arrivedAt = arrivedAt
+        byteCount = request.byteCount
+    }
 }
 
 /// Writes that were executed at the tip and are being appended together.
@@ -27,41 +37,57 @@ struct Batch {
     /// the rows of their neighbours.
     var answers: [Result<ByteString, EtcdError>] = []
     var append: AppendBatch
+    /// Leases whose revokes come before the rows of `writes`. Their deadlines are taken out in the same transaction, so they
+    /// are never tried again: what has not expired by that is found due again.
+    var expired: [LeaseID] = []
     /// Whether a lost batch's last row has been met in the log.
     var found = false
 }
 
 extension Replica {
     mutating func enqueue(_ write: consuming PendingWrite) {
-        guard writes.count < configuration.waitingLimit else {
+        // One is always let in, however large.
+        guard writes.count < configuration.waitingLimit,
+            writes.isEmpty || waitingWriteBytes + write.byteCount <= configuration.waitingByteLimit
+        else {
             actions.append(.fail(write.id, .tooManyRequests))
             return
         }
+        waitingWriteBytes += write.byteCount
         writes.append(write)
+    }
+
+    /// Puts a write that was taken out already back in front; there is always room for it.
+    mutating func enqueueFirst(_ write: PendingWrite) {
+        waitingWriteBytes += write.byteCount
+        writes.prepend(write)
     }
 
     // MARK: Starting
 
     mutating func startBatch() {
-        guard batch == nil, !lockInFlight, !writes.isEmpty else { return }
-        if racesLostInARow >= 2 {
-            // A busy neighbour always gets there first: queue up at the row lock instead.
+        guard batch == nil, !lockInFlight else { return }
+        let expiring = takeExpiring()
+        // A busy neighbour always gets there first: queue up at the row lock instead.
+        if expiring != nil || (racesLostInARow >= 2 && !writes.isEmpty) {
             lockInFlight = true
-            actions.append(.log(.lockHead(after: store.committed)))
-            return
+            actions.append(.log(.lockHead(after: store.committed, expiring: expiring)))
+        } else if !writes.isEmpty {
+            executeBatch()
         }
-        executeBatch()
     }
 
     /// Executes as many waiting writes as fit, and appends their rows. Those of a batch that changes nothing are reads in
-    /// the end: they wait until it is known that the log still ends here.
-    mutating func executeBatch() {
+    /// the end: they wait until it is known that the log still ends here. Leases that have expired go first.
+    mutating func executeBatch(expired: [LeaseID] = []) {
         var taken: [PendingWrite] = []
         var answers: [Result<ByteString, EtcdError>] = []
         var rows: [LogRow] = []
         var bytes = 0
         let header = header
+        let revoked = revoke(expired, &rows)
         while rows.count < configuration.batchRowLimit, bytes < configuration.batchByteLimit, let write = writes.popFirst() {
+            waitingWriteBytes -= write.byteCount
             let before = rows.count
             do {
                 answers.append(
@@ -87,7 +113,7 @@ extension Replica {
         let append = AppendBatch(
             number: nextBatchNumber, expectedDigest: store.committedDigest, expectedEpoch: epoch, newHead: newHead, rows: rows)
         nextBatchNumber += 1
-        batch = Batch(writes: taken, answers: answers, append: append)
+        batch = Batch(writes: taken, answers: answers, append: append, expired: revoked)
         actions.append(.log(.append(append)))
     }
 
@@ -101,6 +127,7 @@ extension Replica {
         counters.rowsAppended += UInt64(done.append.rows.count)
         store.commit()
         committed(done.append.rows, own: true)
+        leasesExpired(done.expired)
         answer(done)
         confirmReads()
     }
@@ -112,17 +139,22 @@ extension Replica {
         counters.racesLost += 1
         store.rollBack()
         requeue(lost)
+        // Their deadlines may be out nevertheless.
+        leases.touched.formUnion(lost.expired)
         fold(tail)
     }
 
-    mutating func headLocked(_ tail: Tail) {
+    mutating func headLocked(_ tail: Tail, expired: [LeaseID]) {
         guard lockInFlight else { return }
         lockInFlight = false
         racesLostInARow = 0
         fold(tail)
+        expiryLocked(expired)
         // The lock is the next append's; without one it must be given back.
-        if phase == .serving, tail.reachesHead, !writes.isEmpty { executeBatch() }
-        if batch == nil { actions.append(.log(.unlockHead)) }
+        let isAtHead = phase == .serving && tail.reachesHead
+        if isAtHead, !writes.isEmpty || !expired.isEmpty { executeBatch(expired: expired) }
+        // Deadlines without a lease, of which nothing else was left, stay out.
+        if batch == nil { actions.append(.log(.unlockHead(keepingRemovals: isAtHead && !expired.isEmpty))) }
     }
 
     mutating func appendLost(_ number: UInt64, reason: String) {
@@ -138,6 +170,7 @@ extension Replica {
     mutating func lockLost(reason: String) {
         guard lockInFlight else { return }
         lockInFlight = false
+        expiryFailed()
         actions.append(.note(.readFailed(reason: reason)))
     }
 
@@ -147,7 +180,12 @@ extension Replica {
         batch = nil
         phase = .serving
         actions.append(.note(.appendRecovered(committed: lost.found)))
-        if lost.found { answer(lost) } else { requeue(lost) }
+        if lost.found {
+            leasesExpired(lost.expired)
+            answer(lost)
+        } else {
+            requeue(lost)
+        }
     }
 
     private mutating func answer(_ batch: Batch) {
@@ -169,6 +207,6 @@ extension Replica {
 
     /// Puts a batch's writes back in front of the others, in their order.
     private mutating func requeue(_ batch: Batch) {
-        writes.prepend(contentsOf: batch.writes)
+        for write in batch.writes.reversed() { enqueueFirst(write) }
     }
 }

@@ -22,6 +22,8 @@ package struct ReplicaConfiguration: Sendable {
     package var batchByteLimit = 4 << 20
     /// Requests that wait, reads and writes each, before etcd's "too many requests".
     package var waitingLimit = 50_000
+    /// The same for what waiting writes keep in memory, in bytes.
+    package var waitingByteLimit = 256 << 20
     /// How long a request waits for the log before etcd's "request timed out".
     package var requestTimeoutMs = 7_000
     /// How many keys a scan looks at before others get their turn.
@@ -43,6 +45,8 @@ package struct ReplicaConfiguration: Sendable {
     /// A watch response from this size on is cut for clients that asked for fragments, in bytes: etcd's
     /// `--max-request-bytes` and what it allows for gRPC on top.
     package var fragmentByteLimit = (1_536 << 10) + (512 << 10)
+
+    package var leaseLimits = LeaseLimits()
 
     package init(origin: Int64, memberID: UInt64) {
         self.origin = origin
@@ -68,6 +72,8 @@ package struct Replica: ~Copyable {
 
     // Writes
     var writes = Deque<PendingWrite>()
+    /// The sum of their `byteCount`.
+    var waitingWriteBytes = 0
     var batch: Batch?
     var nextBatchNumber: UInt64 = 1
     var racesLostInARow = 0
@@ -89,6 +95,8 @@ package struct Replica: ~Copyable {
 
     var watches: Watches
 
+    var leases = Leases()
+
     // Compaction
     var collector = Collector()
 
@@ -99,6 +107,7 @@ package struct Replica: ~Copyable {
         self.configuration = configuration
         pollIntervalMs = configuration.pollIntervalMinMs
         watches = Watches(recentBytes: configuration.watchHistoryBytes)
+        leases.roundsLeft = configuration.leaseLimits.roundBurst
         actions.append(.load)
     }
 
@@ -119,6 +128,7 @@ package struct Replica: ~Copyable {
             watchStreamDrained(id)
         case .watchOpened(let id): openWatchStream(id)
         case .watchRequested(let id, let request): requestWatch(id, request)
+        case .stopping: leaveDuty()
         case .log(let event): heard(event)
         case .rowsLoaded(let rows): load(rows)
         case .loadRestarted: restartLoading()
@@ -131,8 +141,10 @@ package struct Replica: ~Copyable {
         self.now = now
         dropCancelled()
         expireWaiting()
+        expireLeaseQuestions()
         if phase == .serving {
             startHeadRead()
+            tendLeases()
             startBatch()
             continueScans()
             continueStreams()
@@ -149,14 +161,19 @@ package struct Replica: ~Copyable {
     package var isServing: Bool { phase == .serving }
 
     /// Whether `endTurn` has left work that needs no event.
-    package var hasMoreWork: Bool { phase == .serving && (!scans.isEmpty || collector.hasMoreWork || streams.contains(where: \.isReady) || canCatchUp) }
+    package var hasMoreWork: Bool {
+        phase == .serving && (!scans.isEmpty || collector.hasMoreWork || streams.contains(where: \.isReady) || canCatchUp)
+    }
 
     /// When `endTurn` should be called at the latest where nothing happens.
     package var nextDeadline: Instant {
-        var deadline = nextPoll
+        // What waits for an answer has no deadline but the requests': asking again would only spin.
+        guard phase == .serving else { return now.advanced(byMs: 100) }
+        var deadline = batch == nil && headRead == .idle && !tailReadInFlight ? nextPoll : .distantFuture
         if let oldest = writes.first?.arrivedAt { deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs)) }
         if watches.progressWatchers > 0 { deadline = min(deadline, watches.nextProgressCheck) }
-        if phase != .serving || headRead != .idle { deadline = min(deadline, now.advanced(byMs: 100)) }
+        deadline = min(deadline, leaseDeadline)
+        if headRead != .idle { deadline = min(deadline, now.advanced(byMs: 100)) }
         return deadline
     }
 
@@ -174,6 +191,8 @@ package struct Replica: ~Copyable {
             arrive(PendingRead(id: id, kind: .txn(txn), arrivedAt: now), serializable: txn.isSerializable)
         case .revision(let linearizable):
             arrive(PendingRead(id: id, kind: .revision, arrivedAt: now), serializable: !linearizable)
+        case .lease(let request):
+            arrive(LeaseQuestion(id: id, request: request, arrivedAt: now))
         }
     }
 
@@ -183,10 +202,12 @@ package struct Replica: ~Copyable {
         let gone = cancelled
         cancelled.removeAll()
         writes.removeAll { gone.contains($0.id) }
+        waitingWriteBytes = writes.reduce(0) { $0 + $1.byteCount }
         readsWaiting.removeAll { gone.contains($0.id) }
         readsConfirming.removeAll { gone.contains($0.id) }
         scans.removeAll { gone.contains($0.id) }
         streams.removeAll { gone.contains($0.id) }
+        leases.drop(gone)
         watches.early.removeAll { gone.contains($0.0) }
         for id in gone { endWatchStream(id) }
     }
@@ -196,6 +217,7 @@ package struct Replica: ~Copyable {
         let timeout = configuration.requestTimeoutMs
         while let oldest = writes.first, oldest.arrivedAt.advanced(byMs: timeout) <= now {
             writes.removeFirst()
+            waitingWriteBytes -= oldest.byteCount
             actions.append(.fail(oldest.id, .timeout))
         }
         for read in takeExpired(&readsWaiting, timeoutMs: timeout, now) + takeExpired(&readsConfirming, timeoutMs: timeout, now) {

@@ -21,6 +21,7 @@ package enum Request: Sendable, Hashable {
     case compact(revision: Revision, physical: Bool)
     /// The newest revision, after learning where the log ends where `linearizable`. Answered by `revisionKnown`.
     case revision(linearizable: Bool)
+    case lease(LeaseRequest)
 }
 
 package enum ReplicaEvent: Sendable {
@@ -33,6 +34,8 @@ package enum ReplicaEvent: Sendable {
     case watchOpened(RequestID)
     case watchRequested(RequestID, WatchRequest)
     case log(LogEvent)
+    /// The process is about to end: chores are left to others.
+    case stopping
     /// A chunk of the log at start-up, in order, the first one from the log's start.
     case rowsLoaded([LogRow])
     /// The connection was lost while loading: the chunks come again from the start.

@@ -54,7 +54,10 @@ struct Serve: AsyncParsableCommand {
     @Option(help: ArgumentHelp("This member's name, for MemberList.", valueName: "name"))
     var name = "default"
 
-    @Option(help: ArgumentHelp("Where to listen, comma-separated: http://host:port or unix:///path. Port 0 takes a free one and says which.", valueName: "urls"))
+    @Option(
+        help: ArgumentHelp(
+            "Where to listen, comma-separated: http://host:port or unix:///path. Port 0 takes a free one and says which.",
+            valueName: "urls"))
     var listenClientUrls = "http://127.0.0.1:2379"
 
     @Option(help: ArgumentHelp("Where clients reach this member. The default is where it listens.", valueName: "urls"))

@@ -183,7 +183,7 @@ import Testing
         let session = try LogSession(settings, logger: quiet)
         var writer = Writer(head: try session.readHead())
         try session.put(writer.batch(), &writer)
-        let tail = try session.lockHead(after: .start, limit: 100)
+        let tail = try session.lockHead(after: .start, limit: 100).tail
         #expect(tail == Tail(head: writer.head, rows: writer.rows, reachesHead: true))
         #expect(session.holdsHeadLock)
 

@@ -49,7 +49,7 @@ extension Inbox where Event == LogEvent {
     }
 
     func locked() async throws -> Tail {
-        try await next("headLocked") { if case .headLocked(let tail) = $0 { tail } else { nil } }
+        try await next("headLocked") { if case .headLocked(let tail, _) = $0 { tail } else { nil } }
     }
 
     func deleted() async throws -> Int {
@@ -105,7 +105,7 @@ extension Inbox where Event == LogEvent {
         try await append(writer.batch(count: 2))
         log.submit(.lockHead(after: .start))
         #expect(try await inbox.locked().rows == writer.rows)
-        log.submit(.unlockHead)
+        log.submit(.unlockHead())
         try await append(writer.batch())
 
         log.submit(.recover(after: .start))
@@ -174,10 +174,10 @@ extension Inbox where Event == LogEvent {
                 ).split(separator: "\n").map(String.init))
         }
         for _ in 0..<3 {
-            try await eventually("both connections") { try backends().count == 2 }
+            try await eventually("all connections") { try backends().count == 2 }
             let before = try backends()
             for backend in before { try server.psql("select pg_terminate_backend(\(backend))") }
-            try await eventually("both connections anew") {
+            try await eventually("all connections anew") {
                 let now = try backends()
                 return now.count == 2 && now.isDisjoint(with: before)
             }

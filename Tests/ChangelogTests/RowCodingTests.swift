@@ -16,14 +16,10 @@ import Testing
             writer.add(batch.expectedDigest.rawValue)
             writer.add(batch.expectedEpoch)
             func column<I: FixedWidthInteger>(_ type: UInt32, _ field: (LogRow) -> I) {
-                writer.beginArray(of: type, count: batch.rows.count)
-                for row in batch.rows { writer.element(field(row)) }
-                writer.endArray()
+                writer.array(of: type, batch.rows) { $0.element(field($1)) }
             }
             func column(_ field: (LogRow) -> ByteString) {
-                writer.beginArray(of: TypeID.bytea, count: batch.rows.count)
-                for row in batch.rows { writer.element(field(row)) }
-                writer.endArray()
+                writer.array(of: TypeID.bytea, batch.rows) { $0.element(field($1)) }
             }
             column(TypeID.int8, \.position.revision)
             column(TypeID.int4, \.position.sub)

@@ -91,7 +91,7 @@ struct AbuseTests {
 
     @Test("A block that decompresses to far more than it is ends its stream, and many of them stay bounded")
     func compressionBomb() async throws {
-        try await withEchoServer { server, port, _ in
+        try await withEchoServer { _, port, _ in
             let client = try connect(port)
             // One field of 4,000 bytes goes into the dynamic table (index 62); then one byte each calls it up again.
             let bomb = RawFrame.headerBlock(unary) + [0x40, 1, 0x78, 0x7F, 0xA1, 0x1E] + Array(repeating: 0x61, count: 4_000)
@@ -110,7 +110,6 @@ struct AbuseTests {
                         RawFrame.Kind.headers, flags: RawFrame.Flag.endHeaders | RawFrame.Flag.endStream, stream: stream, block))
             }
             #expect(try client.response(6_001)["grpc-status"] == "13")
-            _ = server
         }
     }
 
@@ -308,17 +307,20 @@ struct AbuseTests {
 
     @Test("Data sent beyond the window is a flow control error")
     func windowOverrun() async throws {
-        try await withEchoServer { _, port, _ in
+        var limits = HTTP2Limits()
+        limits.streamWindowSize = 65_535
+        var messages = GRPCLimits()
+        messages.bufferedSoftLimit = 1
+        try await withEchoServer(limits: limits, messages: messages) { _, port, _ in
             let client = try connect(port)
-            try client.send(.headers(1, unary))
-            // Nothing of an incomplete message is withheld at this size, so the window has to be outrun at once.
-            let burst = Array(repeating: RawFrame.data(1, Array(repeating: 0, count: 16_384)).bytes, count: 4).flatMap { $0 }
-            let prefix = RawFrame.data(1, [0, 0, 0x1F, 0xFF, 0xFF]).bytes
-            try client.send(bytes: prefix + burst)
-            // Without reading window updates a client that sends on is an honest one, as long as the window lasts.
-            try client.send(.ping())
-            try client.read { $0.pingAcks == 1 }
-            #expect(client.responses[1] == nil)
+            // The first unfinished message is favoured; the second gets no window back.
+            try client.send(.headers(1, unary), .data(1, [0, 0, 1, 0, 0, 1, 1]), .headers(3, unary))
+            try client.send(.data(3, [0, 0, 0x10, 0, 0]))
+            for _ in 0..<4 { try client.send(.data(3, Array(repeating: 1, count: 16_384))) }
+            try client.read { $0.goAway != nil || $0.responses[3]?.resetCode != nil }
+            #expect(client.responses[3]?.resetCode == 3 || client.goAway?.code == 3)
+            #expect(client.windowUpdates[3] == nil)
+            try expectService(port)
         }
     }
 

@@ -1,5 +1,8 @@
 internal import Bytes
+internal import Foundation
 internal import HTTP2
+internal import Logging
+internal import NIOCore
 internal import RawHTTP2
 internal import Testing
 
@@ -48,7 +51,9 @@ struct CallTests {
                     sent += count
                 }
                 let response = try client.response(stream)
-                #expect(response.body == bytes, "\(size)")
+                // Compared first: on a failure the framework would take minutes to spell out the difference.
+                let isSame = response.body == bytes
+                #expect(isSame, "\(size)")
                 #expect(response["grpc-status"] == "0")
                 stream += 2
             }
@@ -275,6 +280,42 @@ struct CallTests {
             }
             for stream in 0..<50 {
                 #expect(try client.response(Int32(stream * 2 + 1)).body == RawFrame.message(Array("done".utf8)))
+            }
+        }
+    }
+
+    @Test("A server listens on several addresses, unix sockets among them, and replaces a socket that was left behind")
+    func addresses() async throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("pine-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let path = folder.appendingPathComponent("socket").path
+        for _ in 0..<2 {
+            let configuration = HTTP2Configuration(
+                addresses: [.tcp(host: "127.0.0.1", port: 0), .unix(path: path), .tcp(host: "127.0.0.1", port: 0)], loopCount: 2)
+            let server = try await GRPCServer.start(
+                configuration, methods: EchoHandler.methods, logger: Logger(label: "test")
+            ) { EchoHandler($0, Diary()) }
+            let ports = server.boundAddresses.compactMap(\.port)
+            #expect(Set(ports).count == 2 && server.boundAddresses[1].pathname == path)
+            for client in [try RawClient(port: ports[0]), try RawClient(unixPath: path), try RawClient(port: ports[1])] {
+                try client.sendPreface()
+                try client.call(1, "/test.Echo/Unary", [1])
+                #expect(try client.response(1)["grpc-status"] == "0")
+            }
+            await server.shutdown(graceMs: 0)
+        }
+    }
+
+    @Test("An address that is taken is an error, and nothing is left behind")
+    func takenAddress() async throws {
+        try await withEchoServer { _, port, _ in
+            let configuration = HTTP2Configuration(
+                addresses: [.tcp(host: "127.0.0.1", port: 0), .tcp(host: "127.0.0.1", port: port)], loopCount: 1)
+            await #expect(throws: (any Error).self) {
+                _ = try await GRPCServer.start(
+                    configuration, methods: EchoHandler.methods, logger: Logger(label: "test")
+                ) { EchoHandler($0, Diary()) }
             }
         }
     }

@@ -1,23 +1,8 @@
-// Owns: the naive model that the key index is compared with, and a seeded source of random numbers.
+// Owns: the naive model that the key index is compared with.
 // Must never: share code with the index.
 import Bytes
 
 @testable import Keyspace
-
-/// SplitMix64: small, seeded, the same everywhere.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
 
 /// Every key's rows in an array; every question answered by looking at all of them.
 struct KeyIndexModel {

@@ -42,9 +42,9 @@ package final class RawClient {
     /// Whether SETTINGS and PING are acknowledged and window is given back without being told.
     package var isWellBehaved = true
 
-    /// Connects to a port of this machine.
-    package init(port: Int, receiveBuffer: Int32? = nil) throws {
-        socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    /// Connects to a port of this machine, or to a unix socket.
+    package init(port: Int = 0, unixPath: String? = nil, receiveBuffer: Int32? = nil) throws {
+        socket = Glibc.socket(unixPath == nil ? AF_INET : AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         if var size = receiveBuffer {
             setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
         }
@@ -53,17 +53,32 @@ package final class RawClient {
         setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
         var one: Int32 = 1
         setsockopt(socket, Int32(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<Int32>.size))
+        nghttp2_hd_inflate_new(&inflater)
+        let status = unixPath.map { connect(toPath: $0) } ?? connect(toPort: port)
+        guard status == 0 else { throw RawClientError(description: "connect: errno \(errno)") }
+    }
+
+    private func connect(toPort port: Int) -> Int32 {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = in_port_t(port).bigEndian
         address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        let status = withUnsafePointer(to: &address) {
+        return withUnsafePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                Glibc.connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
-        nghttp2_hd_inflate_new(&inflater)
-        guard status == 0 else { throw RawClientError(description: "connect: errno \(errno)") }
+    }
+
+    private func connect(toPath path: String) -> Int32 {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8.prefix($0.count - 1)) }
+        return withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.connect(socket, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
     }
 
     deinit {

@@ -110,7 +110,9 @@ package struct RawFrame: Equatable, Sendable {
 
     /// The fields of an ordinary request.
     package static func request(_ path: String, _ extra: [(String, String)] = []) -> [(String, String)] {
-        [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "localhost"),
-         ("content-type", "application/grpc"), ("te", "trailers")] + extra
+        [
+            (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "localhost"),
+            ("content-type", "application/grpc"), ("te", "trailers"),
+        ] + extra
     }
 }

@@ -8,7 +8,7 @@ import Replica
 final class MemoryLog {
     private(set) var head = Head(clusterID: 7, position: .start, digest: .start, epoch: 0, compactRevision: -1)
     private(set) var rows: [LogRow] = []
-    private var lockedBy: Int64?
+    var deadlines = MemoryDeadlines()
 
     /// What becomes of the next appends, in order; then they all arrive.
     enum Fate {
@@ -27,6 +27,7 @@ final class MemoryLog {
         switch command {
         case .append(let batch):
             let fate = fates.isEmpty ? nil : fates.removeFirst()
+            deadlines.endLock(keepingRemovals: fate != .lostBeforeCommit)
             if fate == .lostBeforeCommit { return .appendLost(number: batch.number, reason: "cut") }
             guard batch.expectedDigest == head.digest, batch.expectedEpoch == head.epoch else {
                 let before = batch.rows[0].position
@@ -37,8 +38,11 @@ final class MemoryLog {
             head = batch.newHead
             if fate == .lostAfterCommit { return .appendLost(number: batch.number, reason: "cut") }
             return .appended(number: batch.number)
-        case .lockHead(let position): return .headLocked(tail(after: position))
-        case .unlockHead: return nil
+        case .lockHead(let position, let expiring):
+            return .headLocked(tail(after: position), expired: expiring.map { deadlines.expire($0) } ?? [])
+        case .unlockHead(let keepingRemovals):
+            deadlines.endLock(keepingRemovals: keepingRemovals)
+            return nil
         case .recover(let position):
             head.epoch += 1
             return .recovered(tail(after: position))
@@ -49,6 +53,8 @@ final class MemoryLog {
             let dead = Set(positions)
             rows.removeAll { dead.contains($0.position) }
             return .rowsDeleted(count: positions.count)
+        case .lease(let number, let command):
+            return deadlines.answer(command, head).map { .lease(number: number, $0) }
         }
     }
 }
@@ -81,7 +87,25 @@ final class TestReplica {
         return id
     }
 
+    func keepAlive(_ lease: LeaseID, on id: RequestID) { replica.step(.requestArrived(id, .lease(.keepAlive(lease))), now: now) }
+
+    func endKeepAlives(on id: RequestID) { replica.step(.requestArrived(id, .lease(.keepAliveEnd)), now: now) }
+
+    func stop() { replica.step(.stopping, now: now) }
+
+    func newStream() -> RequestID {
+        defer { nextID += 1 }
+        return RequestID(rawValue: nextID)
+    }
+
     func cancel(_ id: RequestID) { replica.step(.requestCancelled(id), now: now) }
+
+    /// At least 1: nothing that is due now has been left.
+    var untilNextDeadlineMs: Int {
+        let deadline = replica.nextDeadline
+        guard deadline > now else { return 1 }
+        return Int(clamping: (deadline.nanoseconds - now.nanoseconds + 999_999) / 1_000_000)
+    }
 
     func advance(ms: Int) { now = now.advanced(byMs: ms) }
 

@@ -189,6 +189,26 @@ struct ReplicaTests {
         #expect(late.replica.store.committedDigest == pine.replica.store.committedDigest)
     }
 
+    @Test("What waits is bounded in number and in bytes, and room comes back")
+    func waitingBounds() throws {
+        let pine = TestReplica(MemoryLog()) { $0.waitingByteLimit = 10_000 }
+        let big = ByteString([UInt8](repeating: 7, count: 6_000))
+        for _ in 0..<3 {
+            pine.holdsAnswers = true
+            // The first is in flight, the second waits, the third is too much.
+            let ids = (0..<3).map { _ in
+                let id = pine.start(.write(.put(PutRequest(key: "k", value: big))))
+                _ = pine.turn()
+                return id
+            }
+            #expect(pine.answers[ids[2]] == .failure(.tooManyRequests))
+            pine.holdsAnswers = false
+            pine.settle()
+            #expect(try pine.answers[ids[0]]?.get() != nil)
+            #expect(try pine.answers[ids[1]]?.get() != nil)
+        }
+    }
+
     @Test("Cancelled and overdue requests are dropped")
     func cancelling() throws {
         let pine = TestReplica(MemoryLog())

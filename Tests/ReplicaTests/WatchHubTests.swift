@@ -1,5 +1,6 @@
 import Bytes
 import Keyspace
+import TestSupport
 import Testing
 
 @testable import Replica

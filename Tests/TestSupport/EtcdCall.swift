@@ -96,7 +96,8 @@ final class EtcdCall {
     func streamClosed(_ code: UInt32) {
         guard end == nil else { return }
         guard let statusCode else {
-            end = .failed(code == 0 ? .malformed("an answer without grpc-status (HTTP status \(httpStatus ?? "none"))") : .streamReset(code))
+            end = .failed(
+                code == 0 ? .malformed("an answer without grpc-status (HTTP status \(httpStatus ?? "none"))") : .streamReset(code))
             return
         }
         guard let code = UInt8(statusCode).flatMap({ EtcdError.Code(rawValue: $0) }) else {
