@@ -1,0 +1,168 @@
+import Bytes
+import Keyspace
+import Replica
+import TestSupport
+import Testing
+
+@testable import Changelog
+
+@Suite("Deadlines and the duty, in PostgreSQL")
+struct LeaseDeadlineTests {
+    private func round(
+        set: [(LeaseID, Int64)] = [], ensure: [(LeaseID, Int64)] = [], remove: [LeaseID] = [], read: [LeaseID] = []
+    ) -> LeaseRound {
+        var round = LeaseRound()
+        round.set = set.map { LeaseTerm(lease: $0.0, milliseconds: $0.1) }
+        round.ensure = ensure.map { LeaseTerm(lease: $0.0, milliseconds: $0.1) }
+        round.remove = remove
+        round.read = read
+        return round
+    }
+
+    private func session(_ settings: LogSettings) throws -> LogSession { try LogSession(settings, logger: quiet) }
+
+    @Test("a round removes, sets, makes sure and tells, in that order, and ends with the head", arguments: [false, true])
+    func wholeRound(transactionPooling: Bool) throws {
+        var settings = try freshSettings()
+        settings.transactionPooling = transactionPooling
+        let session = try session(settings)
+        let head = try session.readHead()
+        _ = try session.run(round(set: [(1, 50_000), (2, 50_000), (3, 50_000)]))
+        let done = try session.run(
+            round(
+                set: [(2, 90_000), (LeaseID.min, 9_000_000_000_000)], ensure: [(3, 60_000), (4, 70_000), (5, 80_000)], remove: [1],
+                read: [.min, 1, 2, 3, 4, 5, 6]))
+        #expect(done.head == head)
+        #expect(Set(done.remainingMs.keys) == [.min, 2, 3, 4, 5])
+        #expect(done.remainingMs[2] == 90_000)
+        #expect((49_000...50_000).contains(done.remainingMs[3]!))
+        #expect(done.remainingMs[4] == 70_000)
+        #expect(done.remainingMs[.min] == 9_000_000_000_000)
+        // One that is later than it may be is put right, also by one that makes sure.
+        #expect(try session.run(round(ensure: [(2, 5_000)], read: [2])).remainingMs == [2: 5_000])
+        #expect(try session.run(round()).head == head)
+    }
+
+    @Test("the duty has one holder, who keeps it by renewing; it can be taken once it has lapsed or was given back")
+    func duty() throws {
+        let settings = try freshSettings()
+        let (one, two) = (try session(settings), try session(settings))
+        #expect(try one.keepDuty(holder: 1, termMs: 60_000) == .held(taken: true))
+        #expect(try one.keepDuty(holder: 1, termMs: 60_000) == .held(taken: false))
+        guard case .heldByAnother(let forMs) = try two.keepDuty(holder: 2, termMs: 60_000) else {
+            Issue.record("two holders")
+            return
+        }
+        #expect((55_000...60_000).contains(forMs))
+        try two.releaseDuty(holder: 2)
+        #expect(try one.keepDuty(holder: 1, termMs: 60_000) == .held(taken: false))
+        try one.releaseDuty(holder: 1)
+        #expect(try two.keepDuty(holder: 2, termMs: 1) == .held(taken: true))
+        _ = try two.connection.run(Statement("select pg_sleep(0.01)"), within: .seconds(5))
+        // Its own, but nobody was there for a moment.
+        #expect(try two.keepDuty(holder: 2, termMs: 1) == .held(taken: true))
+        _ = try two.connection.run(Statement("select pg_sleep(0.01)"), within: .seconds(5))
+        #expect(try one.keepDuty(holder: 1, termMs: 60_000) == .held(taken: true))
+        #expect(try two.findDue(holder: 2, limit: 10).due == [])
+    }
+
+    @Test("what is due is found, the earliest first, by the holder of the duty only, and how long it is until the next")
+    func findDue() throws {
+        let session = try session(try freshSettings())
+        _ = try session.run(round(set: [(1, -5_000), (2, -9_000), (3, -1_000), (4, 30_000), (5, 60_000)]))
+        #expect(try session.findDue(holder: 1, limit: 10) == (due: [], nextMs: nil))
+        _ = try session.keepDuty(holder: 1, termMs: 60_000)
+        let all = try session.findDue(holder: 1, limit: 10)
+        #expect(all.due == [2, 1, 3])
+        #expect((29_000...30_000).contains(try #require(all.nextMs)))
+        #expect(try session.findDue(holder: 1, limit: 3) == (due: [2, 1, 3], nextMs: nil))
+        #expect(try session.findDue(holder: 1, limit: 2) == (due: [2, 1], nextMs: nil))
+        #expect(try session.findDue(holder: 2, limit: 2) == (due: [], nextMs: nil))
+        _ = try session.run(round(remove: [1, 2, 3, 4, 5]))
+        #expect(try session.findDue(holder: 1, limit: 3) == (due: [], nextMs: nil))
+    }
+
+    @Test("under the head's lock deadlines that have passed are taken out, and come back unless the append commits or is told to keep")
+    func expire() throws {
+        let session = try session(try freshSettings())
+        _ = try session.keepDuty(holder: 1, termMs: 60_000)
+        var writer = Writer(head: try session.readHead())
+        func left() throws -> Set<LeaseID> { Set(try session.run(round(read: [1, 2, 3, 4])).remainingMs.keys) }
+        _ = try session.run(round(set: [(1, -1), (2, 60_000), (3, -1), (4, -1)]))
+        func lock(_ leases: [LeaseID], holder: Int64 = 1) throws -> [LeaseID] {
+            try session.lockHead(after: .start, expiring: LeaseExpiry(leases: leases, holder: holder), limit: 10).expired
+        }
+        #expect(try lock([1, 2, 3, 4], holder: 2) == [])
+        try session.releaseHeadLock()
+        #expect(try lock([4, 2, 1, 77]) == [1, 4])
+        try session.releaseHeadLock()
+        #expect(try left() == [1, 2, 3, 4])
+        #expect(try lock([1]) == [1])
+        try session.put(writer.batch(), &writer)
+        #expect(try left() == [2, 3, 4])
+        #expect(try lock([3]) == [3])
+        try session.releaseHeadLock(keepingRemovals: true)
+        #expect(try left() == [2, 4])
+    }
+
+    @Test("a keep-alive under way keeps its lease from expiring, and the head's lock doesn't wait for it")
+    func keepAliveWins() throws {
+        let settings = try freshSettings()
+        let (one, two) = (try session(settings), try session(settings))
+        _ = try one.keepDuty(holder: 1, termMs: 60_000)
+        _ = try one.run(round(set: [(1, -1), (2, -1)]))
+        _ = try two.connection.run(Statement("begin"), within: .seconds(5))
+        _ = try two.connection.run(two.leaseStatements.set, .terms([LeaseTerm(lease: 1, milliseconds: 60_000)]), within: .seconds(5))
+        let began = ContinuousClock.now
+        #expect(try one.lockHead(after: .start, expiring: LeaseExpiry(leases: [1, 2], holder: 1), limit: 10).expired == [2])
+        #expect(began.duration(to: .now) < .milliseconds(900))
+        try one.releaseHeadLock(keepingRemovals: true)
+        _ = try two.connection.run(Statement("commit"), within: .seconds(5))
+        #expect(try one.lockHead(after: .start, expiring: LeaseExpiry(leases: [1, 2], holder: 1), limit: 10).expired == [])
+        try one.releaseHeadLock()
+    }
+
+    @Test("a keep-alive that waits for an expiry reads a head that has it")
+    func expiryWins() throws {
+        let settings = try freshSettings()
+        let one = try session(settings)
+        _ = try one.keepDuty(holder: 1, termMs: 60_000)
+        _ = try one.run(round(set: [(1, -1)]))
+        var writer = Writer(head: try one.readHead())
+        #expect(try one.lockHead(after: .start, expiring: LeaseExpiry(leases: [1], holder: 1), limit: 10).expired == [1])
+        let keepAlive = round(set: [(1, 60_000)], read: [1])
+        let answer = Answer<Head>()
+        let thread = WorkerThread(name: "keep-alive") {
+            answer.fill { try LogSession(settings, logger: quiet).run(keepAlive).head }
+        }
+        try eventuallyBlocking("the keep-alive waiting") {
+            try PostgresServer.shared().psql(
+                "select count(*) from pg_stat_activity where wait_event_type = 'Lock'", connection: settings.conninfo) != "0"
+        }
+        try one.put(writer.batch(), &writer)
+        thread.join()
+        #expect(try answer.get() == writer.head)
+    }
+
+    @Test("processes that set the same thousand deadlines at once don't lock each other up")
+    func noDeadlock() throws {
+        let settings = try freshSettings()
+        let terms = (0..<1_000).map { (LeaseID($0 * 7_919 % 1_000), Int64(60_000)) }
+        let (up, down) = (round(set: terms), round(set: terms.reversed()))
+        let answers = [Answer<Int>(), Answer<Int>(), Answer<Int>()]
+        let threads = answers.enumerated().map { index, answer in
+            WorkerThread(name: "round \(index)") {
+                answer.fill {
+                    let session = try LogSession(settings, logger: quiet)
+                    for _ in 0..<20 { _ = try session.run(index == 0 ? up : down) }
+                    return 20
+                }
+            }
+        }
+        for thread in threads { thread.join() }
+        for answer in answers { #expect(try answer.get() == 20) }
+        let deadlocks = try PostgresServer.shared().psql(
+            "select deadlocks from pg_stat_database where datname = current_database()", connection: settings.conninfo)
+        #expect(deadlocks == "0")
+    }
+}
