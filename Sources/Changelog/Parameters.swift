@@ -82,17 +82,15 @@ struct ParameterWriter: ~Copyable {
         ends.append(writer.count)
     }
 
-    /// An array of what `write` makes of each row, one element a row. One-dimensional, without nulls: dimensions, "has nulls",
-    /// element type, length, lower bound 1 (array_send in arrayfuncs.c).
+    /// An array of what `write` makes of each row, one element a row.
     @inline(__always)
     mutating func array<Rows: Collection>(
         of type: UInt32, _ rows: Rows, _ write: (inout ParameterWriter, Rows.Element) -> Void
     ) {
-        writer.appendBigEndian(Int32(1))
-        writer.appendBigEndian(Int32(0))
-        writer.appendBigEndian(type)
-        writer.appendBigEndian(Int32(rows.count))
-        writer.appendBigEndian(Int32(1))
+        writer.append(atMost: ArrayCursor.headerSize) { base in
+            _ = ArrayCursor(UnsafeMutableRawPointer(base), of: type, count: rows.count)
+            return ArrayCursor.headerSize
+        }
         for row in rows { write(&self, row) }
         ends.append(writer.count)
     }
@@ -105,5 +103,56 @@ struct ParameterWriter: ~Copyable {
     mutating func element(_ bytes: ByteString) {
         writer.appendBigEndian(Int32(bytes.count))
         writer.append(bytes)
+    }
+
+    /// Several arrays of known sizes at once, which `fill` writes through `ArrayCursor`s.
+    mutating func add(columnsOf sizes: [Int], _ fill: (UnsafeMutableRawPointer) -> Void) {
+        let start = writer.count
+        let total = sizes.reduce(0, +)
+        writer.append(atMost: total) { base in
+            fill(UnsafeMutableRawPointer(base))
+            return total
+        }
+        var end = start
+        for size in sizes {
+            end += size
+            ends.append(end)
+        }
+    }
+}
+
+/// Writes one array of known size, element by element. Must not get more elements than it was made for.
+///
+/// One-dimensional, without nulls: dimensions, "has nulls", element type, length, lower bound 1; then each element after its
+/// length (array_send in arrayfuncs.c).
+struct ArrayCursor {
+    static let headerSize = 20
+    /// Where the next element goes.
+    private(set) var at: UnsafeMutableRawPointer
+
+    init(_ start: UnsafeMutableRawPointer, of type: UInt32, count: Int) {
+        at = start
+        for word in [1, 0, type, UInt32(count), 1] {
+            at.storeBytes(of: word.bigEndian, as: UInt32.self)
+            at += 4
+        }
+    }
+
+    @inline(__always)
+    mutating func put<I: FixedWidthInteger>(_ value: I) {
+        at.storeBytes(of: UInt32(MemoryLayout<I>.size).bigEndian, as: UInt32.self)
+        (at + 4).storeBytes(of: value.bigEndian, as: I.self)
+        at += 4 + MemoryLayout<I>.size
+    }
+
+    @inline(__always)
+    mutating func put(_ bytes: ByteString) {
+        at.storeBytes(of: UInt32(bytes.count).bigEndian, as: UInt32.self)
+        at += 4
+        bytes.withUnsafeBytes { source in
+            guard let base = source.baseAddress else { return }
+            at.copyMemory(from: base, byteCount: source.count)
+        }
+        at += bytes.count
     }
 }

@@ -4,28 +4,24 @@ internal import Keyspace
 internal import Replica
 
 extension Parameters {
-    /// The parameters of `LogStatements.append`.
+    /// The parameters of `LogStatements.append`. All columns are laid out beforehand and filled in one pass over the rows.
     static func append(_ batch: AppendBatch) -> Parameters {
-        let rows = batch.rows
-        // Per row: two length words before the bytes, and seven numbers of up to 8 bytes with a length word each.
-        var size = 256
-        for row in rows { size += 88 + row.key.count + row.value.count }
-        return .build(capacity: size) { writer in
-            writer.add(batch.newHead.position.revision)
-            writer.add(batch.newHead.position.sub)
-            writer.add(batch.newHead.digest.rawValue)
-            writer.add(batch.newHead.compactRevision)
-            writer.add(batch.expectedDigest.rawValue)
-            writer.add(batch.expectedEpoch)
-            writer.array(of: TypeID.int8, rows) { $0.element($1.position.revision) }
-            writer.array(of: TypeID.int4, rows) { $0.element($1.position.sub) }
-            writer.array(of: TypeID.int2, rows) { $0.element($1.kind.rawValue) }
-            writer.array(of: TypeID.bytea, rows) { $0.element($1.key) }
-            writer.array(of: TypeID.bytea, rows) { $0.element($1.value) }
-            writer.array(of: TypeID.int8, rows) { $0.element($1.createRevision) }
-            writer.array(of: TypeID.int8, rows) { $0.element($1.version) }
-            writer.array(of: TypeID.int8, rows) { $0.element($1.lease) }
-            writer.array(of: TypeID.int8, rows) { $0.element($1.origin) }
+        batch.rows.withUnsafeBufferPointer { rows in
+            var (keyBytes, valueBytes) = (0, 0)
+            for index in rows.indices {
+                keyBytes += rows[index].key.count
+                valueBytes += rows[index].value.count
+            }
+            let layout = AppendLayout(rowCount: rows.count, keyBytes: keyBytes, valueBytes: valueBytes)
+            return .build(capacity: 64 + layout.size) { writer in
+                writer.add(batch.newHead.position.revision)
+                writer.add(batch.newHead.position.sub)
+                writer.add(batch.newHead.digest.rawValue)
+                writer.add(batch.newHead.compactRevision)
+                writer.add(batch.expectedDigest.rawValue)
+                writer.add(batch.expectedEpoch)
+                writer.add(columnsOf: layout.sizes) { base in layout.fill(base, with: rows) }
+            }
         }
     }
 
@@ -42,6 +38,48 @@ extension Parameters {
             writer.add(position.revision)
             writer.add(position.sub)
         }
+    }
+}
+
+/// Where the arrays of an append go: one for each column of the changelog, in the table's order, one after the other.
+private struct AppendLayout {
+    private static let types = [
+        TypeID.int8, TypeID.int4, TypeID.int2, TypeID.bytea, TypeID.bytea, TypeID.int8, TypeID.int8, TypeID.int8, TypeID.int8,
+    ]
+    /// In bytes, of each array.
+    let sizes: [Int]
+    private let rowCount: Int
+
+    var size: Int { sizes.reduce(0, +) }
+
+    init(rowCount: Int, keyBytes: Int, valueBytes: Int) {
+        self.rowCount = rowCount
+        let lengthWords = 4 * rowCount
+        let content = [8 * rowCount, 4 * rowCount, 2 * rowCount, keyBytes, valueBytes] + Array(repeating: 8 * rowCount, count: 4)
+        sizes = content.map { ArrayCursor.headerSize + lengthWords + $0 }
+    }
+
+    func fill(_ base: UnsafeMutableRawPointer, with rows: UnsafeBufferPointer<LogRow>) {
+        var at = base
+        func next(_ column: Int) -> ArrayCursor {
+            defer { at += sizes[column] }
+            return ArrayCursor(at, of: Self.types[column], count: rowCount)
+        }
+        var (revisions, subs, kinds) = (next(0), next(1), next(2))
+        var (keys, values) = (next(3), next(4))
+        var (createRevisions, versions, leases, origins) = (next(5), next(6), next(7), next(8))
+        for index in rows.indices {
+            revisions.put(rows[index].position.revision)
+            subs.put(rows[index].position.sub)
+            kinds.put(rows[index].kind.rawValue)
+            keys.put(rows[index].key)
+            values.put(rows[index].value)
+            createRevisions.put(rows[index].createRevision)
+            versions.put(rows[index].version)
+            leases.put(rows[index].lease)
+            origins.put(rows[index].origin)
+        }
+        invariant(origins.at == base + size, "the arrays of an append are not as large as laid out")
     }
 }
 

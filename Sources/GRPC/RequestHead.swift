@@ -24,7 +24,7 @@ struct RequestHead {
     var isGzip = false
 
     init(_ fields: HeaderFields, methods: MethodTable) {
-        fields.forEach { name, value in
+        fields.visit { name, value in
             switch name.count {
             case 5 where name.equals(":path"):
                 method = methods.find(value)
@@ -54,7 +54,7 @@ struct RequestHead {
     func refusal(_ fields: HeaderFields, methods: MethodTable) -> HeaderBlock {
         func value(_ name: StaticString) -> String {
             var text = ""
-            fields.forEach { if $0.equals(name) { text = String(decoding: $1, as: UTF8.self) } }
+            fields.visit { if $0.equals(name) { text = String(decoding: $1, as: UTF8.self) } }
             return text
         }
         if problems.contains(.contentType) {

@@ -1,9 +1,9 @@
+internal import Bytes
+internal import Logging
 // Owns: one connection: the channel on one side, the session on the other, and its life from preface to last words.
 // Must never: be touched off its event loop; keep more output in the channel than one write past its high-water mark.
 // Life: preface → open → lingering (our last words are sent; the peer may still be talking) → closed.
 package import NIOCore
-internal import Bytes
-internal import Logging
 
 package final class HTTP2Connection: ChannelInboundHandler {
     package typealias InboundIn = ByteBuffer

@@ -100,7 +100,7 @@ package struct HeaderFields {
 
     /// Calls `body` with each name and value, in order. Both point into a buffer that is valid inside `body` only.
     @inline(__always)
-    package func forEach(_ body: (_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Void) {
+    package func visit(_ body: (_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Void) {
         var at = 0
         while at < bytes.count {
             let nameCount = Int(bytes.loadUnaligned(fromByteOffset: at, as: UInt32.self))

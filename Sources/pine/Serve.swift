@@ -87,7 +87,7 @@ struct Serve: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "How long a watch that asked for progress notifications hears nothing. At least 100ms.", valueName: "duration"))
+            "How long a watch that asked for progress notifications may hear nothing. At least 100ms.", valueName: "duration"))
     var watchProgressNotifyInterval = "10m"
 
     @Option(help: ArgumentHelp("How long calls under way may take to end when the server is told to stop.", valueName: "duration"))

@@ -25,8 +25,10 @@ struct StopRequest {
         var signals = stream.makeAsyncIterator()
         guard let first = await signals.next() else { return }
         logger.info("stopping; a second signal stops at once", metadata: ["signal": "\(first == SIGTERM ? "SIGTERM" : "SIGINT")"])
+        let heard = ContinuousClock.now
         Task { [stream] in
-            for await _ in stream { _exit(130) }
+            // Programs that run others, such as timeout, send on what a terminal has sent us already: that is one and the same.
+            for await _ in stream where ContinuousClock.now - heard > .milliseconds(500) { _exit(130) }
         }
     }
 }

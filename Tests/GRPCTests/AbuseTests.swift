@@ -139,7 +139,8 @@ struct AbuseTests {
             }
             try client.send(.headers(stream, Array(unary.dropFirst())))
             #expect(try client.response(stream).resetCode == 1)
-            try client.send(RawFrame(RawFrame.Kind.headers, flags: RawFrame.Flag.endHeaders, stream: stream + 2, [0xFF, 0xFF, 0xFF, 0xFF, 0xFF]))
+            try client.send(
+                RawFrame(RawFrame.Kind.headers, flags: RawFrame.Flag.endHeaders, stream: stream + 2, [0xFF, 0xFF, 0xFF, 0xFF, 0xFF]))
             try client.readToEnd()
             #expect(client.goAway?.code == 9)
             try expectService(port)
@@ -170,7 +171,8 @@ struct AbuseTests {
             let closed = try flood(client, limit: 100_000) { index in
                 let stream = Int32(index * 2 + 1)
                 // A window update of 0 is a stream error (RFC 9113 section 6.9).
-                return RawFrame.headers(stream, RawFrame.request("/test.Echo/Never")).bytes + RawFrame.windowUpdate(stream, 0x7FFF_FFFF).bytes
+                return RawFrame.headers(stream, RawFrame.request("/test.Echo/Never")).bytes
+                    + RawFrame.windowUpdate(stream, 0x7FFF_FFFF).bytes
             }
             #expect(closed)
             #expect(try await look(server) { $0.counters.methods[4].started } < 10_000)
@@ -190,7 +192,8 @@ struct AbuseTests {
         }
     }
 
-    @Test("Frames without content, whatever their kind, close the connection when they are too many",
+    @Test(
+        "Frames without content, whatever their kind, close the connection when they are too many",
         arguments: ["settings", "window update", "empty data", "ping acknowledgements"])
     func emptyFrames(kind: String) async throws {
         var limits = HTTP2Limits()
@@ -251,21 +254,25 @@ struct AbuseTests {
 
     // MARK: Frames that break the rules
 
-    @Test("Connection errors are answered with GOAWAY and the connection is closed", arguments: [
-        ("data on stream 0", RawFrame.data(0, [1]).bytes, UInt32(1)),
-        ("data on an idle stream", RawFrame.data(5, [1]).bytes, 1),
-        ("a reset of an idle stream", RawFrame.reset(7).bytes, 1),
-        ("a window beyond 2^31-1", RawFrame.windowUpdate(0, 0x7FFF_FFFF).bytes, 3),
-        ("a window update of nothing", RawFrame.windowUpdate(0, 0).bytes, 1),
-        ("settings of a wrong size", RawFrame(RawFrame.Kind.settings, [1]).bytes, 6),
-        ("a ping of a wrong size", RawFrame(RawFrame.Kind.ping, [1]).bytes, 6),
-        ("a push promise", RawFrame(RawFrame.Kind.pushPromise, flags: 4, stream: 1, [0, 0, 0, 2]).bytes, 1),
-        ("a continuation of nothing", RawFrame(RawFrame.Kind.continuation, flags: 4, stream: 1, []).bytes, 1),
-        ("an even stream", RawFrame.headers(2, RawFrame.request("/test.Echo/Unary")).bytes, 1),
-        ("padding longer than the frame",
-         RawFrame.headers(1, RawFrame.request("/test.Echo/Unary")).bytes
-            + RawFrame(RawFrame.Kind.data, flags: RawFrame.Flag.padded, stream: 1, [9, 1]).bytes, 1),
-    ])
+    @Test(
+        "Connection errors are answered with GOAWAY and the connection is closed",
+        arguments: [
+            ("data on stream 0", RawFrame.data(0, [1]).bytes, UInt32(1)),
+            ("data on an idle stream", RawFrame.data(5, [1]).bytes, 1),
+            ("a reset of an idle stream", RawFrame.reset(7).bytes, 1),
+            ("a window beyond 2^31-1", RawFrame.windowUpdate(0, 0x7FFF_FFFF).bytes, 3),
+            ("a window update of nothing", RawFrame.windowUpdate(0, 0).bytes, 1),
+            ("settings of a wrong size", RawFrame(RawFrame.Kind.settings, [1]).bytes, 6),
+            ("a ping of a wrong size", RawFrame(RawFrame.Kind.ping, [1]).bytes, 6),
+            ("a push promise", RawFrame(RawFrame.Kind.pushPromise, flags: 4, stream: 1, [0, 0, 0, 2]).bytes, 1),
+            ("a continuation of nothing", RawFrame(RawFrame.Kind.continuation, flags: 4, stream: 1, []).bytes, 1),
+            ("an even stream", RawFrame.headers(2, RawFrame.request("/test.Echo/Unary")).bytes, 1),
+            (
+                "padding longer than the frame",
+                RawFrame.headers(1, RawFrame.request("/test.Echo/Unary")).bytes
+                    + RawFrame(RawFrame.Kind.data, flags: RawFrame.Flag.padded, stream: 1, [9, 1]).bytes, 1
+            ),
+        ])
     func connectionErrors(name: String, bytes: [UInt8], code: UInt32) async throws {
         try await withEchoServer { _, port, _ in
             let client = try connect(port)
@@ -292,7 +299,8 @@ struct AbuseTests {
     @Test("Half a frame, half a message, half a header block: whatever is cut short by the end leaves nothing behind")
     func halfSent() async throws {
         try await withEchoServer { server, port, diary in
-            let whole = RawFrame.magic + RawFrame.settings().bytes + RawFrame.headers(1, unary).bytes
+            let whole =
+                RawFrame.magic + RawFrame.settings().bytes + RawFrame.headers(1, unary).bytes
                 + RawFrame.data(1, RawFrame.message([1, 2, 3])).bytes + RawFrame.headers(3, RawFrame.request("/test.Echo/Bidi")).bytes
             for count in stride(from: 0, to: whole.count, by: 3) {
                 let client = try RawClient(port: port)

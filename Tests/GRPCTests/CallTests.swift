@@ -128,7 +128,8 @@ struct CallTests {
         try await withEchoServer { server, port, _ in
             let client = try connect(port)
             func fields(_ changes: [String: String], _ path: String = "/test.Echo/Unary") -> [(String, String)] {
-                RawFrame.request(path).map { ($0.0, changes[$0.0] ?? $0.1) } + changes.filter { $0.key.hasPrefix("grpc-") }.map { ($0.key, $0.value) }
+                RawFrame.request(path).map { ($0.0, changes[$0.0] ?? $0.1) }
+                    + changes.filter { $0.key.hasPrefix("grpc-") }.map { ($0.key, $0.value) }
             }
             let cases: [([(String, String)], status: String, code: String, message: String)] = [
                 (fields([:], "/no.Such/Method"), "200", "12", "unknown service no.Such"),
@@ -138,7 +139,10 @@ struct CallTests {
                 (fields(["content-type": "application/grpcx"]), "415", "3", "invalid gRPC request content-type \"application/grpcx\""),
                 (fields([":method": "PUT"]), "405", "13", "Received a HEADERS frame with :method \"PUT\" which should be POST"),
                 (fields(["grpc-timeout": "5"]), "400", "13", "malformed grpc-timeout: transport: timeout string is too short: \"5\""),
-                (fields(["grpc-timeout": "123456789S"]), "400", "13", "malformed grpc-timeout: transport: timeout string is too long: \"123456789S\""),
+                (
+                    fields(["grpc-timeout": "123456789S"]), "400", "13",
+                    "malformed grpc-timeout: transport: timeout string is too long: \"123456789S\""
+                ),
                 (fields(["grpc-timeout": "5x"]), "400", "13", "malformed grpc-timeout: transport: timeout unit is not recognized: \"5x\""),
                 (fields(["grpc-encoding": "snappy"]), "200", "12", "grpc: Decompressor is not installed for grpc-encoding \"snappy\""),
             ]

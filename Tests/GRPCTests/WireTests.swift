@@ -238,7 +238,10 @@ struct InboundBudgetTests {
                     case .give: break
                     case .withhold: stalled[slot, default: 0] += count
                     case .refuse:
-                        budget.released(kept.removeValue(forKey: slot)!, of: stream(slot)) { stalled[$0.slot] = nil; _ = $1 }
+                        budget.released(kept.removeValue(forKey: slot)!, of: stream(slot)) {
+                            stalled[$0.slot] = nil
+                            _ = $1
+                        }
                         stalled[slot] = nil
                     }
                 } else if let count = kept.removeValue(forKey: slot) {

@@ -66,7 +66,9 @@ private final class Pair {
             switch event.kind {
             case .headers:
                 var list: [String] = []
-                session.fields(of: event).forEach { list.append(String(decoding: $0, as: UTF8.self) + "=" + String(decoding: $1, as: UTF8.self)) }
+                session.fields(of: event).visit {
+                    list.append(String(decoding: $0, as: UTF8.self) + "=" + String(decoding: $1, as: UTF8.self))
+                }
                 fields.append(list)
                 if isServer, let stream = event.stream { serverStreams.append(stream) }
             case .data:
