@@ -9,8 +9,10 @@ package struct LeaseLimits: Sendable {
     /// Deadlines that one round sets, and questions that it answers.
     package var roundLimit = 4_000
     /// Rounds that nobody waits for a moment for: so many at once, and then one each interval.
-    package var roundBurst = 5
-    package var roundIntervalMs = 200
+    package var roundBurst = 10
+    package var roundIntervalMs = 100
+    /// The interval after a round with very many questions: the more there are to collect, the fewer statements.
+    package var roundIntervalMaxMs = 250
     /// How long a process holds the steward's duty without renewing it, and how often it does renew.
     package var dutyTermMs = 6_000
     package var dutyIntervalMs = 2_000

@@ -74,6 +74,9 @@ extension Replica {
         guard leases.roundsLeft > 0 || isRoundUrgent else { return }
         leases.roundsLeft = max(leases.roundsLeft - 1, 0)
         sendRound()
+        let questions = leases.round?.questions.count ?? 0
+        let intervalMs = min(limits.roundIntervalMs + questions / 10, limits.roundIntervalMaxMs)
+        if questions >= 10 { leases.nextRefill = max(leases.nextRefill, now.advanced(byMs: intervalMs)) }
     }
 
     private mutating func sendRound() {

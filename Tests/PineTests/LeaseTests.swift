@@ -40,20 +40,26 @@ struct LeaseTests {
         func clock() throws -> Double { try #require(Double(try postgres.psql("select extract(epoch from clock_timestamp())"))) }
         for number in 0..<40 { try client.grant(Int64(number + 1), ttl: Int64(2 + number % 3)) }
         // These are kept alive for a while.
+        let kept = stride(from: Int64(1), through: 40, by: 4).map { $0 }
         let stream: EtcdStream<LeaseKeepAliveResponse> = try client.open(.leaseKeepAlive)
         var sent: [Int64: Double] = [:]
         var answered: [Int64: Double] = [:]
         for _ in 0..<4 {
             Thread.sleep(forTimeInterval: 0.6)
-            for lease in stride(from: Int64(1), through: 40, by: 4) {
-                let before = try clock()
-                stream.send(LeaseKeepAliveRequest(id: lease))
+            let before = try clock()
+            for lease in kept { stream.send(LeaseKeepAliveRequest(id: lease)) }
+            for lease in kept {
                 let answer = try #require(try stream.receive())
-                #expect(answer.id == lease && answer.ttl == 2 + (lease - 1) % 3)
+                #expect(answer.id == lease)
+                // One that was late, on a busy machine, finds its lease gone.
+                guard answer.ttl != 0 else { continue }
+                #expect(answer.ttl == 2 + (lease - 1) % 3)
                 sent[lease] = before
-                answered[lease] = try clock()
             }
+            let after = try clock()
+            for lease in kept where sent[lease] == before { answered[lease] = after }
         }
+        #expect(sent.count > 5)
         try eventuallyBlocking("the end of all leases") { try client.leases().isEmpty }
         let times = try postgres.psql(
             """
