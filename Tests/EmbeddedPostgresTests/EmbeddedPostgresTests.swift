@@ -167,9 +167,10 @@ struct EmbeddedPostgresTests {
         try await withServer(data) { _ in }
         let other = try ChildProcess(
             "/bin/sleep", ["1000"], outputPath: folder.file("sleep"), user: try UnprivilegedUser.whenRoot())
-        // Its shell, which becomes a sleep, never reaps it.
+        // It ends once its shell has become a sleep, which never reaps it; the shell itself might.
+        let waiting = "while [ $(cat /proc/$PPID/comm) = sh ]; do sleep 0.05; done"
         let parent = try ChildProcess(
-            "/bin/sh", ["-c", "sleep 0 & echo $!; exec sleep 1000"], outputPath: folder.file("zombie"),
+            "/bin/sh", ["-c", "sh -c '\(waiting)' & echo $!; exec sleep 1000"], outputPath: folder.file("zombie"),
             user: try UnprivilegedUser.whenRoot())
         var zombie: pid_t?
         try await eventually("a zombie") {
