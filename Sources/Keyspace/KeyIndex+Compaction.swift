@@ -12,13 +12,21 @@ extension KeyIndex {
     /// Drops up to `limit` dead versions, oldest first, and appends their positions to `dropped`: these are the rows that may
     /// be deleted from the changelog. Fewer than `limit` means that nothing more can go for now.
     ///
-    /// As in etcd: at compact revision R each key keeps its newest version at or before R, unless that is a tombstone.
+    /// As in etcd: at compact revision R each key keeps its newest version at or before R, unless that is a tombstone older
+    /// than R. One at R itself stays for those who watch from R on, until a later compaction.
     /// - Parameter oldest: the lowest revision that a running read is pinned to, if there is one.
     package mutating func collect(limit: Int, keepingReadersAt oldest: Revision?, into dropped: inout [Position]) {
         let bound = min(compactRevision, oldest ?? .max)
         var left = limit
+        while left > 0, let row = keptTombstones.first, row.position.revision < compactRevision, row.position.revision <= bound {
+            if drop(what: row, &left, &dropped) { keptTombstones.removeFirst() }
+        }
         while left > 0, let row = superseded.first, row.position.revision <= bound {
-            if drop(what: row, &left, &dropped) { superseded.removeFirst() }
+            guard drop(what: row, &left, &dropped) else { continue }
+            superseded.removeFirst()
+            if row.position.revision == compactRevision, row.record.version(at: row.position)?.pointee.isTombstone == true {
+                keptTombstones.append(row)
+            }
         }
     }
 
@@ -27,7 +35,7 @@ extension KeyIndex {
         let record = row.record
         while let older = record.older {
             let oldest = older.version(0)
-            guard oldest.pointee.position < row.position || isTombstone(oldest, of: row) else { return true }
+            guard oldest.pointee.position < row.position || isDeadTombstone(oldest, of: row) else { return true }
             if left == 0 { return false }
             left -= 1
             note(oldest.pointee, &dropped)
@@ -35,7 +43,7 @@ extension KeyIndex {
             record.older = older.droppingOldest()
             historyBytes += record.older?.allocatedBytes ?? 0
         }
-        guard isTombstone(record.newest, of: row) else { return true }
+        guard isDeadTombstone(record.newest, of: row) else { return true }
         if left == 0 { return false }
         left -= 1
         note(record.newest.pointee, &dropped)
@@ -44,8 +52,8 @@ extension KeyIndex {
         return true
     }
 
-    private func isTombstone(_ version: UnsafeMutablePointer<KeyVersion>, of row: SupersedingRow) -> Bool {
-        version.pointee.position == row.position && version.pointee.isTombstone
+    private func isDeadTombstone(_ version: UnsafeMutablePointer<KeyVersion>, of row: SupersedingRow) -> Bool {
+        version.pointee.position == row.position && version.pointee.isTombstone && row.position.revision < compactRevision
     }
 
     private mutating func note(_ version: borrowing KeyVersion, _ dropped: inout [Position]) {
@@ -92,6 +100,11 @@ extension KeyIndex {
             return true
         }
         last = Position.start
+        keptTombstones.visit { row in
+            invariant(row.position > last && row.position.revision <= compactRevision, "the kept tombstones are out of order")
+            last = row.position
+            return true
+        }
         superseded.visit { row in
             invariant(row.position > last && row.position <= committed, "the superseded rows are out of order")
             last = row.position

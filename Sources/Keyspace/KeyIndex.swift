@@ -7,10 +7,12 @@
 // - The journal holds exactly the put and delete rows after `committed`, in order. Undoing them from its end restores what was.
 // - The tree's living keys are those whose newest version at the committed position is not a tombstone.
 // - `superseded` holds, in order, each committed row that made something dead (its predecessor, or itself, if it is a
-//   tombstone) that `collect` has not dropped yet.
+//   tombstone) that `collect` has not dropped yet. `keptTombstones` comes before it: tombstones at the revision of a compaction,
+//   whose predecessors are gone.
 //
 // An example. Key `a` is put at 5, put at 7, deleted at 9. Its entry holds [5, 7, 9x]; `superseded` holds 7 and 9.
-// Compacting to 7 and collecting drops 5; compacting to 9 drops 7 and 9x, and with them the key.
+// Compacting to 7 and collecting drops 5; compacting to 9 drops 7,
+// compacting to 10 drops 9x, and with it the key.
 internal import Bytes
 
 /// The index of all keys: etcd's MVCC in memory. Written at its tip only, read at any revision since the last compaction.
@@ -37,6 +39,7 @@ package struct KeyIndex: ~Copyable {
     var tree: KeyTree
     var journal = KeyIndexQueue<JournalRow>()
     var superseded = KeyIndexQueue<SupersedingRow>()
+    var keptTombstones = KeyIndexQueue<SupersedingRow>()
     /// The position of the last row applied, of whatever kind.
     package private(set) var tip = Position.start
     /// Up to here rows are durable and visible to readers.
@@ -155,14 +158,14 @@ package struct KeyIndex: ~Copyable {
     package var speculativeCount: Int { journal.count }
 
     /// Rows whose dead versions `collect` has not dropped yet, whether compacted or not.
-    package var supersededCount: Int { superseded.count }
+    package var supersededCount: Int { superseded.count + keptTombstones.count }
 
     /// What the index costs beside the bytes of keys and values: nodes, older versions, queues, and the headers of the
     /// allocations that hold keys and values, estimated.
     package var overheadBytes: Int {
         // A value's object header, its capacity, the allocator's own word, and half of its rounding.
         let storageBytes = 40
-        return tree.allocatedBytes + historyBytes + journal.allocatedBytes + superseded.allocatedBytes
+        return tree.allocatedBytes + historyBytes + journal.allocatedBytes + superseded.allocatedBytes + keptTombstones.allocatedBytes
             + KeyRecord.overheadBytes * keyCount + storageBytes * versionCount
     }
 }

@@ -2,9 +2,6 @@
 internal import EtcdAPI
 internal import Keyspace
 
-/// A tail is read in pieces of at most this many rows.
-let tailRowLimit = 5_000
-
 extension Replica {
     mutating func heard(_ event: consuming LogEvent) {
         switch consume event {
@@ -22,7 +19,7 @@ extension Replica {
         case .historyReadFailed: historyReadFailed()
         case .rowsDeleted: collector.deleteInFlight = false
         case .lease(let number, let answer): heardOfLeases(number, answer)
-        case .hinted: nextPoll = now
+        case .hinted: isHinted = true
         }
     }
 
@@ -63,15 +60,19 @@ extension Replica {
     // MARK: Following
 
     mutating func poll() {
-        guard now >= nextPoll, batch == nil, headRead == .idle else { return }
+        guard isHinted || now >= nextPoll, canPoll else { return }
         startTailRead()
     }
+
+    /// Whether nothing is under way that tells what a poll would.
+    var canPoll: Bool { phase == .serving && batch == nil && headRead == .idle && !tailReadInFlight }
 
     mutating func startTailRead() {
         guard !tailReadInFlight else { return }
         tailReadInFlight = true
+        isHinted = false
         nextPoll = now.advanced(byMs: pollIntervalMs)
-        actions.append(.log(.readTail(after: store.committed, limit: tailRowLimit)))
+        actions.append(.log(.readTail(after: unfinished.last?.position ?? store.committed, limit: configuration.tailRowLimit)))
     }
 
     private mutating func tailRead(_ tail: Tail) {
@@ -93,7 +94,7 @@ extension Replica {
     mutating func fold(_ tail: Tail) {
         guard phase != .loading else { return }
         var folded: [LogRow] = []
-        for row in tail.rows where row.position > store.tip {
+        for row in finishedRows(tail) where row.position > store.tip {
             store.apply(row)
             folded.append(row)
             if let lost = batch, lost.stage == .lost, store.tip == lost.append.newHead.position {
@@ -104,7 +105,7 @@ extension Replica {
         counters.rowsFolded += UInt64(folded.count)
         committed(folded, own: false)
         epoch = max(epoch, tail.head.epoch)
-        guard tail.reachesHead else {
+        guard tail.reachesHead, unfinished.isEmpty else {
             startTailRead()
             return
         }
@@ -117,6 +118,26 @@ extension Replica {
         }
         settleLostBatch()
         confirmReads()
+    }
+
+    /// The rows of the tail, with those before it that waited for it, up to the last revision that is known to be whole.
+    private mutating func finishedRows(_ tail: Tail) -> [LogRow] {
+        var rows = tail.rows
+        if !unfinished.isEmpty {
+            // Not every tail was asked for from the last unfinished row on: one that came of a lost race repeats some.
+            let waiting = unfinished
+            unfinished = []
+            if let first = tail.rows.first?.position, let last = tail.rows.last?.position {
+                rows = waiting.filter { $0.position < first } + tail.rows + waiting.filter { $0.position > last }
+            } else {
+                rows = waiting
+            }
+        }
+        guard let last = rows.last?.position else { return [] }
+        if tail.reachesHead, tail.head.position >= last { return rows }
+        let whole = rows.lastIndex { $0.position.revision < last.revision }.map { $0 + 1 } ?? 0
+        unfinished = Array(rows[whole...])
+        return Array(rows[..<whole])
     }
 
     /// Rows have become visible.
@@ -141,7 +162,9 @@ extension Replica {
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
         for scan in scans { actions.append(.fail(scan.id, .leaderChanged)) }
         for id in watches.streams.keys.sorted(by: { $0.rawValue < $1.rawValue }) { actions.append(.fail(id, .leaderChanged)) }
+        let stale = watches.staleHistoryReads + (watches.historyRead == nil ? 0 : 1)
         watches = Watches(recentBytes: configuration.watchHistoryBytes)
+        watches.staleHistoryReads = stale
         for waiter in collector.physicalWaiters { actions.append(.fail(waiter.id, .leaderChanged)) }
         reset()
     }
@@ -158,6 +181,7 @@ extension Replica {
         scans = []
         streams = []
         tailReadInFlight = false
+        unfinished = []
         collector = Collector()
         restartLeases()
         actions.append(.load)

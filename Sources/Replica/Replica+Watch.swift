@@ -2,6 +2,7 @@
 // Source: etcd's server/etcdserver/api/v3rpc/watch.go and server/storage/mvcc/watch*.go, whose ids, texts and order of
 // messages this keeps.
 internal import Bytes
+internal import DequeModule
 internal import EtcdAPI
 internal import Keyspace
 
@@ -11,16 +12,21 @@ struct Watches: ~Copyable {
     var watchers: [WatchKey: Watcher] = [:]
     var nextKey: UInt64 = 1
     var synced = WatchHub()
-    var lagging = WatchHub()
-    /// The lagging watchers, in the order in which they fell behind.
+    var catchingUp = WatchHub()
+    /// The watchers that are catching up. Those whose clients don't read are parked, and cost nothing until they do.
     var laggards: [Watcher] = []
-    /// Whether one of them may be able to go on. Those whose clients don't read cost nothing until they do.
-    var needsCatchUp = false
+    /// Whether some of them have left.
+    var hasLeavers = false
     var recent: RecentRows
-    /// The read of old rows that is in flight, from this revision on.
-    var historyRead: Revision?
-    /// Grows where a single revision has more rows than a read takes.
-    var historyRowLimit = historyRowLimitStart
+    /// The read of old rows that is in flight.
+    var historyRead: HistoryRead?
+    /// Reads whose answers are not wanted any more.
+    var staleHistoryReads = 0
+    /// Where the sweeps through the recent rows and through the log go on.
+    var recentSweep: Revision = 0
+    var historySweep: Revision = 0
+    /// Streams with confirmed progress requests that can't be answered yet.
+    var progressStreams: Set<RequestID> = []
     /// What came before the log was loaded.
     var early: [(RequestID, WatchRequest)] = []
     /// How many watchers want progress notifications, and when streams are next looked through for those that are due.
@@ -32,8 +38,13 @@ struct Watches: ~Copyable {
     init(recentBytes: Int) { recent = RecentRows(byteLimit: recentBytes) }
 }
 
-/// How many rows of the log a read for lagging watchers takes.
-let historyRowLimitStart = 1_000
+/// Old rows on their way to lagging watchers.
+struct HistoryRead {
+    /// The lowest revision that is wanted.
+    var start: Revision
+    /// What has come so far of a revision that one read does not hold.
+    var rows: [LogRow] = []
+}
 
 extension Replica {
     // MARK: What clients ask
@@ -54,7 +65,7 @@ extension Replica {
         }
         guard let stream = watches.streams[id] else { return }
         // A client that asks and asks and never reads would have us keep the answers.
-        if stream.outstanding > 4 * watchBufferLimit {
+        if stream.outstanding > unreadAnswersLimit + watchBufferLimit {
             endWatchStream(id)
             actions.append(.fail(id, .tooManyRequests))
             return
@@ -103,7 +114,7 @@ extension Replica {
         stream.watchers[id] = watcher
         sendControl(stream, id, created: true)
         if watcher.nextRevision > store.revision {
-            watches.synced.insert(watcher.key, range: range)
+            synchronise(watcher)
         } else if watcher.nextRevision < store.compactRevision {
             cancelCompacted(watcher)
         } else {
@@ -131,24 +142,18 @@ extension Replica {
 
     private mutating func forget(_ watcher: Watcher) {
         drop(watcher)
-        if watcher.isLagging {
-            watches.lagging.remove(watcher.key)
-            watches.laggards.removeAll { $0 === watcher }
-            watcher.isLagging = false
-            watcher.stream.laggingCount -= 1
-        } else {
-            watches.synced.remove(watcher.key)
-        }
+        remove(watcher)
     }
 
     /// The client is gone, or is being sent away.
     mutating func endWatchStream(_ id: RequestID) {
         guard let stream = watches.streams.removeValue(forKey: id) else { return }
+        watches.progressStreams.remove(id)
+        stream.parked = []
         for watcher in stream.live {
             drop(watcher)
-            if watcher.isLagging { watches.lagging.remove(watcher.key) } else { watches.synced.remove(watcher.key) }
+            remove(watcher)
         }
-        if stream.laggingCount > 0 { watches.laggards.removeAll { $0.stream === stream } }
     }
 
     private mutating func drop(_ watcher: Watcher) {
@@ -162,21 +167,28 @@ extension Replica {
     mutating func confirmProgress(_ id: RequestID) {
         guard let stream = watches.streams[id] else { return }
         stream.progressWaits = true
+        watches.progressStreams.insert(id)
         answerProgress(stream)
     }
 
     /// Answers confirmed progress requests once every watcher of the stream has been sent everything.
     mutating func answerProgress(_ stream: WatchStream) {
         guard stream.progressWaits, stream.laggingCount == 0, !isBlocked(stream) else { return }
-        let watchers = stream.live
-        guard !watchers.isEmpty else {
-            stream.progressWaits = false
-            return
-        }
         // A client takes what it is told for where it stands: never below where it wants to begin.
-        guard watchers.allSatisfy({ $0.startRevision <= store.revision }) else { return }
+        let hasWatchers = stream.watchers.values.contains { $0 != nil }
+        guard !hasWatchers || stream.isUpToDate(at: store.revision) else { return }
         stream.progressWaits = false
-        sendControl(stream, -1)
+        watches.progressStreams.remove(stream.request)
+        // Without a watch there is nothing to say, as in etcd.
+        if hasWatchers { sendControl(stream, -1) }
+    }
+
+    /// The revision has grown: watches of the future may have begun.
+    mutating func answerWaitingProgress() {
+        guard !watches.progressStreams.isEmpty else { return }
+        for id in watches.progressStreams.sorted(by: { $0.rawValue < $1.rawValue }) {
+            if let stream = watches.streams[id] { answerProgress(stream) }
+        }
     }
 
     /// Periodic notifications of watches that asked for them and had no events in the meantime.
@@ -226,9 +238,10 @@ extension Replica {
     mutating func send(_ stream: WatchStream, _ message: ByteString) {
         stream.outstanding += message.count
         stream.sinceReport += message.count
-        let report = !stream.awaitsReport && stream.outstanding >= watchBufferLimit / 2
+        // Half of the least bound: a blocked stream always has a report to wait for, however the bound has shrunk since.
+        let report = stream.sinceReport >= configuration.watchStreamBufferMinBytes / 2
         if report {
-            stream.awaitsReport = true
+            stream.awaitedReports.append(stream.sinceReport)
             stream.sinceReport = 0
         }
         actions.append(.send(stream.request, message, reportDrained: report))
@@ -239,14 +252,37 @@ extension Replica {
 
     /// What one stream may have under way, in bytes: its share of what all may have together, within reason.
     private var watchBufferLimit: Int {
-        min(max(configuration.watchBufferBytes / max(watches.streams.count, 1), 64 << 10), 4 << 20)
+        let share = configuration.watchBufferBytes / max(watches.streams.count, 1)
+        return max(min(share, configuration.watchStreamBufferMaxBytes), configuration.watchStreamBufferMinBytes)
     }
 
     mutating func watchStreamDrained(_ id: RequestID) {
         guard let stream = watches.streams[id] else { return }
-        stream.awaitsReport = false
-        stream.outstanding = stream.sinceReport
-        if stream.laggingCount > 0 { watches.needsCatchUp = true }
+        guard let bytes = stream.awaitedReports.popFirst() else { violated("a report that was not asked for") }
+        stream.outstanding -= bytes
+        guard !isBlocked(stream) else { return }
+        unpark(stream)
         answerProgress(stream)
+    }
+}
+
+/// What a client may leave unread of answers to its own requests, in bytes, on top of its stream's share.
+private let unreadAnswersLimit = 1 << 20
+
+/// How much is kept for watches: for metrics, and for tests that look for leaks.
+package struct WatchCounts: Sendable, Hashable {
+    package var streams = 0
+    package var watchers = 0
+    /// Watchers that are catching up, those of clients that don't read included.
+    package var lagging = 0
+
+    package var isEmpty: Bool { self == WatchCounts() }
+}
+
+extension Replica {
+    package var watchCounts: WatchCounts {
+        WatchCounts(
+            streams: watches.streams.count, watchers: watches.watchers.count,
+            lagging: watches.watchers.count - watches.synced.count)
     }
 }

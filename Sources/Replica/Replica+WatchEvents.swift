@@ -16,20 +16,22 @@ extension Replica {
         for row in rows where row.kind == .put || row.kind == .delete { watches.recent.append(row) }
         watches.recent.trim()
         if !watches.synced.isEmpty {
-            for watcher in gather(rows, fromLagging: false) { flush(watcher) }
+            for watcher in gather(rows) { flush(watcher) }
         }
         cancelOvertaken()
+        answerWaitingProgress()
     }
 
-    /// Appends the rows' events to the watchers that want them, and returns those that got any, in order. A watcher whose
+    /// Appends the rows' events to the watchers that want them, and returns those that got any, in order. These are the
+    /// synced ones or, given the `start` of a sweep, those that are catching up and stand there or later. A watcher whose
     /// client has enough to take stops before the revision that it can't be given.
-    private mutating func gather(_ rows: [LogRow], fromLagging: Bool) -> [Watcher] {
+    private mutating func gather(_ rows: [LogRow], sweepingFrom start: Revision? = nil) -> [Watcher] {
         var touched: [Watcher] = []
         var matched: [WatchKey] = []
         for row in rows where row.kind == .put || row.kind == .delete {
             matched.removeAll(keepingCapacity: true)
-            if fromLagging {
-                watches.lagging.matches(row.key) { matched.append($0) }
+            if start != nil {
+                watches.catchingUp.matches(row.key) { matched.append($0) }
             } else {
                 watches.synced.matches(row.key) { matched.append($0) }
             }
@@ -39,15 +41,16 @@ extension Replica {
             for key in matched {
                 guard let watcher = watches.watchers[key] else { violated("watcher \(key.rawValue) is in a hub only") }
                 guard revision >= watcher.nextRevision, !watcher.hasStopped, watcher.wants(row.kind) else { continue }
+                // One that stands before the sweep must not be given rows in passing: it would miss those between.
+                if let start, watcher.nextRevision < start { continue }
                 // A revision that was begun is finished, however full the buffer: its events stay together.
                 if watcher.events.last?.revision != revision, isBlocked(watcher.stream) {
-                    if fromLagging {
-                        watcher.hasStopped = true
-                        watcher.nextRevision = revision
-                    } else {
-                        watches.synced.remove(key)
-                        watcher.nextRevision = revision
+                    watcher.nextRevision = revision
+                    if start == nil {
+                        remove(watcher)
                         fallBehind(watcher)
+                    } else {
+                        watcher.hasStopped = true
                     }
                     continue
                 }
@@ -117,84 +120,161 @@ extension Replica {
         send(watcher.stream, writer.finish())
     }
 
-    // MARK: Catching up
+    // MARK: Places
 
-    /// Puts a watcher, which is in no hub, among those that read history.
-    mutating func fallBehind(_ watcher: Watcher) {
-        watcher.isLagging = true
-        watcher.stream.laggingCount += 1
-        watches.lagging.insert(watcher.key, range: watcher.range)
-        watches.laggards.append(watcher)
-        watches.needsCatchUp = true
+    /// Puts a watcher that is nowhere among those that have been sent everything.
+    mutating func synchronise(_ watcher: Watcher) {
+        watcher.place = .synced
+        watches.synced.insert(watcher.key, range: watcher.range)
     }
 
-    /// Takes lagging watchers a step further, those that are not far behind from memory. At most one read of older rows is in
-    /// flight, and only for watchers whose clients take what they are sent.
+    /// Puts a watcher that is nowhere among those that are sent history.
+    mutating func fallBehind(_ watcher: Watcher) {
+        watcher.stream.laggingCount += 1
+        if isBlocked(watcher.stream) { park(watcher) } else { join(watcher) }
+    }
+
+    private mutating func join(_ watcher: Watcher) {
+        watcher.place = .catchingUp
+        watches.catchingUp.insert(watcher.key, range: watcher.range)
+        watches.laggards.append(watcher)
+    }
+
+    private func park(_ watcher: Watcher) {
+        watcher.place = .parked
+        watcher.stream.parked.append(watcher)
+    }
+
+    /// The client takes more again.
+    mutating func unpark(_ stream: WatchStream) {
+        let parked = stream.parked
+        stream.parked = []
+        for watcher in parked { join(watcher) }
+    }
+
+    /// Takes a watcher out of its place.
+    mutating func remove(_ watcher: Watcher) {
+        switch watcher.place {
+        case .nowhere: break
+        case .synced: watches.synced.remove(watcher.key)
+        case .catchingUp:
+            watches.catchingUp.remove(watcher.key)
+            // Many may leave together: `laggards` forgets them in one pass, before any of them can come back.
+            watches.hasLeavers = true
+        case .parked: watcher.stream.parked.removeAll { $0 === watcher }
+        }
+        if watcher.isLagging { watcher.stream.laggingCount -= 1 }
+        watcher.place = .nowhere
+    }
+
+    // MARK: Catching up
+
+    /// Takes lagging watchers a step further: those that are not far behind from memory, the others by reading the log. At most
+    /// one read is in flight, and only for watchers whose clients take what they are sent.
     mutating func catchUp() {
-        guard watches.needsCatchUp else { return }
-        var near: Revision?
-        var far: Revision?
-        for watcher in watches.laggards where !isBlocked(watcher.stream) {
-            if watcher.nextRevision >= watches.recent.firstRevision {
-                near = min(near ?? .max, watcher.nextRevision)
-            } else {
-                far = min(far ?? .max, watcher.nextRevision)
-            }
+        guard !watches.laggards.isEmpty else { return }
+        sortOut()
+        let recentStart = watches.recent.firstRevision
+        if let start = next(watches.laggards, from: watches.recentSweep, where: { $0 >= recentStart }) {
+            let (rows, areAll) = watches.recent.rows(from: start, limit: configuration.historyRowLimit)
+            let end = areAll ? store.revision : rows[rows.count - 1].position.revision
+            watches.recentSweep = end + 1
+            advance(rows, from: start, through: end)
         }
-        if let near {
-            let (rows, areAll) = watches.recent.rows(from: near, limit: historyRowLimitStart)
-            advance(rows, from: near, through: areAll ? store.revision : rows[rows.count - 1].position.revision)
+        if watches.historyRead == nil, let start = next(watches.laggards, from: watches.historySweep, where: { $0 < recentStart }) {
+            watches.historyRead = HistoryRead(start: start)
+            readHistory(after: Position(start - 1, .max))
         }
-        if let far, watches.historyRead == nil {
-            watches.historyRead = far
-            actions.append(.log(.readHistory(after: Position(far - 1, .max), limit: watches.historyRowLimit)))
+    }
+
+    /// Parks laggards whose clients have enough to take.
+    private mutating func sortOut() {
+        for watcher in watches.laggards where watcher.place == .catchingUp && isBlocked(watcher.stream) {
+            watches.catchingUp.remove(watcher.key)
+            park(watcher)
+            watches.hasLeavers = true
         }
-        watches.needsCatchUp = near != nil || watches.laggards.contains { !isBlocked($0.stream) }
+        forgetLeavers()
+    }
+
+    private mutating func forgetLeavers() {
+        guard watches.hasLeavers else { return }
+        watches.hasLeavers = false
+        watches.laggards.removeAll { $0.place != .catchingUp }
+    }
+
+    /// Where a sweep goes on: at the lowest revision that a watcher waits for at or after the sweep's, else again at the lowest
+    /// of all. So all watchers on the way share what is read, and none waits for longer than a sweep.
+    private func next(_ watchers: [Watcher], from sweep: Revision, where isWanted: (Revision) -> Bool) -> Revision? {
+        var ahead: Revision?
+        var lowest: Revision?
+        for watcher in watchers {
+            let revision = watcher.nextRevision
+            guard isWanted(revision) else { continue }
+            if revision >= sweep { ahead = min(ahead ?? .max, revision) }
+            lowest = min(lowest ?? .max, revision)
+        }
+        return ahead ?? lowest
     }
 
     /// Whether the next turn can take a watcher further without hearing from anybody.
     var canCatchUp: Bool {
-        watches.needsCatchUp
-            && watches.laggards.contains { !isBlocked($0.stream) && $0.nextRevision >= watches.recent.firstRevision }
+        guard !watches.laggards.isEmpty else { return false }
+        let recentStart = watches.recent.firstRevision
+        let awaitsHistory = watches.historyRead != nil
+        return watches.laggards.contains {
+            $0.place == .catchingUp && (!awaitsHistory || $0.nextRevision >= recentStart) && !isBlocked($0.stream)
+        }
+    }
+
+    private mutating func readHistory(after position: Position) {
+        actions.append(.log(.readHistory(after: position, limit: configuration.historyRowLimit)))
     }
 
     mutating func historyRead(_ tail: Tail) {
-        guard let start = watches.historyRead, phase != .loading else { return }
+        guard !isStaleHistoryAnswer(), var read = watches.historyRead else { return }
         watches.historyRead = nil
-        watches.needsCatchUp = true
         // Rows below a compaction that we have not folded yet may be gone already. Once it is folded it ends these watches.
-        if tail.head.compactRevision > max(start, store.compactRevision) {
+        if tail.head.compactRevision > max(read.start, store.compactRevision) {
             startTailRead()
             return
         }
-        // What we have not folded ourselves comes when it is committed here.
-        var rows = tail.rows.filter { $0.position <= store.committed }
-        var end = store.revision
-        if !tail.reachesHead, rows.count == tail.rows.count, let last = rows.last?.position.revision {
-            // The last revision may have been cut.
-            rows.removeAll { $0.position.revision == last }
-            guard !rows.isEmpty else {
-                watches.historyRowLimit *= 2
+        read.rows.append(contentsOf: tail.rows)
+        // What we have not folded ourselves comes when it is committed here; what we have since this was read comes next.
+        var end = min(store.revision, tail.head.position.revision)
+        if let last = read.rows.last, !tail.reachesHead, last.position <= store.committed {
+            // The last revision may have been cut. One that a whole read doesn't hold is read on.
+            guard read.rows[0].position.revision < last.position.revision else {
+                watches.historyRead = read
+                readHistory(after: last.position)
                 return
             }
-            end = last - 1
+            end = last.position.revision - 1
         }
-        watches.historyRowLimit = historyRowLimitStart
-        advance(rows, from: start, through: end)
+        let rows = read.rows.prefix { $0.position.revision <= end }
+        watches.historySweep = end + 1
+        advance(Array(rows), from: read.start, through: end)
     }
 
-    mutating func historyReadFailed() { watches.historyRead = nil }
+    mutating func historyReadFailed() {
+        if !isStaleHistoryAnswer() { watches.historyRead = nil }
+    }
 
-    /// Gives lagging watchers that stand between `start` and `end` the rows of these revisions; those that took them all
-    /// stand behind `end` then.
+    /// Each read is answered once, in order: those that were under way when the history changed under us come first.
+    private mutating func isStaleHistoryAnswer() -> Bool {
+        guard watches.staleHistoryReads > 0 else { return false }
+        watches.staleHistoryReads -= 1
+        return true
+    }
+
+    /// Gives watchers that are catching up and stand between `start` and `end` the rows of these revisions; those that took them
+    /// all stand behind `end` then.
     private mutating func advance(_ rows: [LogRow], from start: Revision, through end: Revision) {
-        let passing = watches.laggards.filter { $0.nextRevision >= start && $0.nextRevision <= end && !isBlocked($0.stream) }
-        // Others on the way must not be given rows in passing: they could miss earlier ones.
-        let bystanders = watches.laggards.filter { $0.nextRevision > end || $0.nextRevision < start || isBlocked($0.stream) }
-        for watcher in bystanders { watcher.hasStopped = true }
-        for watcher in gather(rows, fromLagging: true) { flush(watcher) }
-        for watcher in bystanders { watcher.hasStopped = false }
-        var caughtUp = false
+        let passing = watches.laggards.filter {
+            $0.place == .catchingUp && $0.nextRevision >= start && $0.nextRevision <= end
+        }
+        for watcher in gather(rows, sweepingFrom: start) { flush(watcher) }
+        var caughtUp: [WatchStream] = []
         for watcher in passing {
             if watcher.hasStopped {
                 watcher.hasStopped = false
@@ -202,22 +282,20 @@ extension Replica {
             }
             watcher.nextRevision = end + 1
             guard end >= store.revision else { continue }
-            watches.lagging.remove(watcher.key)
-            watcher.isLagging = false
-            watcher.stream.laggingCount -= 1
-            watches.synced.insert(watcher.key, range: watcher.range)
-            caughtUp = true
+            remove(watcher)
+            synchronise(watcher)
+            if watcher.stream.laggingCount == 0 { caughtUp.append(watcher.stream) }
         }
-        guard caughtUp else { return }
-        watches.laggards.removeAll { !$0.isLagging }
-        for watcher in passing where !watcher.isLagging { answerProgress(watcher.stream) }
+        forgetLeavers()
+        for stream in caughtUp { answerProgress(stream) }
     }
 
     /// Ends watches that stand before the compact revision.
     mutating func cancelOvertaken() {
         guard store.compactRevision > watches.compactedThrough else { return }
         watches.compactedThrough = store.compactRevision
-        for watcher in watches.laggards.filter({ $0.nextRevision < store.compactRevision }) { cancelCompacted(watcher) }
+        let overtaken = watches.watchers.values.filter { $0.isLagging && $0.nextRevision < store.compactRevision }
+        for watcher in overtaken.sorted(by: { $0.key < $1.key }) { cancelCompacted(watcher) }
     }
 }
 

@@ -30,14 +30,21 @@ package struct ReplicaConfiguration: Sendable {
     package var scanKeyLimit = 1_000
     /// A streamed chunk is about this large, in bytes.
     package var streamChunkBytes = 1_572_864
+    /// A tail is read in pieces of at most this many rows.
+    package var tailRowLimit = 5_000
     /// The log is polled at intervals between these two: the shorter while rows keep coming.
     package var pollIntervalMinMs = 50
     package var pollIntervalMaxMs = 1_000
 
     /// Watches, all streams together, before a new one is refused.
     package var watcherLimit = 1_000_000
-    /// What all watch streams together may have under way to their clients, in bytes: each has its share.
-    package var watchBufferBytes = 128 << 20
+    /// What all watch streams together may have under way to their clients, in bytes: each has its share, between a least and
+    /// a most.
+    package var watchBufferBytes = 64 << 20
+    package var watchStreamBufferMinBytes = 16 << 10
+    package var watchStreamBufferMaxBytes = 4 << 20
+    /// How many rows lagging watchers are taken through in a turn, and how many a read of the log takes for them.
+    package var historyRowLimit = 1_000
     /// Rows kept for watchers that are not far behind, in bytes.
     package var watchHistoryBytes = 64 << 20
     /// How long a watch that wants progress notifications hears nothing.
@@ -92,6 +99,10 @@ package struct Replica: ~Copyable {
     var tailReadInFlight = false
     var nextPoll = Instant(nanoseconds: 0)
     var pollIntervalMs = 0
+    /// Somebody said that there are new rows, and no tail was read since.
+    var isHinted = false
+    /// Rows of a revision whose end has not been read yet: nobody sees half a transaction.
+    var unfinished: [LogRow] = []
 
     var watches: Watches
 
@@ -169,7 +180,7 @@ package struct Replica: ~Copyable {
     package var nextDeadline: Instant {
         // What waits for an answer has no deadline but the requests': asking again would only spin.
         guard phase == .serving else { return now.advanced(byMs: 100) }
-        var deadline = batch == nil && headRead == .idle && !tailReadInFlight ? nextPoll : .distantFuture
+        var deadline = canPoll ? nextPoll : .distantFuture
         if let oldest = writes.first?.arrivedAt { deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs)) }
         if watches.progressWatchers > 0 { deadline = min(deadline, watches.nextProgressCheck) }
         deadline = min(deadline, leaseDeadline)

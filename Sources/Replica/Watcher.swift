@@ -1,12 +1,21 @@
 // Owns: what is known of one watch and of one watch stream.
-// Invariants: a watcher is registered in exactly one hub: `synced`, where it has been sent everything up to the committed
-// revision, or `lagging`, where `nextRevision` is the first revision that it has not been sent whole.
+// Invariants: a watcher is in exactly one place: the hub `synced`, where it has been sent everything up to the committed
+// revision; the hub `catchingUp`, where `nextRevision` is the first revision that it has not been sent whole; or, the same
+// but with a client that doesn't take what it was sent, among its stream's `parked`, where it costs nobody anything.
 internal import Bytes
+internal import DequeModule
 internal import EtcdAPI
 internal import Keyspace
 
 /// One watch of a client.
 final class Watcher {
+    enum Place {
+        case nowhere
+        case synced
+        case catchingUp
+        case parked
+    }
+
     let key: WatchKey
     unowned let stream: WatchStream
     /// What the client calls it; unique in its stream.
@@ -21,7 +30,8 @@ final class Watcher {
     let startRevision: Revision
     /// Of a lagging watcher: the first revision not sent yet. Of a synced one: the lowest that it wants at all.
     var nextRevision: Revision
-    var isLagging = false
+    var place = Place.nowhere
+    var isLagging: Bool { place == .catchingUp || place == .parked }
     /// Whether it has been sent something since its last progress notification was due.
     var wasBusy = false
 
@@ -57,15 +67,17 @@ final class WatchStream {
     /// their ids away either.
     var watchers: [Int64: Watcher?] = [:]
     var nextID: Int64 = 0
-    /// How many of its watchers are lagging.
+    /// How many of its watchers are lagging, and those of them that wait for the client to read on.
     var laggingCount = 0
+    var parked: [Watcher] = []
 
     /// Bytes gathered for its watchers that are about to be sent.
     var gathered = 0
-    /// Bytes sent since the server last said that everything had left, and those of them since it was last asked to say so.
+    /// Bytes sent that have not left as far as we know: those of each report that was asked for and hasn't come, oldest first,
+    /// and those since.
     var outstanding = 0
+    var awaitedReports = Deque<Int>()
     var sinceReport = 0
-    var awaitsReport = false
 
     /// Progress requests that were confirmed and wait for the stream's watchers to catch up.
     var progressWaits = false
@@ -78,8 +90,20 @@ final class WatchStream {
         self.progressDue = progressDue
     }
 
+    /// In the order in which they were made.
     var live: [Watcher] {
         watchers.values.compactMap { $0 }.sorted { $0.key < $1.key }
+    }
+
+    /// Whether there are watchers and each has been sent everything up to `revision`, which none of them begins after.
+    func isUpToDate(at revision: Revision) -> Bool {
+        guard laggingCount == 0 else { return false }
+        var isEmpty = true
+        for case let watcher? in watchers.values {
+            if watcher.startRevision > revision { return false }
+            isEmpty = false
+        }
+        return !isEmpty
     }
 }
 

@@ -21,10 +21,11 @@ struct DeadRowsTests {
         #expect(collect(&rows, Position(5, 1), -1) == [])
         #expect(collect(&rows, Position(5, 1), 2) == [])
         #expect(collect(&rows, Position(3, 0), 5) == [])
-        #expect(collect(&rows, Position(3, 1), 3) == [Position(2, 1), Position(3, 1)])
-        #expect(collect(&rows, Position(5, 1), 4) == [Position(3, 2)])
-        #expect(collect(&rows, Position(5, 1), 5, limit: 1) == [Position(4, 1)])
-        #expect(collect(&rows, Position(5, 1), 5, limit: 1) == [Position(5, 1)])
+        #expect(collect(&rows, Position(3, 1), 3) == [], "others may have added to revision 3 while it was compacted")
+        #expect(collect(&rows, Position(3, 1), 4) == [Position(2, 1), Position(3, 1)])
+        #expect(collect(&rows, Position(5, 1), 5) == [Position(3, 2)])
+        #expect(collect(&rows, Position(5, 1), 6, limit: 1) == [Position(4, 1)])
+        #expect(collect(&rows, Position(5, 1), 6, limit: 1) == [Position(5, 1)])
         #expect(rows.count == 0)
     }
 
@@ -43,7 +44,7 @@ struct DeadRowsTests {
         rows.rollBack(after: Position(5, 1))
         rows.compacted(at: Position(6, 1))
         rows.commit(through: Position(6, 1))
-        #expect(collect(&rows, Position(6, 1), 6) == [Position(2, 1), Position(5, 1)])
+        #expect(collect(&rows, Position(6, 1), 7) == [Position(2, 1), Position(5, 1)])
         #expect(rows.count == 0)
     }
 
@@ -82,6 +83,7 @@ struct DeadRowsTests {
             }
             log.removeAll { dead.contains($0.position) }
         }
-        #expect(log.count { $0.kind == .compact } <= 2)
+        // The last, the one that it superseded, and one that is about to go.
+        #expect(log.count { $0.kind == .compact } <= 3)
     }
 }

@@ -36,7 +36,7 @@ struct KeyIndexModel {
             var kept: [LogRow] = []
             for (index, row) in all.enumerated() {
                 let next = index + 1 < all.count ? all[index + 1].position : nil
-                if row.kind == .delete, row.position.revision <= bound, row.position <= committed {
+                if row.kind == .delete, row.position.revision <= bound, row.position.revision < compactRevision, row.position <= committed {
                     dropped.append((row.position, row.position))
                 } else if let next, next.revision <= bound, next <= committed {
                     dropped.append((next, row.position))

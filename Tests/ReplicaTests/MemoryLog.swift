@@ -9,6 +9,8 @@ final class MemoryLog {
     private(set) var head = Head(clusterID: 7, position: .start, digest: .start, epoch: 0, compactRevision: -1)
     private(set) var rows: [LogRow] = []
     var deadlines = MemoryDeadlines()
+    /// Every row there ever was: deleted ones stay here.
+    private(set) var archive: [LogRow] = []
 
     /// What becomes of the next appends, in order; then they all arrive.
     enum Fate {
@@ -30,11 +32,13 @@ final class MemoryLog {
             deadlines.endLock(keepingRemovals: fate != .lostBeforeCommit)
             if fate == .lostBeforeCommit { return .appendLost(number: batch.number, reason: "cut") }
             guard batch.expectedDigest == head.digest, batch.expectedEpoch == head.epoch else {
-                let before = batch.rows[0].position
-                return .conflicted(
-                    number: batch.number, tail: tail(after: Position(before.revision, before.sub - 1)))
+                // Others may have added rows to the revision before.
+                let first = batch.rows[0].position
+                let start = first.sub > 0 ? Position(first.revision, first.sub - 1) : Position(first.revision - 1, -1)
+                return .conflicted(number: batch.number, tail: tail(after: start))
             }
             rows.append(contentsOf: batch.rows)
+            archive.append(contentsOf: batch.rows)
             head = batch.newHead
             if fate == .lostAfterCommit { return .appendLost(number: batch.number, reason: "cut") }
             return .appended(number: batch.number)

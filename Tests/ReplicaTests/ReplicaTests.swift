@@ -177,7 +177,8 @@ struct ReplicaTests {
         _ = try pine.put("b", "1")
         _ = try pine.call(.write(.deleteRange(DeleteRangeRequest(key: "b"))))
         _ = try pine.call(.compact(revision: 8, physical: true))
-        #expect(log.rows.filter { $0.kind != .compact }.map(\.position) == [Position(6, 0)])
+        // The delete at 8 stays for those who watch from there on.
+        #expect(log.rows.filter { $0.kind != .compact }.map(\.position) == [Position(6, 0), Position(8, 0)])
         #expect(throws: EtcdError.compacted) { try pine.get("a", revision: 5) }
         #expect(try pine.get("a").kvs.first?.value == "5")
         #expect(throws: EtcdError.compacted) { try pine.call(.compact(revision: 8, physical: false)) }
@@ -187,6 +188,9 @@ struct ReplicaTests {
         #expect(try late.get("a").kvs.first?.version == 5)
         #expect(throws: EtcdError.compacted) { try late.get("a", revision: 5) }
         #expect(late.replica.store.committedDigest == pine.replica.store.committedDigest)
+        _ = try pine.put("a", "6")
+        _ = try pine.call(.compact(revision: 9, physical: true))
+        #expect(log.rows.filter { $0.kind != .compact }.map(\.position) == [Position(9, 0)])
     }
 
     @Test("What waits is bounded in number and in bytes, and room comes back")

@@ -1,0 +1,118 @@
+import Bytes
+import EtcdAPI
+import Keyspace
+import Replica
+import TestSupport
+import Testing
+
+extension WatchWorld {
+    /// One thing that happens.
+    fileprivate func act() throws {
+        switch random.number(0...99) {
+        case 0..<22: write(randomWrite())
+        case 22..<30:
+            _ = try? other.call(.write(randomWrite()))
+            if random.chance(0.5) { step(.log(.hinted)) }
+        case 30..<42: if !streams.isEmpty { create(randomWatch(), on: random.pick(streams)) } else { openStream() }
+        case 42..<45: openStream()
+        case 45..<48:
+            if let stream = streams.randomElement(using: &random), let id = stream.watches.keys.sorted().first {
+                if !stream.cancelling.contains(id) { cancel(id, on: stream) }
+            }
+        case 48..<52: if let stream = streams.randomElement(using: &random) { askProgress(stream) }
+        case 52..<57: if let stream = streams.randomElement(using: &random) { stall(stream) }
+        case 57..<62: if let stream = streams.randomElement(using: &random) { resume(stream) }
+        case 62..<64: if streams.count > 2 { endStream(random.number(0...streams.count - 1)) }
+        case 64..<66:
+            // Past what we have folded, another process's compaction would take from us what we have to send: then everybody
+            // is sent away, which is another test.
+            let revision = Int64(random.number(1...Int(replica.store.revision)))
+            if random.chance(0.5) {
+                compact(to: revision)
+            } else {
+                _ = try? other.call(.compact(revision: revision, physical: false))
+            }
+        case 66..<68: if log.fates.isEmpty { log.fates.append(random.pick([.lostBeforeCommit, .lostAfterCommit])) }
+        case 68..<72: advance(ms: random.pick([10, 100, 1_500, 6_000]))
+        case 72..<88: for _ in 0...random.number(0...3) { _ = runThread() }
+        default:
+            noteLargestRevision()
+            try turn()
+        }
+    }
+
+    private func randomWrite() -> WriteRequest {
+        let value = { ByteString(String(repeating: "v", count: self.random.pick([0, 3, 60, 300]))) }
+        switch random.number(0...9) {
+        case 0..<5: return .put(PutRequest(key: random.pick(Self.keys), value: value()))
+        case 5: return .deleteRange(DeleteRangeRequest(key: random.pick(Self.keys)))
+        case 6: return .deleteRange(DeleteRangeRequest(key: "b", rangeEnd: "d"))
+        default:
+            let keys = Self.keys.shuffled(using: &random).prefix(random.number(1...6))
+            return .txn(
+                TxnRequest(
+                    success: keys.map { key in
+                        random.chance(0.7)
+                            ? .put(PutRequest(key: key, value: value())) : .deleteRange(DeleteRangeRequest(key: key))
+                    }))
+        }
+    }
+
+    private func randomWatch() -> WatchCreateRequest {
+        var request = WatchCreateRequest(key: random.pick(Self.keys))
+        switch random.number(0...6) {
+        case 0: request.rangeEnd = request.key.prefixSuccessor()
+        case 1: request.rangeEnd = ByteString([0])
+        case 2: request.rangeEnd = random.pick(Self.keys)
+        case 3:
+            request.key = ByteString([0])
+            request.rangeEnd = ByteString([0])
+        default: break
+        }
+        let head = log.head.position.revision
+        switch random.number(0...9) {
+        case 0..<3: break
+        case 3..<8: request.startRevision = Int64(random.number(1...Int(head)))
+        case 8: request.startRevision = head + Int64(random.number(1...4))
+        default: request.startRevision = random.chance(0.3) ? -1 : head
+        }
+        if random.chance(0.2) { request.filters = random.pick([[.noPut], [.noDelete], [.noPut, .noDelete]]) }
+        request.prevKV = random.chance(0.3)
+        request.fragment = random.chance(0.3)
+        request.progressNotify = random.chance(0.3)
+        if random.chance(0.2) { request.watchID = Int64(random.number(1...5)) }
+        return request
+    }
+}
+
+@Suite("Watches of a replica")
+struct ReplicaWatchTests {
+    /// Runs one world; what happened in it, or what went wrong.
+    private func run(seed: UInt64) -> (events: Int, mistake: String?) {
+        let world = WatchWorld(seed: seed)
+        do {
+            try world.settle()
+            for _ in 0..<120 { try world.act() }
+            world.noteLargestRevision()
+            try world.finish()
+            return (world.eventsSeen, nil)
+        } catch {
+            return (world.eventsSeen, "\(error)")
+        }
+    }
+
+    @Test("Every watcher gets exactly its events, whatever happens around it", arguments: 0..<8)
+    func everyEventOnce(part: Int) {
+        let seed = testSeed("ReplicaWatchTests \(part)")
+        var events = 0
+        for number in 0..<250 {
+            let (seen, mistake) = run(seed: seed &+ UInt64(number))
+            events += seen
+            if let mistake {
+                Issue.record("PINE_TEST_SEED=\(seed &+ UInt64(number)): \(mistake)")
+                return
+            }
+        }
+        #expect(events > 1_000)
+    }
+}
