@@ -147,6 +147,23 @@ package final class GRPCLoop: @unchecked Sendable {
         return http2.send(stream, head: InlineBytes(0, bigEndian: UInt32(message.count)), body: message)
     }
 
+    /// The same, of a message in pieces, none of which is copied before it is written.
+    package func send(_ call: CallID, _ parts: [ByteString]) -> Bool {
+        checkConfinement()
+        let stream = call.stream
+        guard isOpen(stream), let first = parts.first else { return true }
+        let slot = Int(stream.slot)
+        if !calls[slot].flags.contains(.headersSent) {
+            calls[slot].flags.insert(.headersSent)
+            http2.sendHeaders(stream, WireHeaders.response, endStream: false)
+        }
+        let count = parts.reduce(0) { $0 + $1.count }
+        counts.sent(calls[slot].method, count)
+        var hasRoom = http2.send(stream, head: InlineBytes(0, bigEndian: UInt32(count)), body: first)
+        for part in parts.dropFirst() { hasRoom = http2.send(stream, head: InlineBytes(), body: part) }
+        return hasRoom
+    }
+
     /// Ends a call with `status`, after what was sent.
     package func finish(_ call: CallID, _ status: GRPCStatus) {
         checkConfinement()

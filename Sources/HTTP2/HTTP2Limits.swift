@@ -29,8 +29,8 @@ package struct HTTP2Limits: Sendable {
     package var prefaceTimeoutMs: Int64 = 10_000
     package var lingerTimeoutMs: Int64 = 2_000
     /// Bytes that a stream may have queued before its owner is asked to wait, and at which it may go on.
-    package var outputHighWaterMark = 256 << 10
-    package var outputLowWaterMark = 64 << 10
+    package var outputHighWaterMark = 64 << 10
+    package var outputLowWaterMark = 16 << 10
     /// The same for all streams of a connection together: above the high mark requests are taken in no more.
     package var connectionOutputHighWaterMark = 32 << 20
     package var connectionOutputLowWaterMark = 16 << 20

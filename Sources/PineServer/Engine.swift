@@ -13,12 +13,15 @@ enum Outgoing: Sendable {
     case respond(RequestID, ByteString)
     case fail(RequestID, EtcdError)
     case send(RequestID, ByteString, reportDrained: Bool)
+    case sendParts(RequestID, [ByteString], reportDrained: Bool)
     case finish(RequestID)
     case revision(RequestID, Revision)
 
     var id: RequestID {
         switch self {
-        case .respond(let id, _), .fail(let id, _), .send(let id, _, _), .finish(let id), .revision(let id, _): id
+        case .respond(let id, _), .fail(let id, _), .send(let id, _, _), .sendParts(let id, _, _), .finish(let id),
+            .revision(let id, _):
+            id
         }
     }
 }
@@ -85,6 +88,8 @@ final class Engine: Sendable {
                     case .fail(let id, let error): outgoing[id.loop].append(.fail(id, error))
                     case .send(let id, let message, let report):
                         outgoing[id.loop].append(.send(id, message, reportDrained: report))
+                    case .sendParts(let id, let parts, let report):
+                        outgoing[id.loop].append(.sendParts(id, parts, reportDrained: report))
                     case .finish(let id): outgoing[id.loop].append(.finish(id))
                     case .reportRevision(let id, let revision): outgoing[id.loop].append(.revision(id, revision))
                     case .log(let command): log(command)
@@ -117,6 +122,10 @@ final class Engine: Sendable {
                 metadata: ["revision": "\(position.revision)"])
         case .becameSteward(let leases):
             logger.info("this process does the chores: all leases start anew", metadata: ["leases": "\(leases)"])
+        case .overtaken(let position):
+            logger.warning(
+                "others have compacted past what this process has read of the log: loading it anew",
+                metadata: ["revision": "\(position.revision)"])
         case .readFailed(let reason):
             logger.warning("could not read the log", metadata: ["reason": "\(reason)"])
         case .logDamaged(let position):

@@ -18,8 +18,8 @@ final class LoopServices: GRPCHandler {
     var batch: [EngineMessage] = []
     /// Calls that wait for a revision, to make the rest of their answer here.
     private var awaitingRevision: [RequestID: EtcdMethod] = [:]
-    /// Streams whose queue must be reported once it has drained.
-    private var awaitingDrain: Set<RequestID> = []
+    /// Streams whose queue must be reported once it has drained, and how many reports the engine waits for.
+    private var awaitingDrain: [RequestID: Int] = [:]
     /// Calls that never end by themselves.
     var openStreams: Set<CallID> = []
     /// LeaseKeepAlive streams, and how many answers their clients have left unread since they last took all.
@@ -67,13 +67,13 @@ final class LoopServices: GRPCHandler {
     /// True where the call was a stream that would not have ended by itself.
     private func forgetStream(_ call: CallID) -> Bool {
         unreadKeepAlives[call] = nil
+        awaitingDrain[RequestID(call)] = nil
         return openStreams.remove(call) != nil
     }
 
     func callCancelled(_ call: CallID) {
         let id = RequestID(call)
         awaitingRevision[id] = nil
-        awaitingDrain.remove(id)
         _ = forgetStream(call)
         batch.append(.event(.requestCancelled(id)))
     }
@@ -81,7 +81,7 @@ final class LoopServices: GRPCHandler {
     func callWritable(_ call: CallID) {
         let id = RequestID(call)
         if unreadKeepAlives[call] != nil { unreadKeepAlives[call] = 0 }
-        if awaitingDrain.remove(id) != nil { batch.append(.event(.streamDrained(id))) }
+        for _ in 0..<(awaitingDrain.removeValue(forKey: id) ?? 0) { batch.append(.event(.streamDrained(id))) }
     }
 
     func turnEnded() {
@@ -128,11 +128,13 @@ final class LoopServices: GRPCHandler {
             case .fail(_, let error):
                 _ = forgetStream(call)
                 calls.finish(call, GRPCStatus(error))
-            case .send(let id, let message, let reportDrained):
+            case .send(_, let message, let reportDrained):
                 let hasRoom = calls.send(call, message)
                 if !hasRoom, let unread = unreadKeepAlives[call] { unreadKeepAlives[call] = unread + 1 }
-                guard reportDrained, calls.isOpen(call) else { continue }
-                if hasRoom { self.batch.append(.event(.streamDrained(id))) } else { awaitingDrain.insert(id) }
+                if reportDrained { self.reportDrained(call, hasRoom: hasRoom) }
+            case .sendParts(_, let parts, let reportDrained):
+                let hasRoom = calls.send(call, parts)
+                if reportDrained { self.reportDrained(call, hasRoom: hasRoom) }
             case .finish:
                 _ = forgetStream(call)
                 calls.finish(call, .ok)
@@ -140,6 +142,17 @@ final class LoopServices: GRPCHandler {
             }
         }
         turnEnded()
+    }
+
+    /// The engine wants to hear once what was sent on a stream so far has left, or nearly: at once where the client keeps up.
+    private func reportDrained(_ call: CallID, hasRoom: Bool) {
+        guard calls.isOpen(call) else { return }
+        let id = RequestID(call)
+        if hasRoom, awaitingDrain[id] == nil {
+            batch.append(.event(.streamDrained(id)))
+        } else {
+            awaitingDrain[id, default: 0] += 1
+        }
     }
 
     // MARK: Requests

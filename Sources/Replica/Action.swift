@@ -9,6 +9,8 @@ package enum Action: Sendable, Hashable {
     case fail(RequestID, EtcdError)
     /// A message on a stream. With `reportDrained`, `streamDrained` must follow once it and all before it have left.
     case send(RequestID, ByteString, reportDrained: Bool)
+    /// The same, of a message in pieces, which others' messages may share.
+    case sendParts(RequestID, [ByteString], reportDrained: Bool)
     /// The stream ended well.
     case finish(RequestID)
     /// The answer to `Request.revision`.
@@ -28,6 +30,8 @@ package enum Note: Sendable, Hashable {
     case appendRecovered(committed: Bool)
     /// The log's history isn't the one that this process folded.
     case historyChanged(at: Position)
+    /// Rows that this process has not folded were compacted and deleted by others, as far as it is known to have been here.
+    case overtaken(at: Position)
     case readFailed(reason: String)
     /// This process is the steward now; all leases start anew.
     case becameSteward(leases: Int)

@@ -52,7 +52,7 @@ extension Replica {
         // Whoever compacted may have died before the rows were deleted.
         collector.deletesRows = true
         watches.recent.restart(at: store.revision + 1)
-        watches.compactedThrough = store.compactRevision
+        resumeWatchers()
         takeEarlyWatchRequests()
         actions.append(.note(.serving(revision: store.revision, keys: store.index.liveCount)))
     }
@@ -93,6 +93,7 @@ extension Replica {
     /// Folds rows after the committed position, which must not be under speculation.
     mutating func fold(_ tail: Tail) {
         guard phase != .loading else { return }
+        if mayHaveGap(tail) { return overtaken() }
         var folded: [LogRow] = []
         for row in finishedRows(tail) where row.position > store.tip {
             store.apply(row)
@@ -162,14 +163,15 @@ extension Replica {
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
         for scan in scans { actions.append(.fail(scan.id, .leaderChanged)) }
         for id in watches.streams.keys.sorted(by: { $0.rawValue < $1.rawValue }) { actions.append(.fail(id, .leaderChanged)) }
-        let stale = watches.staleHistoryReads + (watches.historyRead == nil ? 0 : 1)
+        forgetHistoryRead()
+        let stale = watches.staleHistoryReads
         watches = Watches(recentBytes: configuration.watchHistoryBytes)
         watches.staleHistoryReads = stale
         for waiter in collector.physicalWaiters { actions.append(.fail(waiter.id, .leaderChanged)) }
         reset()
     }
 
-    private mutating func reset() {
+    mutating func reset() {
         store = Store()
         phase = .loading
         batch = nil

@@ -27,8 +27,11 @@ struct Watches: ~Copyable {
     var historySweep: Revision = 0
     /// Streams with confirmed progress requests that can't be answered yet.
     var progressStreams: Set<RequestID> = []
-    /// What came before the log was loaded.
+    /// What came before the log was loaded, and about how much memory it takes, in bytes.
     var early: [(RequestID, WatchRequest)] = []
+    var earlyBytes = 0
+    /// The keys and range ends that all watchers look at, in bytes.
+    var rangeBytes = 0
     /// How many watchers want progress notifications, and when streams are next looked through for those that are due.
     var progressWatchers = 0
     var nextProgressCheck = Instant(nanoseconds: 0)
@@ -36,6 +39,13 @@ struct Watches: ~Copyable {
     var compactedThrough: Revision = -1
 
     init(recentBytes: Int) { recent = RecentRows(byteLimit: recentBytes) }
+
+    /// These clients are gone.
+    mutating func dropEarly(of gone: Set<RequestID>) {
+        guard !early.isEmpty else { return }
+        early.removeAll { gone.contains($0.0) }
+        earlyBytes = early.reduce(0) { $0 + $1.1.byteCount }
+    }
 }
 
 /// Old rows on their way to lagging watchers.
@@ -55,41 +65,43 @@ extension Replica {
 
     mutating func requestWatch(_ id: RequestID, _ request: consuming WatchRequest) {
         guard phase != .loading else {
-            if watches.early.count < configuration.waitingLimit {
-                watches.early.append((id, request))
-            } else {
-                endWatchStream(id)
-                actions.append(.fail(id, .tooManyRequests))
-            }
+            let bytes = request.byteCount
+            guard watches.early.count < configuration.waitingLimit,
+                watches.earlyBytes + bytes <= configuration.watchRangeByteLimit
+            else { return refuseWatchStream(id) }
+            watches.early.append((id, request))
+            watches.earlyBytes += bytes
             return
         }
         guard let stream = watches.streams[id] else { return }
         // A client that asks and asks and never reads would have us keep the answers.
-        if stream.outstanding > unreadAnswersLimit + watchBufferLimit {
-            endWatchStream(id)
-            actions.append(.fail(id, .tooManyRequests))
-            return
-        }
+        if stream.outstanding > unreadAnswersLimit + watchBufferLimit { return refuseWatchStream(id) }
         switch consume request {
         case .create(let request): createWatch(stream, request)
         case .cancel(let request): cancelWatch(stream, request.watchID)
-        case .progress:
-            arrive(PendingRead(id: id, kind: .watchProgress, arrivedAt: now), serializable: false)
+        case .progress: requestProgress(stream)
         case .empty: break
         }
+    }
+
+    private mutating func refuseWatchStream(_ id: RequestID) {
+        endWatchStream(id)
+        actions.append(.fail(id, .tooManyRequests))
     }
 
     /// What came while the log was being loaded.
     mutating func takeEarlyWatchRequests() {
         let early = watches.early
         watches.early = []
+        watches.earlyBytes = 0
         for (id, request) in early { requestWatch(id, request) }
     }
 
     private mutating func createWatch(_ stream: WatchStream, _ request: WatchCreateRequest) {
         // "\0" is the smallest key there is.
         let key = request.key.isEmpty ? ByteString([0]) : request.key
-        let range = KeyRange(key: key, rangeEnd: request.rangeEnd)
+        // A watch may stay for months: it must not keep the request that asked for it alive.
+        let range = KeyRange(key: key.compacted(), rangeEnd: request.rangeEnd.compacted())
         if request.startRevision < 0 { return refuseWatch(stream, EtcdError.compacted.text) }
         if range.isEmpty { return refuseWatch(stream, "mvcc: watcher range is empty") }
         let id: Int64
@@ -102,7 +114,9 @@ extension Replica {
         } else {
             id = request.watchID
         }
-        guard watches.watchers.count < configuration.watcherLimit else {
+        guard watches.watchers.count < configuration.watcherLimit,
+            watches.rangeBytes + range.byteCount <= configuration.watchRangeByteLimit
+        else {
             return refuseWatch(stream, EtcdError.tooManyRequests.text)
         }
         let watcher = Watcher(
@@ -110,8 +124,9 @@ extension Replica {
             nextRevision: request.startRevision == 0 ? store.revision + 1 : request.startRevision)
         watches.nextKey += 1
         watches.watchers[watcher.key] = watcher
+        watches.rangeBytes += range.byteCount
         if watcher.wantsProgress { watches.progressWatchers += 1 }
-        stream.watchers[id] = watcher
+        stream.add(watcher)
         sendControl(stream, id, created: true)
         if watcher.nextRevision > store.revision {
             synchronise(watcher)
@@ -128,7 +143,10 @@ extension Replica {
 
     private mutating func cancelWatch(_ stream: WatchStream, _ id: Int64) {
         guard let known = stream.watchers.removeValue(forKey: id) else { return }
-        if let watcher = known { forget(watcher) }
+        if let watcher = known {
+            stream.removed(watcher)
+            forget(watcher)
+        }
         sendControl(stream, id, canceled: true)
         answerProgress(stream)
     }
@@ -137,6 +155,7 @@ extension Replica {
     mutating func cancelCompacted(_ watcher: Watcher) {
         forget(watcher)
         watcher.stream.watchers.updateValue(nil, forKey: watcher.id)
+        watcher.stream.removed(watcher)
         sendControl(watcher.stream, watcher.id, canceled: true, compactRevision: store.compactRevision)
     }
 
@@ -158,14 +177,38 @@ extension Replica {
 
     private mutating func drop(_ watcher: Watcher) {
         watches.watchers[watcher.key] = nil
+        watches.rangeBytes -= watcher.range.byteCount
         if watcher.wantsProgress { watches.progressWatchers -= 1 }
     }
 
     // MARK: Progress
 
+    /// Each request is answered after a head read that begins after it. A client that asks without waiting for answers has only
+    /// so many under way; one more stands for all that come later.
+    private mutating func requestProgress(_ stream: WatchStream) {
+        guard stream.progressReads < progressReadLimit else {
+            stream.asksProgressAgain = true
+            return
+        }
+        stream.progressReads += 1
+        readsWaiting.append(PendingRead(id: stream.request, kind: .watchProgress, arrivedAt: now))
+    }
+
+    /// The log could not be asked in time: asks again.
+    mutating func progressExpired(_ id: RequestID) {
+        if watches.streams[id] != nil {
+            readsWaiting.append(PendingRead(id: id, kind: .watchProgress, arrivedAt: now))
+        }
+    }
+
     /// The log's end is known for a progress request that came on this stream.
     mutating func confirmProgress(_ id: RequestID) {
         guard let stream = watches.streams[id] else { return }
+        stream.progressReads -= 1
+        if stream.asksProgressAgain {
+            stream.asksProgressAgain = false
+            requestProgress(stream)
+        }
         stream.progressWaits = true
         watches.progressStreams.insert(id)
         answerProgress(stream)
@@ -175,12 +218,11 @@ extension Replica {
     mutating func answerProgress(_ stream: WatchStream) {
         guard stream.progressWaits, stream.laggingCount == 0, !isBlocked(stream) else { return }
         // A client takes what it is told for where it stands: never below where it wants to begin.
-        let hasWatchers = stream.watchers.values.contains { $0 != nil }
-        guard !hasWatchers || stream.isUpToDate(at: store.revision) else { return }
+        guard store.revision >= stream.latestStart else { return }
         stream.progressWaits = false
         watches.progressStreams.remove(stream.request)
         // Without a watch there is nothing to say, as in etcd.
-        if hasWatchers { sendControl(stream, -1) }
+        if stream.liveCount > 0 { sendControl(stream, -1) }
     }
 
     /// The revision has grown: watches of the future may have begun.
@@ -236,15 +278,22 @@ extension Replica {
     }
 
     mutating func send(_ stream: WatchStream, _ message: ByteString) {
-        stream.outstanding += message.count
-        stream.sinceReport += message.count
+        actions.append(.send(stream.request, message, reportDrained: noteSent(stream, message.count)))
+    }
+
+    mutating func send(_ stream: WatchStream, _ parts: [ByteString], size: Int) {
+        actions.append(.sendParts(stream.request, parts, reportDrained: noteSent(stream, size)))
+    }
+
+    /// Accounts for a message of `size` bytes. Whether to ask for a report when it has left.
+    private func noteSent(_ stream: WatchStream, _ size: Int) -> Bool {
+        stream.outstanding += size
+        stream.sinceReport += size
         // Half of the least bound: a blocked stream always has a report to wait for, however the bound has shrunk since.
-        let report = stream.sinceReport >= configuration.watchStreamBufferMinBytes / 2
-        if report {
-            stream.awaitedReports.append(stream.sinceReport)
-            stream.sinceReport = 0
-        }
-        actions.append(.send(stream.request, message, reportDrained: report))
+        guard stream.sinceReport >= configuration.watchStreamBufferMinBytes / 2 else { return false }
+        stream.awaitedReports.append(stream.sinceReport)
+        stream.sinceReport = 0
+        return true
     }
 
     /// Whether the client has so much to take that nothing more is gathered for it.
@@ -266,6 +315,9 @@ extension Replica {
     }
 }
 
+/// How many head reads may be under way for one stream.
+private let progressReadLimit = 16
+
 /// What a client may leave unread of answers to its own requests, in bytes, on top of its stream's share.
 private let unreadAnswersLimit = 1 << 20
 
@@ -277,6 +329,22 @@ package struct WatchCounts: Sendable, Hashable {
     package var lagging = 0
 
     package var isEmpty: Bool { self == WatchCounts() }
+}
+
+extension KeyRange {
+    /// What the keys that it names take, in bytes.
+    fileprivate var byteCount: Int {
+        if case .before(let end) = end { return start.count + end.count }
+        return start.count
+    }
+}
+
+extension WatchRequest {
+    /// About what it takes in memory, in bytes.
+    fileprivate var byteCount: Int {
+        if case .create(let request) = self { return request.key.count + request.rangeEnd.count + 256 }
+        return 256
+    }
 }
 
 extension Replica {

@@ -113,11 +113,22 @@ extension Replica {
         _ watcher: Watcher, _ events: ArraySlice<(revision: Revision, bytes: ByteString)>, size: Int, fragment: Bool
     ) {
         guard let last = events.last else { return }
-        var writer = ByteWriter(capacity: size + responseHeadLimit)
-        writer.appendWatchHead(header(at: last.revision), watchID: watcher.id, fragment: fragment)
-        for event in events { writer.append(event.bytes) }
         counters.watchEventsSent += UInt64(events.count)
-        send(watcher.stream, writer.finish())
+        // What is small is cheaper to copy than to hand over in pieces.
+        let isCopied = size < events.count * sharedEventBytes
+        var writer = ByteWriter(capacity: (isCopied ? size : 0) + responseHeadLimit)
+        writer.appendWatchHead(header(at: last.revision), watchID: watcher.id, fragment: fragment)
+        if isCopied {
+            for event in events { writer.append(event.bytes) }
+            send(watcher.stream, writer.finish())
+        } else {
+            let head = writer.finish()
+            var parts: [ByteString] = []
+            parts.reserveCapacity(events.count + 1)
+            parts.append(head)
+            for event in events { parts.append(event.bytes) }
+            send(watcher.stream, parts, size: head.count + size)
+        }
     }
 
     // MARK: Places
@@ -197,7 +208,7 @@ extension Replica {
         forgetLeavers()
     }
 
-    private mutating func forgetLeavers() {
+    mutating func forgetLeavers() {
         guard watches.hasLeavers else { return }
         watches.hasLeavers = false
         watches.laggards.removeAll { $0.place != .catchingUp }
@@ -260,7 +271,13 @@ extension Replica {
         if !isStaleHistoryAnswer() { watches.historyRead = nil }
     }
 
-    /// Each read is answered once, in order: those that were under way when the history changed under us come first.
+    /// Nobody wants the answer to the read that may be in flight.
+    mutating func forgetHistoryRead() {
+        if watches.historyRead != nil { watches.staleHistoryReads += 1 }
+        watches.historyRead = nil
+    }
+
+    /// Each read is answered once, in order: those that were under way when the log was loaded anew come first.
     private mutating func isStaleHistoryAnswer() -> Bool {
         guard watches.staleHistoryReads > 0 else { return false }
         watches.staleHistoryReads -= 1
@@ -301,3 +318,6 @@ extension Replica {
 
 /// At least what a response takes beside its events, in bytes.
 private let responseHeadLimit = 96
+
+/// From this size on, in bytes and on average, watchers' responses share the bytes of their events.
+private let sharedEventBytes = 512

@@ -38,6 +38,8 @@ package struct ReplicaConfiguration: Sendable {
 
     /// Watches, all streams together, before a new one is refused.
     package var watcherLimit = 1_000_000
+    /// The same for the keys and range ends that they look at, in bytes.
+    package var watchRangeByteLimit = 256 << 20
     /// What all watch streams together may have under way to their clients, in bytes: each has its share, between a least and
     /// a most.
     package var watchBufferBytes = 64 << 20
@@ -219,7 +221,7 @@ package struct Replica: ~Copyable {
         scans.removeAll { gone.contains($0.id) }
         streams.removeAll { gone.contains($0.id) }
         leases.drop(gone)
-        watches.early.removeAll { gone.contains($0.0) }
+        watches.dropEarly(of: gone)
         for id in gone { endWatchStream(id) }
     }
 
@@ -232,8 +234,10 @@ package struct Replica: ~Copyable {
             actions.append(.fail(oldest.id, .timeout))
         }
         for read in takeExpired(&readsWaiting, timeoutMs: timeout, now) + takeExpired(&readsConfirming, timeoutMs: timeout, now) {
-            // A progress request may be forgotten, as in etcd; its stream goes on.
-            if case .watchProgress = read.kind { continue }
+            if case .watchProgress = read.kind {
+                progressExpired(read.id)
+                continue
+            }
             actions.append(.fail(read.id, .timeout))
         }
     }

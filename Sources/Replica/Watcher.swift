@@ -67,6 +67,10 @@ final class WatchStream {
     /// their ids away either.
     var watchers: [Int64: Watcher?] = [:]
     var nextID: Int64 = 0
+    /// How many of them are not nil.
+    private(set) var liveCount = 0
+    /// What `latestStart` says, where that is known.
+    private var knownLatestStart: Revision? = 0
     /// How many of its watchers are lagging, and those of them that wait for the client to read on.
     var laggingCount = 0
     var parked: [Watcher] = []
@@ -79,6 +83,9 @@ final class WatchStream {
     var awaitedReports = Deque<Int>()
     var sinceReport = 0
 
+    /// Head reads under way for progress requests, and whether more was asked than there may be.
+    var progressReads = 0
+    var asksProgressAgain = false
     /// Progress requests that were confirmed and wait for the stream's watchers to catch up.
     var progressWaits = false
 
@@ -95,15 +102,24 @@ final class WatchStream {
         watchers.values.compactMap { $0 }.sorted { $0.key < $1.key }
     }
 
-    /// Whether there are watchers and each has been sent everything up to `revision`, which none of them begins after.
-    func isUpToDate(at revision: Revision) -> Bool {
-        guard laggingCount == 0 else { return false }
-        var isEmpty = true
-        for case let watcher? in watchers.values {
-            if watcher.startRevision > revision { return false }
-            isEmpty = false
-        }
-        return !isEmpty
+    func add(_ watcher: Watcher) {
+        watchers[watcher.id] = watcher
+        liveCount += 1
+        if let known = knownLatestStart { knownLatestStart = max(known, watcher.startRevision) }
+    }
+
+    /// A watcher was cancelled, and is not in `watchers` any more.
+    func removed(_ watcher: Watcher) {
+        liveCount -= 1
+        if watcher.startRevision == knownLatestStart { knownLatestStart = nil }
+    }
+
+    /// The highest revision that one of its watchers begins at; 0 where none says any.
+    var latestStart: Revision {
+        if let knownLatestStart { return knownLatestStart }
+        let latest = watchers.values.reduce(0) { max($0, $1?.startRevision ?? 0) }
+        knownLatestStart = latest
+        return latest
     }
 }
 

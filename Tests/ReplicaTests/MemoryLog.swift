@@ -135,6 +135,9 @@ final class TestReplica {
         case .send(let id, let message, let reportDrained):
             sent[id, default: []].append(message)
             if reportDrained { replica.step(.streamDrained(id), now: now) }
+        case .sendParts(let id, let parts, let reportDrained):
+            sent[id, default: []].append(ByteString(parts.joined()))
+            if reportDrained { replica.step(.streamDrained(id), now: now) }
         case .finish(let id): answers[id] = .success(ByteString())
         case .reportRevision(let id, let revision): answers[id] = .success(ByteString("\(revision)"))
         case .log(let command):

@@ -24,12 +24,15 @@ extension WatchWorld {
         case 57..<62: if let stream = streams.randomElement(using: &random) { resume(stream) }
         case 62..<64: if streams.count > 2 { endStream(random.number(0...streams.count - 1)) }
         case 64..<66:
-            // Past what we have folded, another process's compaction would take from us what we have to send: then everybody
-            // is sent away, which is another test.
             let revision = Int64(random.number(1...Int(replica.store.revision)))
             if random.chance(0.5) {
                 compact(to: revision)
+            } else if random.chance(0.5) {
+                _ = try? other.call(.compact(revision: revision, physical: false))
             } else {
+                // Past what we have folded it takes from us what we would have to send.
+                let revision = Int64(random.number(1...Int(log.head.position.revision)))
+                noteCompaction(revision)
                 _ = try? other.call(.compact(revision: revision, physical: false))
             }
         case 66..<68: if log.fates.isEmpty { log.fates.append(random.pick([.lostBeforeCommit, .lostAfterCommit])) }
@@ -88,16 +91,16 @@ extension WatchWorld {
 @Suite("Watches of a replica")
 struct ReplicaWatchTests {
     /// Runs one world; what happened in it, or what went wrong.
-    private func run(seed: UInt64) -> (events: Int, mistake: String?) {
+    private func run(seed: UInt64) -> (events: Int, overtaken: Int, mistake: String?) {
         let world = WatchWorld(seed: seed)
         do {
             try world.settle()
             for _ in 0..<120 { try world.act() }
             world.noteLargestRevision()
             try world.finish()
-            return (world.eventsSeen, nil)
+            return (world.eventsSeen, world.timesOvertaken, nil)
         } catch {
-            return (world.eventsSeen, "\(error)")
+            return (world.eventsSeen, world.timesOvertaken, "\(error)")
         }
     }
 
@@ -105,14 +108,17 @@ struct ReplicaWatchTests {
     func everyEventOnce(part: Int) {
         let seed = testSeed("ReplicaWatchTests \(part)")
         var events = 0
+        var overtaken = 0
         for number in 0..<250 {
-            let (seen, mistake) = run(seed: seed &+ UInt64(number))
+            let (seen, times, mistake) = run(seed: seed &+ UInt64(number))
             events += seen
+            overtaken += times
             if let mistake {
                 Issue.record("PINE_TEST_SEED=\(seed &+ UInt64(number)): \(mistake)")
                 return
             }
         }
         #expect(events > 1_000)
+        #expect(overtaken > 0)
     }
 }

@@ -79,6 +79,7 @@ final class WatchWorld {
     /// The largest revision of any transaction, in bytes of events: what a buffer may be over its bound.
     private var largestRevision = 0
     private(set) var eventsSeen = 0
+    private(set) var timesOvertaken = 0
     private var compactions: [Revision] { log.archive.filter { $0.kind == .compact }.map(\.version) }
 
     /// A command on its way to one of the log's threads, and its answer on its way back.
@@ -122,8 +123,10 @@ final class WatchWorld {
             case .fail(let id, let error):
                 if streams.contains(where: { $0.id == id }) { throw WatchMistake("a stream failed: \(error)") }
             case .note(.historyChanged): throw WatchMistake("the history changed under it")
+            case .note(.overtaken): timesOvertaken += 1
             case .respond, .finish, .reportRevision, .note: break
             case .send(let id, let message, let report): try sent(id, message, report)
+            case .sendParts(let id, let parts, let report): try sent(id, ByteString(parts.joined()), report)
             case .log(let command): threads[thread(of: command)].append(.going(command))
             case .load:
                 step(.rowsLoaded(log.tail(after: .start).rows))
@@ -178,7 +181,16 @@ final class WatchWorld {
     }
 
     func compact(to revision: Revision) {
+        noteCompaction(revision)
         step(.requestArrived(newRequest(), .compact(revision: revision, physical: false)))
+    }
+
+    /// A compaction past what the replica has folded may overtake whoever watches.
+    func noteCompaction(_ revision: Revision) {
+        guard revision > replica.store.revision else { return }
+        for stream in streams {
+            for watch in stream.watches.values { watch.mayLag = true }
+        }
     }
 
     func openStream() {
@@ -288,6 +300,7 @@ final class WatchWorld {
         // A small buffer fills within a turn, whoever reads.
         let isSlow =
             stream.isStalled || configuration.watchBufferBytes < 1_000_000 || configuration.watchStreamBufferMaxBytes < 100_000
+            || log.head.compactRevision > replica.store.revision
         stream.watches[response.watchID] = ClientWatch(request, createdAt: revision, isSlow: isSlow)
     }
 

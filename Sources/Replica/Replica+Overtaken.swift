@@ -1,0 +1,60 @@
+// Owns: a process that stood still for so long that others have compacted past it: rows that it never folded may be deleted.
+// Must never: fold a tail with a gap in it, or take one for a history that has changed.
+//
+// Compaction deletes only rows below the compact revision. So a tail can have a gap only where that revision is above ours, and
+// where the digests agree it has none after all. Where it has, what our memory lacks can't be folded into it any more: it is
+// loaded anew. The history is the same one, and nothing that a client has seen is gone: watches stay, and those that would
+// miss events are told that their place is compacted, as etcd tells the watchers of a member that is sent a snapshot.
+internal import EtcdAPI
+internal import Keyspace
+
+extension Replica {
+    /// Whether rows between ours and the tail's end may have been deleted before we saw them.
+    func mayHaveGap(_ tail: Tail) -> Bool {
+        guard tail.head.compactRevision > store.revision else { return false }
+        guard tail.reachesHead else { return true }
+        var digest = store.committedDigest
+        var position = store.committed
+        for row in unfinished + tail.rows where row.position > position {
+            digest = digest.appending(row)
+            position = row.position
+        }
+        return position != tail.head.position || digest != tail.head.digest
+    }
+
+    /// Loads the log anew.
+    mutating func overtaken() {
+        actions.append(.note(.overtaken(at: store.committed)))
+        // Whether a lost batch is in the log can't be told where its rows may be gone.
+        if let batch {
+            for write in batch.writes { actions.append(.fail(write.id, .leaderChanged)) }
+        }
+        for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
+        for scan in scans { actions.append(.fail(scan.id, .leaderChanged)) }
+        for waiter in collector.physicalWaiters { actions.append(.fail(waiter.id, .leaderChanged)) }
+        holdWatchers()
+        reset()
+    }
+
+    /// Until the log is loaded, every watcher waits where it stands.
+    private mutating func holdWatchers() {
+        let synced = watches.watchers.values.filter { $0.place == .synced }
+        for watcher in synced.sorted(by: { $0.key < $1.key }) {
+            remove(watcher)
+            watcher.nextRevision = max(watcher.nextRevision, store.revision + 1)
+            fallBehind(watcher)
+        }
+        forgetHistoryRead()
+    }
+
+    /// The log is loaded: watchers from before go on, except those that compaction has overtaken.
+    mutating func resumeWatchers() {
+        cancelOvertaken()
+        let current = watches.watchers.values.filter { $0.isLagging && $0.nextRevision > store.revision }
+        for watcher in current.sorted(by: { $0.key < $1.key }) {
+            remove(watcher)
+            synchronise(watcher)
+        }
+        forgetLeavers()
+    }
+}
