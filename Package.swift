@@ -24,6 +24,7 @@ let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-col
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let package = Package(
@@ -36,6 +37,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
     ],
     targets: [
         // Each room imports only rooms above it.
@@ -56,7 +58,7 @@ let package = Package(
         room("PineServer", ["Bytes", "EtcdAPI", "Keyspace", "Replica", "Changelog", "HTTP2", "GRPC", nioCore, nioPosix, logging]),
         room("EmbeddedPostgres", [subprocess, systemPackage, logging]),
         .executableTarget(
-            name: "pine", dependencies: ["PineServer", "EmbeddedPostgres", argumentParser, logging], swiftSettings: settings),
+            name: "pine", dependencies: ["PineServer", "EmbeddedPostgres", argumentParser, logging, yams], swiftSettings: settings),
 
         .target(
             name: "TestSupport", dependencies: ["Bytes", "CNghttp2", "EtcdAPI", subprocess, logging], path: "Tests/TestSupport",

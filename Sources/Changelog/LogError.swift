@@ -68,7 +68,7 @@ extension LogError: CustomStringConvertible {
         case .badConnectionString(let reason): "the connection string for PostgreSQL is wrong: \(reason)"
         case .lost(let reason): "the connection to PostgreSQL was lost: \(reason)"
         case .refused(SQLState.insufficientPrivilege, let message):
-            "PostgreSQL refused: \(message); grant Pine's role the right to read and write the tables of its schema"
+            "PostgreSQL refused: \(message); as the owner of the schema, `pine migrate --grant-to ROLE` gives a role what it needs"
         case .refused(let state, let message): "PostgreSQL refused: \(message) (SQLSTATE \(state))"
         case .notWritable(let reason): "PostgreSQL is not writable now: \(reason)"
         case .unsafeDurability(let setting, let value):
@@ -78,6 +78,8 @@ extension LogError: CustomStringConvertible {
             "PostgreSQL \(version / 10_000) is too old: Pine needs version 13 or newer"
         case .schemaTooNew(let found, let known):
             "the tables are at schema version \(found), but this Pine knows versions up to \(known) only: run a newer Pine"
+        case .schemaTooOld(0, _):
+            "the schema has no tables of Pine yet: run `pine migrate` as the role that is to own them"
         case .schemaTooOld(let found, let known):
             "the tables are at schema version \(found), but this Pine needs \(known): "
                 + "run `pine migrate` as the role that owns the schema"

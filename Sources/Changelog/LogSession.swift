@@ -21,6 +21,8 @@ package final class LogSession {
     let leaseStatements: LeaseStatements
     private let logger: Logger
     package private(set) var holdsHeadLock = false
+    /// Whether nothing may outlive a transaction, since a pooler may give each another server connection.
+    package let isPooled: Bool
 
     /// Connects, checks that the server is one on which the log may live, and sets the session up. Once the descriptor
     /// `interrupt` is readable, whatever waits for the server throws `closed`.
@@ -30,9 +32,11 @@ package final class LogSession {
         statements = LogStatements(schema: settings.schema, chunkByteLimit: settings.limits.chunkByteLimit)
         leaseStatements = LeaseStatements(schema: settings.schema.quoted)
         connection = try PostgresConnection(
-            conninfo: settings.conninfo, connectLimit: settings.limits.connectLimit, prepares: !settings.transactionPooling,
+            conninfo: try settings.currentConninfo(), connectLimit: settings.limits.connectLimit, prepares: false,
             interrupt: interrupt, logger: logger)
-        try ServerCheck.run(on: connection, settings)
+        isPooled = settings.transactionPooling ? true : try ServerCheck.findsPooler(on: connection, settings)
+        connection.prepares = !isPooled
+        try ServerCheck.run(on: connection, settings, isPooled: isPooled)
     }
 
     package var isOpen: Bool { connection.isOpen }

@@ -6,8 +6,8 @@ package import Logging
 /// Makes and changes the tables. Any number of processes may do so at once: each migration runs in a transaction that holds the
 /// lock on row 0 of `schema_version`.
 package struct Migrator {
-    private let settings: LogSettings
-    private let logger: Logger
+    let settings: LogSettings
+    let logger: Logger
     private let schema: String
 
     /// Changing tables may take as long as it takes; a swallowed connection is noticed by TCP.
@@ -22,10 +22,20 @@ package struct Migrator {
     /// The version of the tables that this Pine works with.
     package static var latestVersion: Int { Migration.latest }
 
+    /// What there was when the tables were looked at.
+    package struct Found: Sendable {
+        /// The version of the tables, 0 where there were none.
+        package var version: Int
+        /// Whether a connection pooler is in front of the server.
+        package var isPooled: Bool
+    }
+
     /// Applies what is missing. Throws `schemaTooNew` where a later Pine was here.
-    package func migrate() throws(LogError) {
+    @discardableResult
+    package func migrate() throws(LogError) -> Found {
         let session = try LogSession(settings, logger: logger)
         var found = try version(on: session)
+        let before = found
         if found < Migration.latest {
             // Everything here can lose a race against another process that does the same; then it is done the next time.
             var backoff = Backoff(first: .milliseconds(20), most: .seconds(1))
@@ -42,11 +52,16 @@ package struct Migrator {
             }
         }
         try Self.require(found)
+        return Found(version: before, isPooled: session.isPooled)
     }
 
     /// Throws `schemaTooOld` or `schemaTooNew` where the tables are not at the version that this Pine works with.
-    package func check() throws(LogError) {
-        try Self.require(try version(on: try LogSession(settings, logger: logger)))
+    @discardableResult
+    package func check() throws(LogError) -> Found {
+        let session = try LogSession(settings, logger: logger)
+        let found = try version(on: session)
+        try Self.require(found)
+        return Found(version: found, isPooled: session.isPooled)
     }
 
     private static func require(_ found: Int) throws(LogError) {

@@ -17,7 +17,8 @@ struct Statement: Hashable, Sendable {
 final class PostgresConnection {
     private var raw: OpaquePointer?
     private let owner = pthread_self()
-    private let prepares: Bool
+    /// Whether statements are prepared: once on each connection, where it is the server's own.
+    var prepares: Bool
     /// A descriptor that becomes readable when whoever waits should give up; negative for none.
     private let interrupt: Int32
     /// The names of the statements that this connection has prepared, by their text.

@@ -107,7 +107,7 @@ struct Reader {
     }
 
     private mutating func listen(on session: LogSession) throws(LogError) {
-        guard settings.listensForHints, !settings.transactionPooling, serverHints else { return }
+        guard settings.listensForHints, !session.isPooled, serverHints else { return }
         do {
             try session.listen()
             // Rows may have come while nobody listened.

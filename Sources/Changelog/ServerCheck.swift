@@ -23,8 +23,18 @@ enum ServerCheck {
           v(name, value) on s.name = v.name
         """)
 
+    private static let backendID = Statement("select pg_backend_pid()::bigint")
+
+    /// Whether a connection pooler is in between: it answers for the server when a connection is made, and makes up the process
+    /// id that a client would need to cancel a statement. PgBouncer's modes can't be told apart, and some of them give each
+    /// transaction another server connection.
+    static func findsPooler(on connection: PostgresConnection, _ settings: LogSettings) throws(LogError) -> Bool {
+        let told = Int64(connection.backendID)
+        return try connection.run(backendID, within: settings.limits.readLimit).integer(0, 0, as: Int64.self) != told
+    }
+
     /// Throws `serverTooOld`, `notWritable` or `unsafeDurability` where the log must not be used.
-    static func run(on connection: PostgresConnection, _ settings: LogSettings) throws(LogError) {
+    static func run(on connection: PostgresConnection, _ settings: LogSettings, isPooled: Bool) throws(LogError) {
         guard connection.serverVersion >= oldestVersion else {
             throw LogError.serverTooOld(version: connection.serverVersion)
         }
@@ -32,7 +42,7 @@ enum ServerCheck {
         if try connection.run(isStandby, within: limit).boolean(0, 0) {
             throw LogError.notWritable("it is a standby; name the primary, or several hosts and target_session_attrs=read-write")
         }
-        if !settings.transactionPooling { _ = try connection.run(sessionSettings, within: limit) }
+        if !isPooled { _ = try connection.run(sessionSettings, within: limit) }
         let result = try connection.run(readSettings, within: limit)
         for row in 0..<result.rowCount {
             let (name, value) = (result.text(row, 0), result.text(row, 1))

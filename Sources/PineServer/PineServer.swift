@@ -84,13 +84,8 @@ package final class PineServer: Sendable {
     /// Brings the tables up to date and starts folding the log. Returns once that is under way; a database that is away is
     /// waited for. Throws where waiting would not help.
     package func start(_ database: Database) async throws(ServerError) {
-        guard let schema = SchemaName(database.schema) else {
-            throw ServerError("--schema \(database.schema) is not a name that PostgreSQL takes")
-        }
-        var settings = LogSettings(conninfo: database.connectionString, schema: schema)
-        settings.transactionPooling = !database.preparesStatements
-        settings.allowsUnsafeDurability = database.allowsUnsafeDurability
-        try await prepare(settings)
+        let settings = try database.logSettings()
+        try await database.prepare(settings, logger: logger)
         let engine = engine
         let log = LogWorkers(settings, logger: logger) { engine.post(.log($0)) }
         let logger = logger
@@ -104,26 +99,6 @@ package final class PineServer: Sendable {
             load: { log.load { engine.take($0, logger: logger) } })
         let housekeeping = Task { [self] in await keepHouse(log) }
         running.withLock { $0 = Running(log: log, engineThread: thread, housekeeping: housekeeping) }
-    }
-
-    /// Migrates, trying again while the database can't be reached.
-    private func prepare(_ settings: LogSettings) async throws(ServerError) {
-        var waitMs = 100
-        while true {
-            do {
-                try await onThread { () throws(LogError) in try Migrator(settings, logger: self.logger).migrate() }
-                return
-            } catch {
-                guard error.passesByItself else { throw ServerError("\(error)") }
-                logger.warning("PostgreSQL can't be used yet, trying again", metadata: ["reason": "\(error)"])
-            }
-            do {
-                try await Task.sleep(for: .milliseconds(waitMs))
-            } catch {
-                throw ServerError("stopped while waiting for PostgreSQL")
-            }
-            waitMs = min(waitMs * 2, 2_000)
-        }
     }
 
     // MARK: Running
@@ -188,7 +163,7 @@ private let grpcOverheadBytes = 512 << 10
 private let maxLoopCount = 64
 
 /// Runs what blocks away from the threads that Swift's concurrency counts on.
-private func onThread<R: Sendable, E: Error>(_ body: @escaping @Sendable () throws(E) -> R) async throws(E) -> R {
+func onThread<R: Sendable, E: Error>(_ body: @escaping @Sendable () throws(E) -> R) async throws(E) -> R {
     let result: Result<R, E> = await withCheckedContinuation { continuation in
         _ = WorkerThread(name: "pine-start") {
             do throws(E) {

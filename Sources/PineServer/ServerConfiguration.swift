@@ -25,15 +25,18 @@ package struct ServerConfiguration: Sendable {
 package struct Database: Sendable {
     /// A libpq URL or connection string.
     package var connectionString: String
+    /// A file that has it, in its place; read for each connection.
+    package var connectionFile: String?
     package var schema: String
-    package var allowsUnsafeDurability: Bool
-    package var preparesStatements: Bool
+    package var allowsUnsafeDurability = false
+    /// False behind a pooler that can't be found out.
+    package var preparesStatements = true
+    /// Whether a server may make and change the tables at its start.
+    package var migrates = true
 
-    package init(connectionString: String, schema: String, allowsUnsafeDurability: Bool, preparesStatements: Bool) {
+    package init(connectionString: String, schema: String) {
         self.connectionString = connectionString
         self.schema = schema
-        self.allowsUnsafeDurability = allowsUnsafeDurability
-        self.preparesStatements = preparesStatements
     }
 }
 

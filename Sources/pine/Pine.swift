@@ -19,26 +19,41 @@ struct Pine: AsyncParsableCommand {
             `pine serve --help` explains its flags. Each can be given as an environment variable: --data-dir is PINE_DATA_DIR.
             """,
         version: "pine \(pineVersion)",
-        subcommands: [Serve.self, Version.self])
+        subcommands: [Serve.self, Migrate.self, Version.self])
 
     static func main() async {
+        let given = Array(CommandLine.arguments.dropFirst())
+        let settings: Settings
         do {
-            var command = try parseAsRoot(try argumentsWithEnvironment())
-            if var command = command as? any AsyncParsableCommand {
-                try await command.run()
-            } else {
-                try command.run()
+            settings = try Settings(given, environment: ProcessInfo.processInfo.environment)
+        } catch {
+            fail("\(error)")
+        }
+        do {
+            try await Settings.$notices.withValue(settings.notices) {
+                var command = try parseAsRoot(settings.arguments)
+                if var command = command as? any AsyncParsableCommand {
+                    try await command.run()
+                } else {
+                    try command.run()
+                }
             }
         } catch let error as UsageError {
-            fail(error.message)
+            fail(settings.attribute(error.message))
         } catch {
             // ArgumentParser's own errors: help goes to standard output, anything else is the user's mistake.
             guard exitCode(for: error).isSuccess else {
-                let command = CommandLine.arguments.dropFirst().first == Serve._commandName ? "pine serve" : "pine"
-                fail("\(message(for: error)); `\(command) --help` shows what there is")
+                fail(settings.attribute(explain(message(for: error), command: given.first)))
             }
             exit(withError: error)
         }
+    }
+
+    /// ArgumentParser's message, with what the value must look like, and where to look for more.
+    private static func explain(_ message: String, command: String?) -> String {
+        for (valueName, form) in valueForms where message.contains(" <\(valueName)>'") { return "\(message): \(form)" }
+        let known = command.flatMap { DeclaredCommand.root.subcommands[$0]?.name }
+        return "\(message); `pine \(known.map { "\($0) " } ?? "")--help` shows what there is"
     }
 
     /// Prints what is wrong and what to do, and ends with status 2.
@@ -46,22 +61,15 @@ struct Pine: AsyncParsableCommand {
         FileHandle.standardError.write(Data("pine: \(message)\n".utf8))
         Foundation.exit(2)
     }
-
-    /// The arguments, with those from `PINE_*` variables before them, so that a flag wins over its variable.
-    private static func argumentsWithEnvironment() throws -> [String] {
-        var arguments = Array(CommandLine.arguments.dropFirst())
-        guard arguments.first == Serve._commandName else { return arguments }
-        let given = try Serve.arguments(from: ProcessInfo.processInfo.environment)
-        arguments.insert(contentsOf: given, at: 1)
-        return arguments
-    }
 }
 
 /// Something that the user can put right. The message is one line that says how.
-struct UsageError: Error {
+struct UsageError: Error, CustomStringConvertible {
     let message: String
 
     init(_ message: String) { self.message = message }
+
+    var description: String { message }
 }
 
 struct Version: ParsableCommand {

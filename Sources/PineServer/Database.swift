@@ -1,0 +1,69 @@
+// Owns: the database before it is served: its address, its tables' version, the rights of who serves.
+// Must never: wait for what an operator has to put right first.
+internal import Changelog
+package import Logging
+
+extension Database {
+    func logSettings() throws(ServerError) -> LogSettings {
+        guard let schema = SchemaName(schema) else {
+            throw ServerError("--schema \(self.schema) is not a name that PostgreSQL takes")
+        }
+        var settings = LogSettings(conninfo: connectionString, schema: schema)
+        settings.conninfoFile = connectionFile
+        settings.transactionPooling = !preparesStatements
+        settings.allowsUnsafeDurability = allowsUnsafeDurability
+        return settings
+    }
+
+    /// Sees to it that the tables are at this Pine's version. A database that is away is waited for.
+    func prepare(_ settings: LogSettings, logger: Logger) async throws(ServerError) {
+        var waitMs = 100
+        var told: (reason: String, at: ContinuousClock.Instant)?
+        while true {
+            do {
+                let server = try await onThread { () throws(LogError) in
+                    let migrator = Migrator(settings, logger: logger)
+                    return migrates ? try migrator.migrate() : try migrator.check()
+                }
+                if told != nil { logger.notice("PostgreSQL can be used now") }
+                if server.isPooled {
+                    logger.notice(
+                        "a connection pooler is in front of PostgreSQL: statements are sent unprepared, and other members' writes found by polling"
+                    )
+                }
+                return
+            } catch {
+                guard error.passesByItself else { throw ServerError("\(error)") }
+                // Once, and now and then again while it lasts.
+                let reason = "\(error)"
+                if told?.reason != reason || ContinuousClock.now - told!.at > .seconds(60) {
+                    told = (reason, .now)
+                    logger.warning("PostgreSQL can't be used yet; waiting for it", metadata: ["reason": "\(reason)"])
+                }
+            }
+            do {
+                try await Task.sleep(for: .milliseconds(waitMs))
+            } catch {
+                throw ServerError("stopped while waiting for PostgreSQL")
+            }
+            waitMs = min(waitMs * 2, 2_000)
+        }
+    }
+
+    /// Makes the tables or brings them up to date, once, and lets `role` serve from them if one is named.
+    package func migrate(grantingTo role: String?, logger: Logger) async throws(ServerError) {
+        let settings = try logSettings()
+        do {
+            try await onThread { () throws(LogError) in
+                let migrator = Migrator(settings, logger: logger)
+                let found = try migrator.migrate()
+                if found.version == Migrator.latestVersion {
+                    logger.notice("the tables are up to date", metadata: ["schema": "\(schema)", "version": "\(found.version)"])
+                }
+                if let role { try migrator.grant(to: role) }
+            }
+        } catch {
+            throw ServerError("\(error)")
+        }
+    }
+}

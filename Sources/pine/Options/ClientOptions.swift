@@ -1,0 +1,22 @@
+// Owns: the flags that say where clients find this member.
+import ArgumentParser
+import PineServer
+
+struct ClientOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("This member's name, for MemberList.", valueName: "name"))
+    var name = "default"
+
+    @Option(
+        help: ArgumentHelp(
+            "Where to listen, comma-separated: http://host:port or unix:///path. Port 0 takes a free one and says which.",
+            valueName: "urls"))
+    var listenClientUrls = AddressList("http://127.0.0.1:2379")
+
+    @Option(help: ArgumentHelp("Where clients reach this member. The default is where it listens.", valueName: "urls"))
+    var advertiseClientUrls: AddressList?
+
+    func apply(to configuration: inout ServerConfiguration) {
+        configuration.name = name
+        configuration.advertisedURLs = advertiseClientUrls?.urls
+    }
+}

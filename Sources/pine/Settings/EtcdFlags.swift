@@ -1,0 +1,30 @@
+// Owns: which of etcd's flags are accepted although they mean nothing here.
+// Must never: accept one that keeps clients out or asks for encryption: ignoring that would be a hole.
+
+/// Flags of etcd that steer what PostgreSQL does for Pine (consensus, disks, peers), or what Pine does not have. An operator who
+/// moves from etcd may leave them where they are: they are named in one line of the log, and have no effect.
+enum EtcdFlags {
+    static func isIgnored(_ name: String) -> Bool {
+        ignored.contains(name) || ignoredPrefixes.contains { name.hasPrefix($0) } && name != "experimental-dump-help"
+    }
+
+    /// Peers, their discovery and their certificates; experiments of one etcd release.
+    private static let ignoredPrefixes = ["initial-", "peer-", "listen-peer-", "discovery", "experimental-", "corrupt-check-"]
+
+    private static let ignored: Set = [
+        // Consensus.
+        "heartbeat-interval", "election-timeout", "pre-vote", "raft-read-timeout", "raft-write-timeout", "initial-election-tick-advance",
+        "strict-reconfig-check", "force-new-cluster", "snapshot-count", "snapshot-catchup-entries", "max-learners",
+        "compact-hash-check-enabled", "compact-hash-check-time",
+        // Disks.
+        "wal-dir", "max-snapshots", "max-wals", "backend-batch-interval", "backend-batch-limit", "backend-bbolt-freelist-type",
+        "memory-mlock", "bootstrap-defrag-threshold-megabytes", "unsafe-no-fsync",
+        // Old APIs, the gateway, authentication, which `etcdctl auth enable` would switch on.
+        "enable-v2", "v2-deprecation", "enable-grpc-gateway", "cors", "host-whitelist", "auth-token", "auth-token-ttl", "bcrypt-cost",
+        "downgrade-check-time", "feature-gates", "self-signed-cert-validity", "enable-lease-checkpoint",
+        "enable-lease-checkpoint-persist",
+        // Its own log and profiles.
+        "logger", "log-outputs", "enable-log-rotation", "log-rotation-config-json", "enable-pprof",
+        "socket-reuse-port", "socket-reuse-address",
+    ]
+}

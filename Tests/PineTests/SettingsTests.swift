@@ -1,0 +1,146 @@
+// Owns: the command line as an operator meets it: flags, variables, the settings file, and what is said when they are wrong.
+import Foundation
+import TestSupport
+import Testing
+
+@Suite("Settings")
+struct SettingsTests {
+    /// Runs `pine serve` where it is bound to fail before it serves anything, and gives its one line.
+    private func complaint(
+        _ arguments: [String], environment: [String: String] = [:], file: String? = nil
+    ) throws -> String {
+        let folder = try TemporaryFolder()
+        var all = ["serve"] + arguments
+        if let file {
+            try Data(file.utf8).write(to: URL(fileURLWithPath: folder.file("pine.yaml")))
+            all += ["--config-file", folder.file("pine.yaml")]
+        }
+        let result = try PineProcess.run(all, environment: environment)
+        #expect(result.exit == .exited(2), "\(result)")
+        #expect(result.stdout.isEmpty)
+        #expect(result.stderr.hasSuffix("\n") && result.stderr.split(separator: "\n").count == 1, "one line: \(result.stderr)")
+        return result.stderr.trimmingCharacters(in: .newlines).replacingOccurrences(of: "\(folder.path)/", with: "")
+    }
+
+    @Test("A wrong flag is one line that says what to do, and status 2")
+    func wrongFlags() throws {
+        #expect(
+            try complaint(["--max-txn-opps", "5"])
+                == "pine: Unknown option '--max-txn-opps'. Did you mean '--max-txn-ops'?; `pine serve --help` shows what there is")
+        #expect(
+            try complaint(["--max-txn-ops", "many"])
+                == "pine: The value 'many' is invalid for '--max-txn-ops <count>': it must be a whole number, at least 1")
+        #expect(try complaint(["--max-txn-ops", "0"]).contains("at least 1"))
+        #expect(try complaint(["--shutdown-grace", "soon"]).contains("'--shutdown-grace <duration>': a duration is like 500ms"))
+        #expect(try complaint(["--max-request-bytes", "1.5 potatoes"]).contains("a size is a number of bytes"))
+        #expect(try complaint(["--log-level", "loud"]).contains("one of trace, debug, info, warn, error"))
+        #expect(try complaint(["--log-format", "xml"]).contains("text or json"))
+        #expect(try complaint(["--poll-interval", "1ms"]).contains("--poll-interval must be between 50ms and 60s, not 1ms"))
+        #expect(try complaint(["--listen-client-urls", "ftp://x:1"]).contains("ftp://x:1"))
+        #expect(try complaint(["--no-prepared-statements=perhaps"]).contains("neither true nor false"))
+        #expect(try complaint(["--auto-tls"]).contains("Unknown option '--auto-tls'"), "not ignored: it asks for encryption")
+    }
+
+    @Test("A wrong variable is named")
+    func wrongVariables() throws {
+        #expect(
+            try complaint([], environment: ["PINE_MAX_TXN_OPS": "many"])
+                == "pine: PINE_MAX_TXN_OPS: The value 'many' is invalid for '--max-txn-ops <count>': it must be a whole number, at least 1")
+        #expect(
+            try complaint([], environment: ["PINE_ALLOW_UNSAFE_DURABILITY": "si"])
+                == "pine: PINE_ALLOW_UNSAFE_DURABILITY is si, which is neither true nor false")
+    }
+
+    @Test("A wrong settings file is one line that names its line")
+    func wrongFiles() throws {
+        #expect(
+            try complaint([], file: "name: a\nmax-txn-op: 5\n")
+                == "pine: pine.yaml:2: max-txn-op is not a setting; did you mean max-txn-ops?")
+        #expect(try complaint([], file: "flux-capacitor: 5\n").contains("pine.yaml:1: flux-capacitor is not a setting; the keys are"))
+        #expect(
+            try complaint([], file: "\nmax-txn-ops: many\n")
+                == "pine: pine.yaml:2: The value 'many' is invalid for '--max-txn-ops <count>': it must be a whole number, at least 1")
+        #expect(try complaint([], file: "max-txn-ops: {a: 1}\n").contains("pine.yaml:1: max-txn-ops must be a value, not a map"))
+        #expect(try complaint([], file: "listen-client-urls: [[a]]\n").contains("must be a list of plain values"))
+        #expect(
+            try complaint([], file: "allow-unsafe-durability: 7\n").contains(
+                "pine.yaml:1: allow-unsafe-durability is 7, which is neither true nor false"))
+        #expect(try complaint([], file: "- a\n- b\n").contains("must have a line for each setting"))
+        #expect(try complaint([], file: "a: b: c\n").contains("pine.yaml is not YAML"))
+        #expect(try complaint([], file: "name: a\nname: b\n").contains("name"))
+        #expect(try complaint([], file: "config-file: b\n").contains("config-file is not a setting"))
+        #expect(
+            try complaint(["--config-file", "/nowhere/pine.yaml"])
+                == "pine: can't read the settings file /nowhere/pine.yaml: No such file or directory")
+    }
+
+    @Test("A flag wins over its variable, that over the file, and that over the default")
+    func precedence() throws {
+        let folder = try TemporaryFolder()
+        let file = folder.file("pine.yaml")
+        // Whoever wins shows by what is said about its value.
+        func winner(_ arguments: [String], _ environment: [String: String], _ text: String) throws -> String {
+            try Data(text.utf8).write(to: URL(fileURLWithPath: file))
+            let result = try PineProcess.run(
+                ["serve"] + arguments, environment: environment.merging(["PINE_CONFIG_FILE": file]) { one, _ in one })
+            #expect(result.exit == .exited(2), "\(result)")
+            return result.stderr
+        }
+        let text = "listen-client-urls: [ftp://file, ftp://file2]\n"
+        #expect(try winner(["--listen-client-urls=ftp://flag"], ["PINE_LISTEN_CLIENT_URLS": "ftp://variable"], text).contains("ftp://flag"))
+        #expect(try winner([], ["PINE_LISTEN_CLIENT_URLS": "ftp://variable"], text).contains("ftp://variable"))
+        let said = try winner([], [:], text)
+        #expect(said.contains("ftp://file") && !said.contains("variable"))
+        // A switch can be switched off again.
+        let off = try winner(
+            ["--no-prepared-statements=false", "--listen-client-urls", "ftp://x"], ["PINE_NO_PREPARED_STATEMENTS": "perhaps"], "")
+        #expect(off.contains("ftp://x"), "\(off)")
+    }
+
+    @Test("Settings come from a file, and flags of etcd that mean nothing are named once and have no effect")
+    func etcdFlags() throws {
+        let folder = try TemporaryFolder()
+        let text = """
+            name: pine-7
+            max-txn-ops: 2
+            listen-client-urls:
+              - http://127.0.0.1:0
+            snapshot-count: 10000
+            client-transport-security: {}
+
+            """
+        try Data(text.utf8).write(to: URL(fileURLWithPath: folder.file("pine.yaml")))
+        let postgres = try PostgresServer.shared()
+        let pine = try PineProcess(
+            [
+                "--config-file", folder.file("pine.yaml"), "--postgres", try postgres.newDatabase(), "--initial-cluster",
+                "default=http://localhost:2380", "--heartbeat-interval=100", "--allow-unsafe-durability=false",
+            ], environment: ["PINE_MAX_TXN_OP": "5", "PINE_LOG_FORMAT": "json", "PINE_SERVICE_HOST": "10.0.0.1"])
+        let members = try pine.etcdctl("member", "list")
+        #expect(members.stdout.contains("pine-7"))
+        let log = pine.log
+        #expect(
+            log.contains(
+                "flags of etcd that mean nothing to Pine have no effect: --heartbeat-interval, --initial-cluster, --snapshot-count"),
+            "\(log)")
+        #expect(log.contains("the variable PINE_MAX_TXN_OP is not known and has no effect; did you mean PINE_MAX_TXN_OPS?"))
+        #expect(!log.contains("PINE_SERVICE_HOST"))
+        let tooMany = try pine.etcdctl("txn", input: Array("\nput a 1\nput b 1\nput c 1\n\n\n\n".utf8))
+        #expect(tooMany.stderr.contains("too many operations"))
+    }
+
+    @Test("Help teaches, in every command; completions are there")
+    func help() throws {
+        for arguments in [["--help"], ["serve", "--help"], ["help", "serve"]] {
+            let result = try PineProcess.run(arguments, environment: ["PINE_MAX_TXN_OPS": "many"])
+            #expect(result.exit == .exited(0) && result.stdout.contains("USAGE: pine"), "\(arguments)")
+        }
+        #expect(try PineProcess.run([]).stdout.contains("SUBCOMMANDS"))
+        for shell in ["bash", "zsh", "fish"] {
+            let script = try PineProcess.run(["--generate-completion-script", shell])
+            #expect(script.exit == .exited(0) && script.stdout.contains("max-txn-ops"))
+        }
+        let wrong = try PineProcess.run(["surve"])
+        #expect(wrong.exit == .exited(2) && wrong.stderr.split(separator: "\n").count == 1, "\(wrong.stderr)")
+    }
+}
