@@ -61,7 +61,8 @@ let package = Package(
             name: "pine", dependencies: ["PineServer", "EmbeddedPostgres", argumentParser, logging, yams], swiftSettings: settings),
 
         .target(
-            name: "TestSupport", dependencies: ["Bytes", "CNghttp2", "EtcdAPI", subprocess, logging], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["Bytes", "CNghttp2", "EtcdAPI", nioCore, nioPosix, subprocess, logging],
+            path: "Tests/TestSupport",
             swiftSettings: settings),
         tests("BytesTests", ["Bytes"]),
         tests("EtcdAPITests", ["Bytes", "EtcdAPI"], resources: [.copy("Corpus")]),

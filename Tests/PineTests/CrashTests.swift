@@ -21,7 +21,7 @@ struct CrashTests {
         let port = try freePort()
         let arguments = ["--postgres", postgres.connectionString, "--listen-client-urls", "http://127.0.0.1:\(port)"]
         var pine = try PineProcess(arguments)
-        let load = WriteLoad(port: port, clients: 6, seed: seed)
+        let load = WriteLoad(ports: [port], clients: 6, seed: seed)
         var back: [Victim: [Duration]] = [:]
         for round in 0..<20 {
             try load.awaitAcknowledged(random.number(20...400))
@@ -53,7 +53,7 @@ struct CrashTests {
         let port = try freePort()
         let arguments = ["--data-dir", folder.file("data"), "--listen-client-urls", "http://127.0.0.1:\(port)"]
         var pine = try PineProcess(arguments)
-        let load = WriteLoad(port: port, clients: 4, seed: seed)
+        let load = WriteLoad(ports: [port], clients: 4, seed: seed)
         var back: [Victim: [Duration]] = [:]
         for round in 0..<6 {
             try load.awaitAcknowledged(random.number(20...300))

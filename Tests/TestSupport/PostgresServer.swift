@@ -33,6 +33,7 @@ package final class PostgresServer: Sendable {
     /// Where everything that the server prints goes.
     package let logPath: String
     private let folder: TemporaryFolder
+    private let volume: SmallVolume?
     private let user: UnprivilegedUser?
     private let state: Mutex<State>
 
@@ -44,11 +45,15 @@ package final class PostgresServer: Sendable {
 
     /// A server with an empty database `postgres`, started unless `start` is false. `settings` are those of postgresql.conf,
     /// for example `["synchronous_commit": "off"]`; they go before those that `PostgresServer` sets itself.
-    package init(settings: [String: String] = [:], start: Bool = true) throws {
-        user = try UnprivilegedUser.whenRoot()
-        folder = try TemporaryFolder()
+    /// With `volumeBytes` the data lie on a disk of their own of that size, which `volume` fills.
+    package init(settings: [String: String] = [:], volumeBytes: Int? = nil, start: Bool = true) throws {
+        let user = try UnprivilegedUser.whenRoot()
+        let folder = try TemporaryFolder()
+        self.user = user
+        self.folder = folder
         port = try freePort()
-        dataFolder = folder.file("data")
+        volume = try volumeBytes.map { try SmallVolume(folder.file("volume"), bytes: $0, owner: user) }
+        dataFolder = folder.file(volumeBytes == nil ? "data" : "volume/data")
         socketFolder = folder.path
         logPath = folder.file("log")
         state = Mutex(State(settings: settings))
@@ -62,7 +67,14 @@ package final class PostgresServer: Sendable {
     deinit {
         kill()
         PostgresTemplate.removeSharedMemory(of: dataFolder)
+        volume?.unmount()
     }
+
+    /// Takes all that is left of the disk.
+    package func fillDisk() throws { try volume?.fill() }
+
+    /// Gives back what `fillDisk` took.
+    package func emptyDisk() { volume?.empty() }
 
     /// A server that the whole test process shares, started at the first use. Take a `newDatabase()` of it; don't stop it.
     package static func shared() throws -> PostgresServer { try sharedServer.get() }
