@@ -3,7 +3,7 @@
 //
 // A statement that is to fail is replaced by one that raises the wanted SQLSTATE, so that the answer is the server's own, with
 // everything that goes with it: an open transaction is broken by it, and a pipeline passes over what follows.
-package import NIOCore
+internal import NIOCore
 internal import Synchronization
 
 /// What fails, of all the statements that pass. Shared by the connections of a proxy.
