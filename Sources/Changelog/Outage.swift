@@ -1,4 +1,5 @@
-// Owns: what the operator hears of a database that is away: one line when the first connection is lost, one when all are back.
+// Owns: what the operator hears of a database that is away: one line when the first connection is lost, and where it doesn't pass
+// soon, one for each other reason that turns up and one now and then while it lasts; one when all are back.
 internal import Logging
 internal import Synchronization
 
@@ -6,7 +7,23 @@ final class Outage: Sendable {
     private struct State {
         var away: Set<String> = []
         var since: ContinuousClock.Instant?
+        /// The reasons that were told in this outage, and when the last was.
+        var told: Set<String> = []
+        var lastTold: ContinuousClock.Instant?
     }
+
+    private enum News {
+        case nothing
+        case begun
+        case otherReason
+        case stillAway(Duration)
+    }
+
+    /// Texts may differ each time, by a process id for example: so many are told at most.
+    private static let reasonLimit = 4
+    /// A restart is over by then.
+    private static let quietTime = Duration.seconds(1)
+    private static let reminderInterval = Duration.seconds(60)
 
     private let state = Mutex(State())
     private let logger: Logger
@@ -15,19 +32,34 @@ final class Outage: Sendable {
 
     /// `worker` can't work. What does not pass by itself is told to the operator as an error.
     func lost(_ worker: String, _ error: LogError) {
-        let isFirst = state.withLock { state in
+        let reason = "\(error)"
+        let news = state.withLock { state -> News in
             state.away.insert(worker)
-            guard state.since == nil else { return false }
-            state.since = .now
-            return true
+            let now = ContinuousClock.now
+            guard let since = state.since else {
+                state.since = now
+                state.told = [reason]
+                state.lastTold = now
+                return .begun
+            }
+            // Connections break for the same cause in many words; why none can be made, or what the server says, is what matters.
+            if !error.isLoss, since.duration(to: now) >= Self.quietTime, state.told.count < Self.reasonLimit, state.told.insert(reason).inserted {
+                state.lastTold = now
+                return .otherReason
+            }
+            guard let lastTold = state.lastTold, lastTold.duration(to: now) >= Self.reminderInterval else { return .nothing }
+            state.lastTold = now
+            return .stillAway(since.duration(to: now))
         }
-        guard isFirst else {
-            logger.debug("PostgreSQL is still away", metadata: ["connection": "\(worker)", "reason": "\(error)"])
-            return
+        var metadata: Logger.Metadata = ["connection": "\(worker)", "reason": "\(reason)"]
+        let level: Logger.Level = error.passesByItself ? .warning : .error
+        switch news {
+        case .nothing: logger.debug("PostgreSQL is still away", metadata: metadata)
+        case .begun, .otherReason: logger.log(level: level, "PostgreSQL is away", metadata: metadata)
+        case .stillAway(let time):
+            metadata["after"] = "\(time)"
+            logger.log(level: level, "PostgreSQL is still away", metadata: metadata)
         }
-        logger.log(
-            level: error.passesByItself ? .warning : .error, "PostgreSQL is away",
-            metadata: ["connection": "\(worker)", "reason": "\(error)"])
     }
 
     /// `worker` works again.
@@ -40,4 +72,8 @@ final class Outage: Sendable {
         guard let since else { return }
         logger.notice("PostgreSQL is back", metadata: ["after": "\(since.duration(to: .now))"])
     }
+}
+
+extension LogError {
+    fileprivate var isLoss: Bool { if case .lost = self { true } else { false } }
 }

@@ -201,7 +201,7 @@ struct LeaseTests {
 }
 
 extension EtcdClient {
-    fileprivate func grant(_ lease: Int64, ttl: Int64) throws {
+    func grant(_ lease: Int64, ttl: Int64) throws {
         let answer: LeaseGrantResponse = try call(.leaseGrant, LeaseGrantRequest(ttl: ttl, id: lease))
         #expect(answer.id == lease && answer.ttl == ttl)
     }
