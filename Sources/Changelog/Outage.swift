@@ -43,7 +43,8 @@ final class Outage: Sendable {
                 return .begun
             }
             // Connections break for the same cause in many words; why none can be made, or what the server says, is what matters.
-            if !error.isLoss, since.duration(to: now) >= Self.quietTime, state.told.count < Self.reasonLimit, state.told.insert(reason).inserted {
+            let lasts = since.duration(to: now) >= Self.quietTime
+            if lasts, !error.isLoss, state.told.count < Self.reasonLimit, state.told.insert(reason).inserted {
                 state.lastTold = now
                 return .otherReason
             }

@@ -56,7 +56,7 @@ struct PgBouncerTests {
         let server = try PostgresServer()
         let pooler = try PgBouncer(server)
         let pine = try PineProcess(["--postgres", pooler.connectionString(database: "postgres")])
-        let load = WriteLoad(port: pine.port, clients: 4, seed: seed)
+        let load = WriteLoad(ports: [pine.port], clients: 4, seed: seed)
         for round in 0..<8 {
             try load.awaitAcknowledged(random.number(20...300))
             if round % 2 == 0 {

@@ -147,8 +147,12 @@ struct PrivilegeTests {
         try server.psql("alter role app password 'second'")
         try server.psql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app'")
         for pine in pines {
-            try eventuallyBlocking("word of the wrong password") {
-                pine.log.contains("PostgreSQL is away") && pine.log.contains("password authentication failed")
+            do {
+                try eventuallyBlocking("word of the wrong password") {
+                    pine.log.contains("PostgreSQL is away") && pine.log.contains("password authentication failed")
+                }
+            } catch {
+                throw TestSupportError("\(error):\n\(pine.log.suffix(3_000))")
             }
         }
         try store("second")
