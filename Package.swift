@@ -58,7 +58,8 @@ let package = Package(
         room("PineServer", ["Bytes", "EtcdAPI", "Keyspace", "Replica", "Changelog", "HTTP2", "GRPC", nioCore, nioPosix, logging]),
         room("EmbeddedPostgres", [subprocess, systemPackage, logging]),
         .executableTarget(
-            name: "pine", dependencies: ["PineServer", "EmbeddedPostgres", argumentParser, logging, yams], swiftSettings: settings),
+            name: "pine", dependencies: ["Changelog", "Keyspace", "PineServer", "EmbeddedPostgres", argumentParser, logging, yams],
+            swiftSettings: settings),
 
         .target(
             name: "TestSupport", dependencies: ["Bytes", "CNghttp2", "EtcdAPI", nioCore, nioPosix, subprocess, logging],

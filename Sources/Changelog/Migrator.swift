@@ -59,9 +59,13 @@ package struct Migrator {
     @discardableResult
     package func check() throws(LogError) -> Found {
         let session = try LogSession(settings, logger: logger)
+        return Found(version: try check(on: session), isPooled: session.isPooled)
+    }
+
+    func check(on session: LogSession) throws(LogError) -> Int {
         let found = try version(on: session)
         try Self.require(found)
-        return Found(version: found, isPooled: session.isPooled)
+        return found
     }
 
     private static func require(_ found: Int) throws(LogError) {

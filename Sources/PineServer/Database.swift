@@ -1,6 +1,6 @@
 // Owns: the database before it is served: its address, its tables' version, the rights of who serves.
 // Must never: wait for what an operator has to put right first.
-internal import Changelog
+package import Changelog
 package import Logging
 
 extension Database {
@@ -47,6 +47,18 @@ extension Database {
                 throw ServerError("stopped while waiting for PostgreSQL")
             }
             waitMs = min(waitMs * 2, 2_000)
+        }
+    }
+
+    /// What the database says about the store. A database that can't be used now isn't waited for.
+    package func report(logger: Logger) async throws(ServerError) -> DatabaseReport {
+        let settings = try logSettings()
+        do {
+            return try await onThread { () throws(LogError) in
+                try DatabaseReport.make(settings, memberAge: .seconds(30), logger: logger)
+            }
+        } catch {
+            throw ServerError("\(error)")
         }
     }
 

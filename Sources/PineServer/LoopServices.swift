@@ -257,9 +257,8 @@ final class LoopServices: GRPCHandler {
     }
 }
 
-/// The version that clients are told: the etcd release whose API and behaviour Pine has.
-private let etcdVersion: ByteString = "3.8.0"
-private let etcdStorageVersion: ByteString = "3.8.0"
+private let etcdVersion = ByteString(Versions.etcd)
+private let etcdStorageVersion = ByteString(Versions.etcd)
 
 /// The field, the length and the request id that etcd wraps a request in.
 private let raftEnvelopeBytes = 20

@@ -1,6 +1,7 @@
 // Owns: the command line's root: which commands there are, and how its errors end the process.
 import ArgumentParser
 import Foundation
+import PineServer
 
 @main
 struct Pine: AsyncParsableCommand {
@@ -16,10 +17,15 @@ struct Pine: AsyncParsableCommand {
 
               pine serve --postgres postgres://user@host/database --listen-client-urls http://0.0.0.0:2379
 
-            `pine serve --help` explains its flags. Each can be given as an environment variable: --data-dir is PINE_DATA_DIR.
+            `pine serve --help` explains its flags. Each can be given as an environment variable too (--data-dir is \
+            PINE_DATA_DIR), and in a YAML file. `pine status` shows how a store is.
+
+            Completions: `pine --generate-completion-script bash` (or zsh, fish) prints a script. For bash,
+
+              pine --generate-completion-script bash > /etc/bash_completion.d/pine
             """,
         version: "pine \(pineVersion)",
-        subcommands: [Serve.self, Migrate.self, Version.self])
+        subcommands: [Serve.self, Migrate.self, Status.self, Version.self])
 
     static func main() async {
         let given = Array(CommandLine.arguments.dropFirst())
@@ -73,10 +79,15 @@ struct UsageError: Error, CustomStringConvertible {
 }
 
 struct Version: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Print the version.")
+    static let configuration = CommandConfiguration(abstract: "Print the versions of Pine, of the API that it serves, and of its tables.")
 
     func run() {
-        print("pine \(pineVersion)")
+        print(
+            """
+            pine \(pineVersion)
+            etcd API \(Versions.etcd), which is what clients are told
+            tables at version \(Versions.tables)
+            """)
     }
 }
 

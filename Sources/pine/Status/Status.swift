@@ -1,0 +1,50 @@
+// Owns: `pine status`: one look at a store from outside, as a table for people or as JSON.
+import ArgumentParser
+import Changelog
+import Foundation
+import Logging
+import PineServer
+
+struct Status: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show how a store is: members, steward, revisions, compaction, leases, sizes.",
+        discussion: """
+            From the database, whether Pine runs or not:
+
+              pine status --postgres postgres://user@host/database
+
+            From the members, over the etcd API, as any client sees them:
+
+              pine status --endpoints http://pine-1:2379,http://pine-2:2379
+
+            With both, both. The exit status is 0 where all that was asked has answered, otherwise 2.
+            """)
+
+    enum Output: String, CaseIterable, ExpressibleByArgument { case table, json }
+
+    @Option(
+        help: ArgumentHelp("Members to ask, comma-separated. The default is http://127.0.0.1:2379 without --postgres.", valueName: "urls"))
+    var endpoints: AddressList?
+
+    @Option(help: ArgumentHelp("table for people, json for programs.", valueName: "form"))
+    var output = Output.table
+
+    @OptionGroup(title: "Database") var database: DatabaseOptions
+    @OptionGroup(title: "Log") var log: LogOptions
+    @OptionGroup(title: "Settings") var settings: SettingsOptions
+
+    func run() async throws {
+        var report = StatusReport()
+        if let database = try database.database() {
+            do {
+                report.database = DatabaseStatus(try await database.report(logger: log.makeLogger()), schema: database.schema)
+            } catch {
+                throw UsageError(error.message)
+            }
+        }
+        switch output {
+        case .table: print(report.text, terminator: "")
+        case .json: print(try report.json())
+        }
+    }
+}
