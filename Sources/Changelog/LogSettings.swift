@@ -15,7 +15,8 @@ package struct LogSettings: Sendable {
     package var transactionPooling = false
     /// Whether to LISTEN for hints where the server has that. Polling alone is enough; hints make it quicker.
     package var listensForHints = true
-    /// Whether to hint to the other processes after own appends. Of no use to a process that is alone.
+    /// Whether to hint to the other processes after own appends from the start on. `LogWorkers.notePeers` and what is heard of
+    /// others change it: it is of no use to a process that is alone.
     package var notifiesPeers = false
     /// Serve although the server's settings allow acknowledged commits to vanish.
     package var allowsUnsafeDurability = false

@@ -21,6 +21,7 @@ package final class LogWorkers: Sendable {
     private let logger: Logger
     private let outage: Outage
     private let wire = TripWire()
+    private let hintRequest: HintRequest
     private let appends = Mailbox<LogCommand>(limit: 64)
     private let reads = Mailbox<Reader.Message>(limit: 64)
     private let histories = Mailbox<Reader.Message>(limit: 64)
@@ -37,9 +38,10 @@ package final class LogWorkers: Sendable {
         @Sendable func keeper(_ worker: String) -> SessionKeeper {
             SessionKeeper(worker: worker, settings: settings, logger: logger, outage: outage, wire: wire)
         }
-        let hintRequest = HintRequest()
+        let hintRequest = HintRequest(hasPeers: settings.notifiesPeers)
+        self.hintRequest = hintRequest
         let hint = { @Sendable in
-            if settings.notifiesPeers && hintRequest.ask() { reads.put(.hintOthers) }
+            if hintRequest.ask() { reads.put(.hintOthers) }
         }
         threads = Mutex([
             WorkerThread(name: "pine-append") {
@@ -59,7 +61,7 @@ package final class LogWorkers: Sendable {
                 settings.listensForHints = false
                 var reader = Reader(
                     mailbox: histories, keeper: keeper("history"), settings: settings, logger: logger,
-                    hintRequest: HintRequest(), connectsOnDemand: true, deliver: deliver)
+                    hintRequest: HintRequest(hasPeers: false), connectsOnDemand: true, deliver: deliver)
                 reader.run()
             },
             WorkerThread(name: "pine-steward") {
@@ -83,6 +85,10 @@ package final class LogWorkers: Sendable {
         }
         for thread in threads { thread.join() }
     }
+
+    /// Whether other processes are alive, as far as the host knows: they are hinted to after own appends. Who isn't known yet makes
+    /// itself heard.
+    package func notePeers(_ exist: Bool) { hintRequest.notePeers(exist) }
 
     /// Hands a command to its thread.
     package func submit(_ command: LogCommand) {

@@ -5,12 +5,21 @@ internal import Synchronization
 // Must never: make reading depend on hints; they only make it sooner.
 internal import struct Logging.Logger
 
-/// Whether own appends wait for being hinted at: set by the appender, cleared by the reader.
+/// Whether own appends wait for being hinted at: set by the appender, cleared by the reader. To a process that is alone
+/// hints are of no use.
 final class HintRequest: Sendable {
     private let wanted = Atomic(false)
+    private let hasPeers: Atomic<Bool>
 
-    /// True for the first that asks since the last `clear`: it has to wake the reader.
-    func ask() -> Bool { !wanted.exchange(true, ordering: .acquiringAndReleasing) }
+    init(hasPeers: Bool) { self.hasPeers = Atomic(hasPeers) }
+
+    /// True for the first that asks since the last `clear`: it has to wake the reader. False where there is nobody to hint to.
+    func ask() -> Bool {
+        hasPeers.load(ordering: .relaxed) && !wanted.exchange(true, ordering: .acquiringAndReleasing)
+    }
+
+    /// Whether other processes are alive.
+    func notePeers(_ exist: Bool) { hasPeers.store(exist, ordering: .relaxed) }
 
     func clear() { wanted.store(false, ordering: .releasing) }
 }
@@ -110,8 +119,9 @@ struct Reader {
         guard settings.listensForHints, !session.isPooled, serverHints else { return }
         do {
             try session.listen()
-            // Rows may have come while nobody listened.
+            // Rows may have come while nobody listened. And the others are to know that somebody listens now.
             deliver(.hinted)
+            planHint()
         } catch .refused(_, let message) {
             serverHints = false
             logger.info("the server has no LISTEN; polling alone", metadata: ["message": "\(message)"])
@@ -156,7 +166,10 @@ struct Reader {
             // Our own come back to us.
             heard = heard || sender != session.connection.backendID
         }
-        if heard { deliver(.hinted) }
+        if heard {
+            hintRequest.notePeers(true)
+            deliver(.hinted)
+        }
     }
 
     private mutating func planHint() {

@@ -106,11 +106,13 @@ package final class PineServer: Sendable {
     /// Says that this member is alive, and learns who else is and how large the tables are.
     private func keepHouse(_ log: LogWorkers) async {
         let shared = shared
+        let own = Int64(memberID)
         while !Task.isCancelled {
-            log.upsertMember(id: Int64(memberID), name: configuration.name, clientURLs: clientURLs) { _ in }
+            log.upsertMember(id: own, name: configuration.name, clientURLs: clientURLs) { _ in }
             log.listMembers(within: .seconds(30)) { members in
                 // While the database is away what was known last is the best answer; the log's threads report the outage.
                 guard case .success(let members) = members else { return }
+                log.notePeers(members.contains { $0.id != own })
                 log.databaseSizes { sizes in
                     guard case .success(let sizes) = sizes else { return }
                     shared.update(databaseBytes: sizes.total, members: members)

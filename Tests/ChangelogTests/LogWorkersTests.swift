@@ -241,16 +241,15 @@ extension Inbox where Event == LogEvent {
     @Test("another process's append is hinted at; one's own is not")
     func hints() async throws {
         var settings = try freshSettings()
-        settings.notifiesPeers = true
+        settings.notifiesPeers = false
         let (a, fromA) = start(settings)
-        let (b, fromB) = start(settings)
-        defer {
-            a.stop()
-            b.stop()
-        }
-        // Each says so once when it starts to listen.
+        defer { a.stop() }
+        // Each says so once when it starts to listen, and makes itself heard.
         _ = try await fromA.next("listening") { $0 == .hinted ? true : nil }
+        let (b, fromB) = start(settings)
+        defer { b.stop() }
         _ = try await fromB.next("listening") { $0 == .hinted ? true : nil }
+        _ = try await fromA.next("the other one") { $0 == .hinted ? true : nil }
         a.submit(.readHead)
         var writer = Writer(head: try await fromA.head())
         for _ in 0..<5 {

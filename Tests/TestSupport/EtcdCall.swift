@@ -27,9 +27,12 @@ final class EtcdCall {
     private var withheldBytes = 0
 
     /// As long as this many bytes wait for the reader, no window is given back: a test that doesn't read is a slow client.
-    private static let queuedByteLimit = 1 << 20
+    private let queuedByteLimit: Int
 
-    init(streamID: Int32) { self.streamID = streamID }
+    init(streamID: Int32, queuedByteLimit: Int) {
+        self.streamID = streamID
+        self.queuedByteLimit = queuedByteLimit
+    }
 
     func send(_ message: ByteString) {
         output.removeFirst(outputSent)
@@ -82,7 +85,7 @@ final class EtcdCall {
     }
 
     private func takeWindow() -> Int {
-        guard queuedBytes <= Self.queuedByteLimit else { return 0 }
+        guard queuedBytes <= queuedByteLimit else { return 0 }
         defer { withheldBytes = 0 }
         return withheldBytes
     }

@@ -12,8 +12,9 @@ package final class EtcdClient: Sendable {
     /// How long a call waits where the caller doesn't say.
     package static let defaultTimeout = Duration.seconds(20)
 
-    package init(port: Int, host: String = "127.0.0.1") throws(EtcdClientError) {
-        connection = try EtcdConnection(host: host, port: port)
+    /// `windowSize`: what the server may send on a stream that nobody reads, in bytes.
+    package init(port: Int, host: String = "127.0.0.1", windowSize: Int32 = 8 << 20) throws(EtcdClientError) {
+        connection = try EtcdConnection(host: host, port: port, windowSize: windowSize)
     }
 
     deinit { connection.close() }

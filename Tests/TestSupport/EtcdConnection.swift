@@ -20,10 +20,12 @@ final class EtcdConnection: @unchecked Sendable {
     private let authority: String
     private let wakeUp: (read: Int32, write: Int32)
 
-    private static let windowSize: Int32 = 8 << 20
+    private let windowSize: Int32
 
-    /// Connects to `port` of `host`, an IPv4 address.
-    init(host: String, port: Int) throws(EtcdClientError) {
+    /// Connects to `port` of `host`, an IPv4 address. `windowSize`: what the server may send on a stream that nobody reads, in
+    /// bytes.
+    init(host: String, port: Int, windowSize: Int32) throws(EtcdClientError) {
+        self.windowSize = windowSize
         authority = "\(host):\(port)"
         socket = try Self.connect(host, port)
         var pipe: [Int32] = [-1, -1]
@@ -51,10 +53,10 @@ final class EtcdConnection: @unchecked Sendable {
         var settings = [
             nghttp2_settings_entry(settings_id: Int32(NGHTTP2_SETTINGS_ENABLE_PUSH.rawValue), value: 0),
             nghttp2_settings_entry(
-                settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue), value: UInt32(Self.windowSize)),
+                settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue), value: UInt32(windowSize)),
         ]
         nghttp2_submit_settings(session, 0, &settings, settings.count)
-        nghttp2_session_set_local_window_size(session, 0, 0, 8 * Self.windowSize)
+        nghttp2_session_set_local_window_size(session, 0, 0, 8 * windowSize)
         let thread = Thread { [self] in run() }
         thread.name = "etcd-client"
         thread.start()
@@ -85,7 +87,7 @@ final class EtcdConnection: @unchecked Sendable {
             ]
         ) { nghttp2_submit_request(session, nil, $0.baseAddress, $0.count, &provider, nil) }
         guard id > 0 else { throw .connectionLost("the server is ending the connection") }
-        let call = EtcdCall(streamID: id)
+        let call = EtcdCall(streamID: id, queuedByteLimit: Int(windowSize / 8))
         calls[id] = call
         return call
     }

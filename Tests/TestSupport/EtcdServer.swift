@@ -65,6 +65,9 @@ package final class EtcdServer: Sendable {
             environment: Self.environment.merging(["ETCDCTL_API": "3"].merging(environment) { $1 }) { $1 }, input: input)
     }
 
+    /// The path of etcdctl, for tests that start it themselves.
+    package static func etcdctlPath() throws -> String { try binary("etcdctl") }
+
     /// Ours without what would configure etcd or etcdctl from outside.
     private static let environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("ETCD") }
 

@@ -14,6 +14,17 @@ package enum ProcessTable {
         return status.state != "Z" && status.state != "X"
     }
 
+    /// What the process has in memory, in bytes.
+    package static func residentBytes(of process: pid_t) -> Int {
+        let fields = contents(of: "/proc/\(process)/statm").split(separator: " ")
+        return fields.count > 1 ? (Int(fields[1]) ?? 0) * Int(sysconf(Int32(_SC_PAGESIZE))) : 0
+    }
+
+    /// How many files and sockets the process has open.
+    package static func openFileCount(of process: pid_t) -> Int {
+        (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(process)/fd"))?.count ?? 0
+    }
+
     /// The state letter and the parent, from /proc/PID/stat; the name before them may hold spaces and parentheses.
     private static func status(_ process: pid_t) -> (state: String, parent: pid_t)? {
         let text = contents(of: "/proc/\(process)/stat")
