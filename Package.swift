@@ -23,6 +23,7 @@ let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
+let histogram: Target.Dependency = .product(name: "Histogram", package: "hdrhistogram-swift")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -38,6 +39,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
         // Each room imports only rooms above it.
@@ -56,9 +58,14 @@ let package = Package(
         room("HTTP2", ["Bytes", "CNghttp2", nioCore, nioPosix, logging]),
         room("GRPC", ["Bytes", "CZlib", "HTTP2", nioCore, nioPosix, logging]),
         room("PineServer", ["Bytes", "EtcdAPI", "Keyspace", "Replica", "Changelog", "HTTP2", "GRPC", nioCore, nioPosix, logging]),
+        room("EtcdClient", ["Bytes", "EtcdAPI", "GRPC", "HTTP2", nioCore, nioPosix]),
+        room("PineBench", ["Bytes", "EtcdAPI", "EtcdClient", "GRPC", "HTTP2", deque, histogram, nioCore, nioPosix]),
         room("EmbeddedPostgres", [subprocess, systemPackage, logging]),
         .executableTarget(
-            name: "pine", dependencies: ["Changelog", "Keyspace", "PineServer", "EmbeddedPostgres", argumentParser, logging, yams],
+            name: "pine",
+            dependencies: [
+                "Changelog", "Keyspace", "PineServer", "EmbeddedPostgres", "EtcdClient", "PineBench", argumentParser, logging, yams,
+            ],
             swiftSettings: settings),
 
         .target(
@@ -75,6 +82,7 @@ let package = Package(
         tests("GRPCTests", ["Bytes", "CZlib", "HTTP2", "GRPC", "RawHTTP2", "TestSupport", nioCore, nioPosix, logging]),
         tests("PineServerTests", ["PineServer", "Replica"]),
         tests("EmbeddedPostgresTests", ["EmbeddedPostgres", "TestSupport", logging]),
+        tests("PineBenchTests", ["Bytes", "EtcdAPI", "EtcdClient", "PineBench"]),
         tests("PineTests", ["Bytes", "EtcdAPI", "TestSupport"]),
     ]
 )

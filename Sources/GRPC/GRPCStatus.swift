@@ -68,6 +68,25 @@ package struct GRPCStatus: Error, Sendable, Hashable {
         }
         return String(decoding: result, as: UTF8.self)
     }
+
+    /// The text that `percentEncoded` makes these bytes of. A percent sign without two digits stands for itself.
+    static func percentDecoded(_ bytes: UnsafeRawBufferPointer) -> String {
+        var result: [UInt8] = []
+        var index = 0
+        while index < bytes.count {
+            if bytes[index] == UInt8(ascii: "%"), index + 2 < bytes.count,
+                let high = Character(Unicode.Scalar(bytes[index + 1])).hexDigitValue,
+                let low = Character(Unicode.Scalar(bytes[index + 2])).hexDigitValue
+            {
+                result.append(UInt8(high << 4 | low))
+                index += 3
+            } else {
+                result.append(bytes[index])
+                index += 1
+            }
+        }
+        return String(decoding: result, as: UTF8.self)
+    }
 }
 
 /// Header lists that never change.

@@ -25,7 +25,7 @@ struct Pine: AsyncParsableCommand {
               pine --generate-completion-script bash > /etc/bash_completion.d/pine
             """,
         version: "pine \(pineVersion)",
-        subcommands: [Serve.self, Migrate.self, Status.self, Version.self])
+        subcommands: [Serve.self, Migrate.self, Status.self, Bench.self, Version.self])
 
     static func main() async {
         let given = Array(CommandLine.arguments.dropFirst())
@@ -46,6 +46,9 @@ struct Pine: AsyncParsableCommand {
             }
         } catch let error as UsageError {
             fail(settings.attribute(error.message))
+        } catch let code as ExitCode {
+            // The command has said what went wrong.
+            Foundation.exit(code.rawValue)
         } catch {
             // ArgumentParser's own errors: help goes to standard output, anything else is the user's mistake.
             guard exitCode(for: error).isSuccess else {

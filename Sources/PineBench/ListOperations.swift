@@ -1,0 +1,81 @@
+// Owns: lists of the whole key space, in pages or at once, and counts.
+internal import Bytes
+internal import EtcdAPI
+
+/// Each page is a request; a slot's list goes on at the revision of its first page.
+final class ListOperations: Operations {
+    let kinds: [String]
+    private let keys: KeyNames
+    private let keyCount: Int
+    private let pageSize: Int?
+    private let values: ValueSource
+    private var lists: [List]
+
+    private struct List {
+        /// The first key of the next page.
+        var start = 0
+        /// 0 on the first page.
+        var revision: Int64 = 0
+    }
+
+    init(_ plan: BenchPlan, _ share: WorkerShare, pageSize: Int?) {
+        kinds = [pageSize.map { "page of \($0)" } ?? "list of \(plan.preloadedKeys)"]
+        keys = KeyNames(plan.dataPrefix)
+        keyCount = plan.preloadedKeys
+        self.pageSize = pageSize
+        values = ValueSource(size: plan.valueSize, seed: plan.seed)
+        lists = Array(repeating: List(), count: share.slots)
+    }
+
+    func next(_ slot: Int, at now: UInt64) -> OutgoingRequest? {
+        let list = lists[slot]
+        let request = RangeRequest(
+            key: list.start == 0 ? keys.prefix : keys.name(list.start), rangeEnd: keys.prefixEnd,
+            limit: Int64(pageSize ?? 0), revision: list.revision)
+        return OutgoingRequest(method: .range, kind: 0, message: request.encoded())
+    }
+
+    func check(_ slot: Int, _ answer: UnsafeRawBufferPointer) throws(WrongAnswer) -> AnswerRevision {
+        let start = lists[slot].start
+        var number = start
+        let range = try RangeView(answer) { kv throws(WrongAnswer) in
+            guard keys.number(kv.key) == number else { throw WrongAnswer("a list lacks key \(number)") }
+            try values.check(kv.value, number: number)
+            number += 1
+        }
+        let expected = min(pageSize ?? keyCount, keyCount - start)
+        guard range.kvs == expected, range.count == Int64(keyCount - start), range.more == (number < keyCount) else {
+            throw WrongAnswer(
+                "a list from key \(start) of \(keyCount) brought \(range.kvs) keys, count \(range.count), more \(range.more)")
+        }
+        if range.more {
+            lists[slot].start = number
+            if start == 0 { lists[slot].revision = range.revision }
+        } else {
+            lists[slot] = List()
+        }
+        return AnswerRevision(revision: range.revision)
+    }
+}
+
+final class CountOperations: Operations {
+    let kinds = ["count"]
+    private let keyCount: Int
+    private let message: ByteString
+
+    init(_ plan: BenchPlan) {
+        keyCount = plan.preloadedKeys
+        let keys = KeyNames(plan.dataPrefix)
+        message = RangeRequest(key: keys.prefix, rangeEnd: keys.prefixEnd, countOnly: true).encoded()
+    }
+
+    func next(_ slot: Int, at now: UInt64) -> OutgoingRequest? {
+        OutgoingRequest(method: .range, kind: 0, message: message)
+    }
+
+    func check(_ slot: Int, _ answer: UnsafeRawBufferPointer) throws(WrongAnswer) -> AnswerRevision {
+        let range = try RangeView(answer) { _ throws(WrongAnswer) in throw WrongAnswer("a count brought a key") }
+        guard range.count == Int64(keyCount) else { throw WrongAnswer("a count of \(range.count) instead of \(keyCount)") }
+        return AnswerRevision(revision: range.revision)
+    }
+}

@@ -1,0 +1,135 @@
+// Owns: keys and values: how they look, and how an answer's are recognised.
+// Invariant: a value starts with when it was sent and the number of its key; the rest is random, so nothing compresses it.
+internal import Bytes
+internal import Glibc
+
+/// SplitMix64: small, fast, and the same for the same seed everywhere.
+struct SeededRandom: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+
+    /// Less than `bound`.
+    mutating func below(_ bound: Int) -> Int {
+        Int(next().multipliedFullWidth(by: UInt64(bound)).high)
+    }
+}
+
+/// CLOCK_MONOTONIC, in nanoseconds.
+@inline(__always)
+func monotonicNow() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+}
+
+struct ValueSource {
+    private let pool: ByteString
+    private let poolSize: Int
+    private let size: Int
+    var random: SeededRandom
+
+    private static let smallestPool = 1 << 20
+
+    init(size: Int, seed: UInt64) {
+        self.size = size
+        random = SeededRandom(seed: seed)
+        poolSize = max(Self.smallestPool, 2 * size)
+        var writer = ByteWriter(capacity: poolSize + 8)
+        while writer.count < poolSize { writer.appendBigEndian(random.next()) }
+        pool = writer.finish()
+    }
+
+    /// Writes a bytes field that holds a value of `size` bytes, the plan's if not given.
+    mutating func append(to writer: inout ByteWriter, field: Int, number: Int, sentAt: UInt64, size: Int? = nil) {
+        let size = min(size ?? self.size, poolSize)
+        writer.appendVarint(UInt64(field) << 3 | 2)
+        writer.appendVarint(UInt64(size))
+        writer.appendBigEndian(sentAt)
+        writer.appendBigEndian(UInt64(number))
+        let rest = size - BenchPlan.smallestValue
+        let start = random.below(poolSize - rest)
+        pool.withUnsafeBytes { writer.append(UnsafeRawBufferPointer(rebasing: $0[start..<(start + rest)])) }
+    }
+
+    func fieldSize(_ size: Int? = nil) -> Int { (size ?? self.size) + 16 }
+
+    /// Whether `value` is one that was written for the key of this number.
+    func check(_ value: UnsafeRawBufferPointer, number: Int) throws(WrongAnswer) {
+        guard value.count == size else { throw WrongAnswer("a value of \(value.count) bytes instead of \(size)") }
+        let found = UInt64(bigEndian: value.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+        guard found == UInt64(number) else { throw WrongAnswer("the value of key \(found) instead of \(number)'s") }
+    }
+
+    /// When the value was sent.
+    static func sentAt(_ value: UnsafeRawBufferPointer) -> UInt64? {
+        guard value.count >= BenchPlan.smallestValue else { return nil }
+        return UInt64(bigEndian: value.loadUnaligned(as: UInt64.self))
+    }
+}
+
+/// The keys below one prefix, by number.
+struct KeyNames {
+    let prefix: ByteString
+    let prefixEnd: ByteString
+    static let digits = 10
+
+    init(_ prefix: String) {
+        self.prefix = ByteString(prefix)
+        prefixEnd = self.prefix.prefixSuccessor()
+    }
+
+    var keySize: Int { prefix.count + Self.digits }
+
+    func name(_ number: Int) -> ByteString {
+        var writer = ByteWriter(capacity: keySize)
+        append(number, to: &writer)
+        return writer.finish()
+    }
+
+    func append(_ number: Int, to writer: inout ByteWriter) {
+        writer.append(prefix)
+        writer.append(atMost: Self.digits) { target in
+            var rest = number
+            for index in (0..<Self.digits).reversed() {
+                target[index] = UInt8(ascii: "0") + UInt8(rest % 10)
+                rest /= 10
+            }
+            return Self.digits
+        }
+    }
+
+    /// Writes a bytes field that holds a key.
+    func append(_ number: Int, to writer: inout ByteWriter, field: Int) {
+        writer.appendVarint(UInt64(field) << 3 | 2)
+        writer.appendVarint(UInt64(keySize))
+        append(number, to: &writer)
+    }
+
+    /// The number of a key; nil where it is none of these.
+    func number(_ key: UnsafeRawBufferPointer) -> Int? {
+        guard key.count == keySize, prefix.withUnsafeBytes({ memcmp($0.baseAddress!, key.baseAddress!, $0.count) }) == 0
+        else { return nil }
+        var number = 0
+        for byte in key[prefix.count...] {
+            guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else { return nil }
+            number = number * 10 + Int(byte - UInt8(ascii: "0"))
+        }
+        return number
+    }
+}
+
+extension ByteWriter {
+    mutating func appendNumber(field: Int, _ value: Int64) {
+        appendVarint(UInt64(field) << 3)
+        appendVarint(UInt64(bitPattern: value))
+    }
+}
