@@ -14,6 +14,7 @@ struct LeaseStatements: Sendable {
     let renewDuty: Statement
     /// Takes the duty if it is free or has lapsed.
     let takeDuty: Statement
+    /// How long somebody still has the duty, and how far the steward has come with deleting.
     let readDuty: Statement
     let releaseDuty: Statement
 
@@ -72,7 +73,10 @@ struct LeaseStatements: Sendable {
              where d.expires_at <= now()
             """)
         readDuty = Statement(
-            "select greatest(0, (extract(epoch from expires_at - now()) * 1000)::bigint) from \(duty) where name = 'steward'")
+            """
+            select greatest(0, (extract(epoch from d.expires_at - now()) * 1000)::bigint), s.compact_revision, s.revision, s.sub
+              from \(schema).sweep s left join \(duty) d on d.name = 'steward'
+            """)
         releaseDuty = Statement("delete from \(duty) where name = 'steward' and holder = $1::bigint")
     }
 }

@@ -47,7 +47,7 @@ extension LogSession {
     package enum Duty: Hashable, Sendable {
         /// `taken`: it was not ours until now, or had lapsed.
         case held(taken: Bool)
-        case heldByAnother(forMs: Int64)
+        case heldByAnother(forMs: Int64, swept: Sweep)
     }
 
     /// Becomes or stays the steward where nobody else is.
@@ -65,7 +65,10 @@ extension LogSession {
                 return .held(taken: true)
             }
             let left = try connection.run(leaseStatements.readDuty, within: limit)
-            return .heldByAnother(forMs: left.rowCount == 1 ? try left.integer(0, 0) : 0)
+            guard left.rowCount == 1 else { throw LogError.malformed("the table sweep has \(left.rowCount) rows") }
+            let swept = Sweep(
+                compactRevision: try left.integer(0, 1), position: Position(try left.integer(0, 2), try left.integer(0, 3)))
+            return .heldByAnother(forMs: try left.integer(0, 0), swept: swept)
         }
     }
 

@@ -142,10 +142,26 @@ package final class LogSession {
 
     // MARK: Removing
 
-    /// Deletes rows by primary key in one statement. Gives how many were there.
-    package func deleteRows(_ positions: some Collection<Position>) throws(LogError) -> Int {
+    /// Deletes rows by primary key in one statement. Gives how many were there. None is where the log knows of no compaction to
+    /// that revision.
+    package func deleteRows(_ positions: some Collection<Position>, compactedTo revision: Revision) throws(LogError) -> Int {
         try retrying { () throws(LogError) in
-            try connection.run(statements.deleteRows, .positions(positions), within: settings.limits.appendLimit).affectedRows
+            try connection.run(
+                statements.deleteRows, .positions(positions, compactedTo: revision), within: settings.limits.appendLimit
+            ).affectedRows
+        }
+    }
+
+    /// Tells everybody how far deleting has come, if the duty is the holder's.
+    package func advance(_ swept: Sweep, holder: Int64) throws(LogError) {
+        let parameters = Parameters.build { writer in
+            writer.add(swept.compactRevision)
+            writer.add(swept.position.revision)
+            writer.add(swept.position.sub)
+            writer.add(holder)
+        }
+        try retrying { () throws(LogError) in
+            _ = try connection.run(statements.advanceSweep, parameters, within: settings.limits.appendLimit)
         }
     }
 

@@ -13,6 +13,8 @@ struct LogStatements: Sendable {
     let raiseEpoch: Statement
     let lockHead: Statement
     let deleteRows: Statement
+    /// Says how far deleting has come, as long as the duty is the holder's.
+    let advanceSweep: Statement
     let hint: Statement
     let databaseSizes: Statement
     let upsertMember: Statement
@@ -47,6 +49,14 @@ struct LogStatements: Sendable {
             """
             delete from \(schema).changelog where (revision, sub) in (
               select d.revision, d.sub from unnest($1::bigint[], $2::int[]) as d(revision, sub))
+               and exists (select 1 from \(schema).head where compact_revision >= $3::bigint)
+            """)
+        advanceSweep = Statement(
+            """
+            update \(schema).sweep set compact_revision = $1::bigint, revision = $2::bigint, sub = $3::int
+             where exists (
+               select 1 from \(schema).duty where name = 'steward' and holder = $4::bigint and expires_at > now())
+               and exists (select 1 from \(schema).head where compact_revision >= $1::bigint)
             """)
         // A hint that gets lost does no harm, so its commit need not wait for the disk.
         hint = Statement("select set_config('synchronous_commit', 'off', true), pg_notify($1::text, '')")
@@ -56,7 +66,7 @@ struct LogStatements: Sendable {
               coalesce(max(case when c.relname = 'changelog' then c.reltuples end), 0)::bigint
               from pg_class c join pg_namespace n on n.oid = c.relnamespace
              where n.nspname = $1::text and c.relkind = 'r'
-               and c.relname in ('head', 'changelog', 'member', 'duty', 'lease_deadline')
+               and c.relname in ('head', 'changelog', 'member', 'duty', 'lease_deadline', 'sweep')
             """)
         upsertMember = Statement(
             """

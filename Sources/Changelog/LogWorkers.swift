@@ -96,7 +96,7 @@ package final class LogWorkers: Sendable {
         case .append, .lockHead, .unlockHead, .recover: appends.put(command)
         case .readHistory: histories.put(.command(command))
         case .readHead, .readTail: reads.put(.command(command))
-        case .deleteRows(let positions): chores.put(.deleteRows(positions))
+        case .deleteRows(let deletion): chores.put(.deleteRows(deletion))
         case .lease(let number, let command): chores.put(.lease(number: number, command))
         }
     }

@@ -25,11 +25,12 @@ extension Parameters {
         }
     }
 
-    /// Two parallel arrays that name rows by primary key.
-    static func positions(_ positions: some Collection<Position>) -> Parameters {
+    /// Two parallel arrays that name rows by primary key, and the compaction that made them dead.
+    static func positions(_ positions: some Collection<Position>, compactedTo revision: Revision) -> Parameters {
         .build(capacity: 64 + positions.count * 20) { writer in
             writer.array(of: TypeID.int8, positions) { $0.element($1.revision) }
             writer.array(of: TypeID.int4, positions) { $0.element($1.sub) }
+            writer.add(revision)
         }
     }
 

@@ -6,7 +6,7 @@ internal import Replica
 
 struct Steward {
     enum Message: Sendable {
-        case deleteRows([Position])
+        case deleteRows(Deletion)
         case lease(number: UInt64, LeaseCommand)
         /// Something short, which answers for itself.
         case ask(@Sendable (Result<LogSession, LogError>) -> Void)
@@ -16,13 +16,20 @@ struct Steward {
     private var keeper: SessionKeeper
     private let settings: LogSettings
     private let deliver: @Sendable (LogEvent) -> Void
-    private var deletions: [Deletion] = []
+    private var deletions: [Work] = []
     /// When the next delete statement is due.
     private var nextDelete: ContinuousClock.Instant = .now
 
-    private struct Deletion {
+    private struct Work {
+        var order: Deletion
         var positions: ArraySlice<Position>
         var deleted = 0
+
+        init(_ order: Deletion) {
+            self.order = order
+            // In the order of the primary key, so that two stewards at once lock rows in the same order.
+            positions = order.positions.sorted()[...]
+        }
     }
 
     init(
@@ -38,8 +45,7 @@ struct Steward {
         while let messages = mailbox.take() {
             for message in messages {
                 switch message {
-                // In the order of the primary key, so that two stewards at once lock rows in the same order.
-                case .deleteRows(let positions): deletions.append(Deletion(positions: positions.sorted()[...]))
+                case .deleteRows(let order): deletions.append(Work(order))
                 case .lease(let number, let command): answer(number, command)
                 case .ask(let question): ask(question)
                 }
@@ -67,7 +73,10 @@ struct Steward {
         let part = deletion.positions.prefix(settings.limits.deleteRowLimit)
         let started = ContinuousClock.now
         do {
-            if !part.isEmpty { deletion.deleted += try keeper.ready().deleteRows(part) }
+            let session = try keeper.ready()
+            let swept = deletion.order.swept
+            if !part.isEmpty { deletion.deleted += try session.deleteRows(part, compactedTo: swept.compactRevision) }
+            if part.count == deletion.positions.count { try session.advance(swept, holder: deletion.order.holder) }
             keeper.worked()
         } catch {
             // Deleting twice does no harm, so it is simply tried again.
@@ -80,7 +89,7 @@ struct Steward {
         deletion.positions = deletion.positions.dropFirst(part.count)
         if deletion.positions.isEmpty {
             deletions.removeFirst()
-            deliver(.rowsDeleted(count: deletion.deleted))
+            deliver(.rowsDeleted(number: deletion.order.number, count: deletion.deleted))
         } else {
             deletions[0] = deletion
         }
@@ -103,7 +112,8 @@ struct Steward {
             case .keepDuty(let holder, let termMs):
                 switch try session.keepDuty(holder: holder, termMs: termMs) {
                 case .held(let taken): answer = .dutyAsked(.held(taken: taken, sessions: keeper.sessionCount))
-                case .heldByAnother(let forMs): answer = .dutyAsked(.heldByAnother(forMs: Int(clamping: forMs)))
+                case .heldByAnother(let forMs, let swept):
+                    answer = .dutyAsked(.heldByAnother(forMs: Int(clamping: forMs), swept: swept))
                 }
             case .releaseDuty(let holder):
                 try session.releaseDuty(holder: holder)

@@ -13,6 +13,7 @@ package enum WriteRequest: Sendable, Hashable {
     /// The id must be chosen (not 0) and the TTL at least the minimum.
     case leaseGrant(id: LeaseID, ttl: Int64)
     case leaseRevoke(id: LeaseID)
+    case alarm(AlarmChange)
 }
 
 extension WriteRequest {
@@ -22,7 +23,7 @@ extension WriteRequest {
         case .put(let put): fixedRequestBytes + put.key.count + put.value.count
         case .deleteRange(let delete): fixedRequestBytes + delete.key.count + delete.rangeEnd.count
         case .txn(let txn): txn.byteCount
-        case .compact, .leaseGrant, .leaseRevoke: fixedRequestBytes
+        case .compact, .leaseGrant, .leaseRevoke, .alarm: fixedRequestBytes
         }
     }
 }
@@ -61,6 +62,7 @@ extension Store {
         var execution = Execution(start: tip.revision, origin: origin)
         do throws(EtcdError) {
             var writer = ByteWriter(capacity: 96)
+            if quotaBytes > 0 || !alarms.isEmpty { try checkSpace(request) }
             switch request {
             case .put(let put):
                 try checkLease(put)
@@ -81,6 +83,10 @@ extension Store {
             case .leaseRevoke(let id):
                 try revoke(id, &execution, &rows)
                 writer.appendHeader(header, revision: tip.revision)
+            case .alarm(let change):
+                var header = header
+                header.revision = tip.revision
+                AlarmResponse(header: header, alarms: changeAlarm(change, origin, &rows)).encode(into: &writer)
             }
             return writer.finish()
         } catch {
@@ -149,6 +155,17 @@ extension Store {
             append(LogRow(position: execution.nextPosition(), kind: .delete, key: key, origin: execution.origin), &rows)
         }
         append(LogRow(position: nextSubPosition, kind: .revoke, lease: id, origin: execution.origin), &rows)
+    }
+
+    /// As etcd's alarm store: raising what is raised says so, disarming what is not says nothing.
+    private mutating func changeAlarm(_ change: AlarmChange, _ origin: Int64, _ rows: inout [LogRow]) -> [AlarmMember] {
+        let isRaised = alarms.contains(change.alarm, of: change.member)
+        if isRaised == (change.action == .disarm) {
+            append(LogRow(change, at: nextSubPosition, origin: origin), &rows)
+        } else if !isRaised {
+            return []
+        }
+        return [AlarmMember(memberID: change.member, alarm: change.alarm)]
     }
 
     private mutating func append(_ row: LogRow, _ rows: inout [LogRow]) {

@@ -15,51 +15,75 @@ extension KeyIndex {
     /// As in etcd: at compact revision R each key keeps its newest version at or before R, unless that is a tombstone older
     /// than R. One at R itself stays for those who watch from R on, until a later compaction.
     /// - Parameter oldest: the lowest revision that a running read is pinned to, if there is one.
-    package mutating func collect(limit: Int, keepingReadersAt oldest: Revision?, into dropped: inout [Position]) {
-        let bound = min(compactRevision, oldest ?? .max)
+    /// - Parameter bound: nothing is dropped that lies beyond it.
+    /// - Returns: how far everything that is dead has been dropped by now.
+    @discardableResult
+    package mutating func collect(
+        limit: Int, keepingReadersAt oldest: Revision?, within bound: Sweep = .everything, into dropped: inout [Position]
+    ) -> Sweep {
+        let compacted = min(compactRevision, bound.compactRevision)
+        let last = min(compacted, oldest ?? .max)
         var left = limit
-        while left > 0, let row = keptTombstones.first, row.position.revision < compactRevision, row.position.revision <= bound {
-            if drop(what: row, &left, &dropped) { keptTombstones.removeFirst() }
+        while left > 0, let row = keptTombstones.first, row.position.revision < compacted, row.position.revision <= last {
+            if drop(what: row, compacted, &left, &dropped) { keptTombstones.removeFirst() }
         }
-        while left > 0, let row = superseded.first, row.position.revision <= bound {
-            guard drop(what: row, &left, &dropped) else { continue }
+        let keptAreDone = keptTombstones.first.map { $0.position.revision >= compacted } ?? true
+        if left > 0, keptAreDone { swept.compactRevision = max(swept.compactRevision, compacted) }
+        while left > 0, let row = superseded.first, row.position.revision <= last, row.position <= bound.position {
+            guard drop(what: row, compacted, &left, &dropped) else { continue }
             superseded.removeFirst()
-            if row.position.revision == compactRevision, row.record.version(at: row.position)?.pointee.isTombstone == true {
+            swept.position = max(swept.position, row.position)
+            if row.position.revision == compacted, row.record.version(at: row.position)?.pointee.isTombstone == true {
                 keptTombstones.append(row)
             }
         }
+        if left > 0 { swept.position = max(swept.position, min(Position(last, .max), bound.position)) }
+        return swept
+    }
+
+    /// About how many of the superseded rows lie at or below the compact revision: those that `collect` still has to look at.
+    package var compactedCount: Int {
+        var count = 0
+        superseded.visit { row in
+            guard row.position.revision <= compactRevision else { return false }
+            count += 1
+            return true
+        }
+        return count
     }
 
     /// Drops what `row` made dead. False where the limit came first.
-    private mutating func drop(what row: SupersedingRow, _ left: inout Int, _ dropped: inout [Position]) -> Bool {
+    private mutating func drop(
+        what row: SupersedingRow, _ compacted: Revision, _ left: inout Int, _ dropped: inout [Position]
+    ) -> Bool {
+        func isDeadTombstone(_ version: UnsafeMutablePointer<KeyVersion>) -> Bool {
+            version.pointee.position == row.position && version.pointee.isTombstone && row.position.revision < compacted
+        }
         let record = row.record
         while let older = record.older {
             let oldest = older.version(0)
-            guard oldest.pointee.position < row.position || isDeadTombstone(oldest, of: row) else { return true }
+            guard oldest.pointee.position < row.position || isDeadTombstone(oldest) else { return true }
             if left == 0 { return false }
             left -= 1
-            note(oldest.pointee, &dropped)
+            note(oldest.pointee, of: record, &dropped)
             historyBytes -= older.allocatedBytes
             record.older = older.droppingOldest()
             historyBytes += record.older?.allocatedBytes ?? 0
         }
-        guard isDeadTombstone(record.newest, of: row) else { return true }
+        guard isDeadTombstone(record.newest) else { return true }
         if left == 0 { return false }
         left -= 1
-        note(record.newest.pointee, &dropped)
+        note(record.newest.pointee, of: record, &dropped)
         keyBytes -= record.keyCount
         tree.remove(record)
         return true
     }
 
-    private func isDeadTombstone(_ version: UnsafeMutablePointer<KeyVersion>, of row: SupersedingRow) -> Bool {
-        version.pointee.position == row.position && version.pointee.isTombstone && row.position.revision < compactRevision
-    }
-
-    private mutating func note(_ version: borrowing KeyVersion, _ dropped: inout [Position]) {
+    private mutating func note(_ version: borrowing KeyVersion, of record: KeyRecord, _ dropped: inout [Position]) {
         dropped.append(version.position)
         versionCount -= 1
         valueBytes -= version.value?.count ?? 0
+        rowBytes -= record.keyCount + (version.value?.count ?? 0)
     }
 
     /// Traps where the index breaks its rules. Visits every key: for tests.
@@ -72,10 +96,12 @@ extension KeyIndex {
         }
         let tip = self.tip
         var seen = (versions: 0, keyBytes: 0, valueBytes: 0, historyBytes: 0)
+        var seenRowBytes = 0
         tree.walk(from: ByteString(), to: nil) { record in
             seen.keyBytes += record.keyCount
             seen.versions += 1
             seen.valueBytes += record.newest.pointee.value?.count ?? 0
+            seenRowBytes += record.keyCount * (1 + (record.older?.count ?? 0)) + (record.newest.pointee.value?.count ?? 0)
             var last = record.newest.pointee.position
             invariant(last <= tip, "a version is past the tip")
             guard let older = record.older else { return true }
@@ -87,12 +113,14 @@ extension KeyIndex {
                 invariant(version.pointee.position < last, "a key's versions are out of order")
                 last = version.pointee.position
                 seen.valueBytes += version.pointee.value?.count ?? 0
+                seenRowBytes += version.pointee.value?.count ?? 0
             }
             return true
         }
         invariant(
             seen == (versionCount, keyBytes, valueBytes, historyBytes),
             "the index counts \((versionCount, keyBytes, valueBytes, historyBytes)) and has \(seen)")
+        invariant(seenRowBytes == rowBytes, "the index counts \(rowBytes) bytes of rows and has \(seenRowBytes)")
         var last = committed
         journal.visit { row in
             invariant(row.position > last && row.position <= tip, "the journal is out of order")

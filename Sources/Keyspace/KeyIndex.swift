@@ -40,6 +40,8 @@ package struct KeyIndex: ~Copyable {
     var journal = KeyIndexQueue<JournalRow>()
     var superseded = KeyIndexQueue<SupersedingRow>()
     var keptTombstones = KeyIndexQueue<SupersedingRow>()
+    /// How far `collect` has come.
+    var swept = Sweep.nothing
     /// The position of the last row applied, of whatever kind.
     package private(set) var tip = Position.start
     /// Up to here rows are durable and visible to readers.
@@ -52,6 +54,8 @@ package struct KeyIndex: ~Copyable {
     package internal(set) var keyBytes = 0
     /// Bytes of all values that are in memory.
     package internal(set) var valueBytes = 0
+    /// Bytes of keys and values of all versions, as their rows hold them.
+    package internal(set) var rowBytes = 0
     var historyBytes = 0
 
     package init() { self.init(leafLimit: 64, innerLimit: 64) }
@@ -70,10 +74,11 @@ package struct KeyIndex: ~Copyable {
         tip = row.position
         switch row.kind {
         case .put, .delete: break
-        case .grant, .revoke, .compact: return
+        case .grant, .revoke, .compact, .alarm: return
         }
         let version = KeyVersion(row)
         valueBytes += version.value?.count ?? 0
+        rowBytes += row.key.count + row.value.count
         versionCount += 1
         let isLive = !version.isTombstone
         let place = tree.locate(row.key)
@@ -112,6 +117,7 @@ package struct KeyIndex: ~Copyable {
             invariant(record.newest.pointee.position == row.position, "a row to undo is not its key's newest")
             versionCount -= 1
             valueBytes -= record.newest.pointee.value?.count ?? 0
+            rowBytes -= record.keyCount + (record.newest.pointee.value?.count ?? 0)
             if !pop(record) {
                 keyBytes -= record.keyCount
                 tree.remove(record)

@@ -38,7 +38,7 @@ package struct KeyVersion: Hashable, Sendable {
                 value: row.value.compacted())
         case .delete:
             self.init(position: row.position, isTombstone: true, createRevision: 0, version: 0, lease: 0, value: ByteString())
-        case .grant, .revoke, .compact:
+        case .grant, .revoke, .compact, .alarm:
             violated("a \(row.kind) row makes no version of a key")
         }
     }

@@ -13,6 +13,9 @@ package enum RowKind: Int16, Sendable {
     case revoke = 4
     /// Everything below revision `version` is compacted.
     case compact = 5
+    /// An alarm was raised or disarmed: `lease` is the member, `createRevision` etcd's number of the alarm, `version` says which
+    /// (see `AlarmChange`).
+    case alarm = 6
 }
 
 /// One row of the changelog, complete in itself: folding it needs no earlier row.

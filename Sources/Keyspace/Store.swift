@@ -10,6 +10,12 @@ package struct Store: ~Copyable {
     package internal(set) var index = KeyIndex()
     package internal(set) var leases = LeaseTable()
     private var deadRows = DeadRows()
+    /// Raised alarms, speculation included.
+    package private(set) var alarms = Alarms()
+    /// The same as readers see them.
+    package private(set) var committedAlarms = Alarms()
+    /// What the rows may take in the database before writes are refused, in bytes; 0 for no bound.
+    package var quotaBytes: Int64 = 0
     /// The last row applied, speculation included.
     package private(set) var tip = Position.start
     package private(set) var tipDigest = Digest.start
@@ -47,9 +53,19 @@ package struct Store: ~Copyable {
         case .compact:
             deadRows.compacted(at: row.position)
             tipCompactRevision = max(tipCompactRevision, row.version)
+        case .alarm: apply(alarm: row)
         }
         tip = row.position
         tipDigest = tipDigest.appending(row)
+    }
+
+    private mutating func apply(alarm row: LogRow) {
+        guard let change = row.alarmChange else { return }
+        switch change.action {
+        case .disarm: deadRows.revoked(grant: alarms.disarm(change.alarm, of: change.member), at: row.position)
+        case .raise, .raiseForQuota:
+            alarms.raise(change.alarm, of: change.member, isOfQuota: change.action == .raiseForQuota, at: row.position)
+        }
     }
 
     /// Makes everything applied so far visible to readers.
@@ -59,6 +75,7 @@ package struct Store: ~Copyable {
         index.commit(through: index.tip)
         leases.commit(through: tip)
         deadRows.commit(through: tip)
+        committedAlarms = alarms
         if tipCompactRevision > compactRevision {
             compactRevision = tipCompactRevision
             // The index may not have come as far: the last rows need not be about keys, or are gone.
@@ -71,6 +88,7 @@ package struct Store: ~Copyable {
         index.rollBack(after: committed)
         leases.rollBack(after: committed)
         deadRows.rollBack(after: committed)
+        alarms = committedAlarms
         tip = committed
         tipDigest = committedDigest
         tipCompactRevision = compactRevision
@@ -81,15 +99,17 @@ package struct Store: ~Copyable {
         var tip: Position
         var digest: Digest
         var compactRevision: Revision
+        var alarms: Alarms
     }
 
-    var savepoint: Savepoint { Savepoint(tip: tip, digest: tipDigest, compactRevision: tipCompactRevision) }
+    var savepoint: Savepoint { Savepoint(tip: tip, digest: tipDigest, compactRevision: tipCompactRevision, alarms: alarms) }
 
     mutating func rollBack(to savepoint: Savepoint) {
         guard tip != savepoint.tip else { return }
         index.rollBack(after: savepoint.tip)
         leases.rollBack(after: savepoint.tip)
         deadRows.rollBack(after: savepoint.tip)
+        alarms = savepoint.alarms
         tip = savepoint.tip
         tipDigest = savepoint.digest
         tipCompactRevision = savepoint.compactRevision
@@ -116,12 +136,20 @@ package struct Store: ~Copyable {
 extension Store {
     /// Drops up to `limit` versions that compaction made dead, and appends the positions of their rows to `dead`, along with
     /// those of other rows that nothing needs. Fewer than `limit` means that nothing more can go for now.
-    package mutating func collect(limit: Int, keepingReadersAt oldest: Revision?, into dead: inout [Position]) {
+    /// - Returns: how far everything that is dead has been dropped by now.
+    @discardableResult
+    package mutating func collect(
+        limit: Int, keepingReadersAt oldest: Revision?, within bound: Sweep = .everything, into dead: inout [Position]
+    ) -> Sweep {
+        guard compactRevision >= 0 else { return index.swept }
         let before = dead.count
-        index.collect(limit: limit, keepingReadersAt: oldest, into: &dead)
         deadRows.collect(
-            limit: limit - (dead.count - before), committed: committed, compactRevision: compactRevision, into: &dead)
+            limit: limit, committed: committed, compactRevision: min(compactRevision, bound.compactRevision), into: &dead)
+        return index.collect(
+            limit: limit - (dead.count - before), keepingReadersAt: oldest, within: bound, into: &dead)
     }
+
+    var deadRowCount: Int { deadRows.count }
 
     /// The answer of a Range of a single key without filters, at the committed revision or an older one; nil where the
     /// request needs a scan.

@@ -101,7 +101,9 @@ final class Engine: Sendable {
                     deliver(loop, outgoing[loop])
                     outgoing[loop] = []
                 }
-                shared.update(header: replica.header, counters: replica.counters, isServing: replica.isServing)
+                shared.update(
+                    header: replica.header, counters: replica.counters, isServing: replica.isServing,
+                    liveBytes: replica.store.liveBytes, alarms: replica.store.committedAlarms)
                 deadline = replica.hasMoreWork ? Instant(nanoseconds: 0) : replica.nextDeadline
             }
         }
@@ -126,6 +128,23 @@ final class Engine: Sendable {
             logger.warning(
                 "others have compacted past what this process has read of the log: loading it anew",
                 metadata: ["revision": "\(position.revision)"])
+        case .autoCompacted(let revision):
+            logger.info("compacted: the retention is over", metadata: ["revision": "\(revision)"])
+        case .autoCompactionFailed(let error):
+            logger.warning("could not compact; trying again later", metadata: ["reason": "\(error)"])
+        case .sweeping(let deleted, let left):
+            logger.info(
+                "deleting what compaction made dead", metadata: ["deleted": "\(deleted)", "left": "about \(left) superseded rows"])
+        case .swept(let deleted, let revision):
+            logger.info(
+                "deleted what compaction made dead; PostgreSQL's autovacuum makes the space free",
+                metadata: ["deleted": "\(deleted)", "compacted": "\(revision)"])
+        case .spaceExceeded(let bytes, let quota):
+            logger.warning(
+                "the quota is used up: refusing writes until keys are deleted and compacted",
+                metadata: ["bytes": "\(bytes)", "quota": "\(quota)"])
+        case .spaceFreed(let bytes, let quota):
+            logger.info("there is space again: writes are served", metadata: ["bytes": "\(bytes)", "quota": "\(quota)"])
         case .readFailed(let reason):
             logger.warning("could not read the log", metadata: ["reason": "\(reason)"])
         case .logDamaged(let position):

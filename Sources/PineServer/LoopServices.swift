@@ -13,7 +13,7 @@ final class LoopServices: GRPCHandler {
     private let calls: GRPCLoop
     private let engine: Engine
     private let shared: SharedState
-    private let configuration: ServerConfiguration
+    let configuration: ServerConfiguration
     /// Collected during a turn of the loop.
     var batch: [EngineMessage] = []
     /// Calls that wait for a revision, to make the rest of their answer here.
@@ -192,6 +192,7 @@ final class LoopServices: GRPCHandler {
         case .leaseKeepAlive: return try keepAliveRequested(message, call)
         case .leaseTimeToLive: return try leaseTimeToLive(message)
         case .leaseLeases: return try leaseLeases(message)
+        case .alarm: return try alarm(message)
         case .status:
             let _: StatusRequest = try decode(message)
             return .revision(linearizable: false)
@@ -220,8 +221,9 @@ final class LoopServices: GRPCHandler {
         let status = shared.current
         var writer = ByteWriter()
         switch method {
-        case .alarm: AlarmResponse(header: status.header).encode(into: &writer)
-        case .defragment: DefragmentResponse(header: status.header).encode(into: &writer)
+        case .defragment:
+            shared.noteDefragment()
+            DefragmentResponse(header: status.header).encode(into: &writer)
         default: violated("\(method) is served, but by nobody")
         }
         calls.respond(call, writer.finish())
@@ -237,11 +239,7 @@ final class LoopServices: GRPCHandler {
         var writer = ByteWriter(capacity: 256)
         switch method {
         case .status:
-            StatusResponse(
-                header: header, version: etcdVersion, dbSize: status.databaseBytes, leader: header.memberID,
-                raftIndex: UInt64(revision), raftTerm: header.raftTerm, raftAppliedIndex: UInt64(revision),
-                dbSizeInUse: status.databaseBytes, storageVersion: etcdStorageVersion
-            ).encode(into: &writer)
+            statusResponse(status, header).encode(into: &writer)
         case .memberList:
             MemberListResponse(header: header, members: members(status)).encode(into: &writer)
         default: violated("\(method) does not wait for a revision")
@@ -256,9 +254,6 @@ final class LoopServices: GRPCHandler {
         }
     }
 }
-
-private let etcdVersion = ByteString(Versions.etcd)
-private let etcdStorageVersion = ByteString(Versions.etcd)
 
 /// The field, the length and the request id that etcd wraps a request in.
 private let raftEnvelopeBytes = 20

@@ -55,8 +55,10 @@ package final class PineServer: Sendable {
         replica.pollIntervalMaxMs = configuration.pollIntervalMs
         replica.pollIntervalMinMs = min(replica.pollIntervalMinMs, configuration.pollIntervalMs)
         replica.watchProgressIntervalMs = configuration.watchProgressIntervalMs
+        replica.autoCompaction = configuration.autoCompaction
+        replica.quotaBackendBytes = configuration.quotaBackendBytes
         replica.fragmentByteLimit = configuration.maxRequestBytes + grpcOverheadBytes
-        let shared = SharedState()
+        let shared = SharedState(logger: logger)
         let engine = Engine(replica, shared: shared, logger: logger)
         let grpc: GRPCServer
         do {

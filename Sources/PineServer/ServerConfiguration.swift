@@ -1,4 +1,5 @@
 // Owns: what a server is told at its start.
+package import Replica
 
 package struct ServerConfiguration: Sendable {
     /// `http://host:port` or `unix:///path`; port 0 takes a free one.
@@ -17,6 +18,10 @@ package struct ServerConfiguration: Sendable {
 
     /// How long a watch that wants progress notifications hears nothing.
     package var watchProgressIntervalMs = 600_000
+
+    package var autoCompaction = AutoCompaction.off
+    /// What the store may take in the database, in bytes; 0 for no bound.
+    package var quotaBackendBytes: Int64 = 0
 
     package init(listenURLs: [String]) { self.listenURLs = listenURLs }
 }

@@ -1,6 +1,8 @@
 // Owns: what several threads look at: who we are, and how the replica and the database are.
 internal import Changelog
 internal import EtcdAPI
+internal import Keyspace
+internal import Logging
 internal import Replica
 internal import Synchronization
 
@@ -11,16 +13,24 @@ struct ServerStatus: Sendable {
     var isServing = false
     /// Bytes on disk of the log's tables.
     var databaseBytes: Int64 = 0
+    /// Bytes of those that hold what nothing has made free.
+    var liveBytes: Int64 = 0
+    var alarms = Alarms()
     var members: [Changelog.Member] = []
 }
 
 final class SharedState: Sendable {
     private let status = Mutex(ServerStatus())
+    private let logger: Logger
+
+    init(logger: Logger) { self.logger = logger }
 
     var current: ServerStatus { status.withLock { $0 } }
 
-    func update(header: ResponseHeader, counters: ReplicaCounters, isServing: Bool) {
+    func update(header: ResponseHeader, counters: ReplicaCounters, isServing: Bool, liveBytes: Int64, alarms: Alarms) {
         status.withLock {
+            $0.liveBytes = liveBytes
+            $0.alarms = alarms
             $0.header = header
             $0.counters = counters
             $0.isServing = isServing
@@ -32,5 +42,14 @@ final class SharedState: Sendable {
             $0.databaseBytes = databaseBytes
             $0.members = members
         }
+    }
+
+    /// Somebody asks for a defragmentation: says why there is nothing to do.
+    func noteDefragment() {
+        logger.info(
+            """
+            nothing to defragment: PostgreSQL's autovacuum makes the space of deleted rows free for new ones while Pine serves; \
+            VACUUM FULL on the tables would give it back to the file system
+            """)
     }
 }

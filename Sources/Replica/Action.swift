@@ -35,6 +35,15 @@ package enum Note: Sendable, Hashable {
     case readFailed(reason: String)
     /// This process is the steward now; all leases start anew.
     case becameSteward(leases: Int)
+    /// Nobody asked for it: the retention is over.
+    case autoCompacted(revision: Revision)
+    case autoCompactionFailed(EtcdError)
+    /// The steward deletes what compaction made dead; a long one is told about now and then.
+    case sweeping(deleted: Int, left: Int)
+    case swept(deleted: Int, compactRevision: Revision)
+    /// The quota is used up: only deletes and compactions are served.
+    case spaceExceeded(bytes: Int64, quota: Int64)
+    case spaceFreed(bytes: Int64, quota: Int64)
     /// The rows do not add up to the head's digest: the tables were changed by other hands, or are damaged.
     case logDamaged(at: Position)
 }
@@ -57,6 +66,9 @@ package struct ReplicaCounters: Sendable, Hashable {
     /// How often this process became the steward, or gave all leases their full time again after an outage.
     package var leaseExtensions: UInt64 = 0
     package var isSteward = false
+    /// Dead rows that this process has deleted from the log.
+    package var rowsDeleted: UInt64 = 0
+    package var autoCompactions: UInt64 = 0
 
     package init() {}
 }

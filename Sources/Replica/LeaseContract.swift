@@ -66,8 +66,8 @@ package struct LeaseExpiry: Hashable, Sendable {
 package enum DutyAnswer: Hashable, Sendable {
     /// `taken`: it was another's, nobody's, or had lapsed. `sessions` changes whenever a connection had to be made anew.
     case held(taken: Bool, sessions: UInt64)
-    /// Another process has it, for so long.
-    case heldByAnother(forMs: Int)
+    /// Another process has it, for so long, and has come so far with deleting what is dead.
+    case heldByAnother(forMs: Int, swept: Sweep)
 }
 
 package enum LeaseAnswer: Hashable, Sendable {

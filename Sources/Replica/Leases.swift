@@ -16,6 +16,8 @@ package struct LeaseLimits: Sendable {
     /// How long a process holds the steward's duty without renewing it, and how often it does renew.
     package var dutyTermMs = 6_000
     package var dutyIntervalMs = 2_000
+    /// How often it asks how far the steward has come with deleting while a client waits for that.
+    package var sweptIntervalMs = 100
     /// When the log was out of reach for this long, clients may have been unable to keep their leases alive.
     package var outageMs = 1_000
     /// A deadline lies this far behind what the client is told, so that it is right even if the answer takes so long. More where

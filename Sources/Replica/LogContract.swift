@@ -21,6 +21,25 @@ package struct AppendBatch: Hashable, Sendable {
     }
 }
 
+/// Rows that nothing needs any more.
+package struct Deletion: Hashable, Sendable {
+    /// Numbers this process's deletions from 1.
+    package var number: UInt64
+    package var positions: [Position]
+    /// What is gone once these rows are. Nothing is deleted from a log that knows of no compaction to its revision: another
+    /// history, where these may be other rows.
+    package var swept: Sweep
+    /// What is gone is told to all as long as the steward's duty is this process's.
+    package var holder: Int64
+
+    package init(number: UInt64, positions: [Position], swept: Sweep, holder: Int64) {
+        self.number = number
+        self.positions = positions
+        self.swept = swept
+        self.holder = holder
+    }
+}
+
 /// What the replica asks of the log.
 package enum LogCommand: Hashable, Sendable {
     /// Append with one compare-and-swap statement. Answered by exactly one of `appended`, `conflicted`, `appendLost`.
@@ -42,8 +61,8 @@ package enum LogCommand: Hashable, Sendable {
     /// The same for watchers that are far behind: it may take its time and must not hold up the other reads. Answered by
     /// `historyRead` or `historyReadFailed`.
     case readHistory(after: Position, limit: Int)
-    /// Delete these rows by primary key, in paced statements. Answered by `rowsDeleted`.
-    case deleteRows([Position])
+    /// Delete dead rows by primary key, in paced statements, and then say how far that has come. Answered by `rowsDeleted`.
+    case deleteRows(Deletion)
     /// Leases' deadlines and the steward's duty. The number comes back with the answer.
     case lease(number: UInt64, LeaseCommand)
 }
@@ -69,7 +88,7 @@ package enum LogEvent: Hashable, Sendable {
     case tailReadFailed(reason: String)
     case historyRead(Tail)
     case historyReadFailed(reason: String)
-    case rowsDeleted(count: Int)
+    case rowsDeleted(number: UInt64, count: Int)
     case lease(number: UInt64, LeaseAnswer)
     /// Somebody says that there are new rows.
     case hinted

@@ -255,7 +255,7 @@ extension Replica {
                 if row.origin == configuration.origin, !leases.steward.revoking.contains(row.lease) {
                     leases.touched.insert(row.lease)
                 }
-            case .put, .delete, .compact: break
+            case .put, .delete, .compact, .alarm: break
             }
         }
     }

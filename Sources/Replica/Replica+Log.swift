@@ -17,7 +17,7 @@ extension Replica {
         case .tailReadFailed: tailReadInFlight = false
         case .historyRead(let tail): historyRead(tail)
         case .historyReadFailed: historyReadFailed()
-        case .rowsDeleted: collector.deleteInFlight = false
+        case .rowsDeleted(let number, let count): rowsDeleted(number, count)
         case .lease(let number, let answer): heardOfLeases(number, answer)
         case .hinted: isHinted = true
         }
@@ -34,7 +34,12 @@ extension Replica {
 
     mutating func restartLoading() {
         guard phase == .loading else { return }
+        emptyStore()
+    }
+
+    private mutating func emptyStore() {
         store = Store()
+        store.quotaBytes = configuration.quotaBackendBytes
     }
 
     mutating func finishLoading(_ head: Head) {
@@ -49,8 +54,6 @@ extension Replica {
         clusterID = head.clusterID
         epoch = head.epoch
         phase = .serving
-        // Whoever compacted may have died before the rows were deleted.
-        collector.deletesRows = true
         watches.recent.restart(at: store.revision + 1)
         resumeWatchers()
         takeEarlyWatchRequests()
@@ -147,7 +150,6 @@ extension Replica {
         noteLeases(rows)
         if own {
             nextPoll = now.advanced(byMs: pollIntervalMs)
-            if rows.contains(where: { $0.kind == .compact }) { collector.deletesRows = true }
         }
     }
 
@@ -158,7 +160,7 @@ extension Replica {
     mutating func historyChanged() {
         actions.append(.note(.historyChanged(at: store.committed)))
         if let batch {
-            for write in batch.writes { actions.append(.fail(write.id, .leaderChanged)) }
+            for write in batch.writes { respond(write.id, .failure(.leaderChanged)) }
         }
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
         for scan in scans { actions.append(.fail(scan.id, .leaderChanged)) }
@@ -168,11 +170,15 @@ extension Replica {
         watches = Watches(recentBytes: configuration.watchHistoryBytes)
         watches.staleHistoryReads = stale
         for waiter in collector.physicalWaiters { actions.append(.fail(waiter.id, .leaderChanged)) }
+        // What the old history's revisions had us do.
+        writes.removeAll { $0.id.isOwn }
+        waitingWriteBytes = writes.reduce(0) { $0 + $1.byteCount }
+        upkeep = Upkeep()
         reset()
     }
 
     mutating func reset() {
-        store = Store()
+        emptyStore()
         phase = .loading
         batch = nil
         lockInFlight = false
@@ -184,7 +190,7 @@ extension Replica {
         streams = []
         tailReadInFlight = false
         unfinished = []
-        collector = Collector()
+        collector = Collector(nextNumber: collector.nextNumber)
         restartLeases()
         actions.append(.load)
     }

@@ -27,7 +27,7 @@ extension Replica {
         actions.append(.note(.overtaken(at: store.committed)))
         // Whether a lost batch is in the log can't be told where its rows may be gone.
         if let batch {
-            for write in batch.writes { actions.append(.fail(write.id, .leaderChanged)) }
+            for write in batch.writes { respond(write.id, .failure(.leaderChanged)) }
         }
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
         for scan in scans { actions.append(.fail(scan.id, .leaderChanged)) }

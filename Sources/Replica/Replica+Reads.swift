@@ -10,6 +10,8 @@ struct PendingRead {
         case rangeStream(RangeRequest)
         case txn(TxnRequest)
         case revision
+        /// Which alarms of a kind are raised, or of all for NONE.
+        case alarms(AlarmType)
         /// A watch stream asked how far it has been served.
         case watchProgress
         /// A write that changed nothing when it was executed at this position: true if the log ends there.
@@ -103,6 +105,10 @@ extension Replica {
             }
         case .revision:
             actions.append(.reportRevision(read.id, store.revision))
+        case .alarms(let kind):
+            var writer = ByteWriter(capacity: 64)
+            AlarmResponse(header: header(at: store.revision), alarms: store.committedAlarms.members(of: kind)).encode(into: &writer)
+            actions.append(.respond(read.id, writer.finish()))
         case .watchProgress:
             confirmProgress(read.id)
         case .unchanged(let write, let answer, let position):
@@ -121,13 +127,13 @@ extension Replica {
         do throws(EtcdError) {
             let message = try store.execute(write.request, header: header, origin: configuration.origin, rows: &rows)
             if rows.isEmpty {
-                actions.append(.respond(write.id, message))
+                respond(write.id, .success(message))
             } else {
                 store.rollBack()
                 enqueueFirst(write)
             }
         } catch {
-            actions.append(.fail(write.id, error))
+            respond(write.id, .failure(error))
         }
     }
 

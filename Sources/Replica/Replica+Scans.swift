@@ -1,4 +1,4 @@
-// Owns: reads that take more than one turn: long scans, streamed ranges; and removing what compaction made dead.
+// Owns: reads that take more than one turn: long scans, streamed ranges.
 internal import Bytes
 internal import EtcdAPI
 internal import Keyspace
@@ -128,36 +128,3 @@ extension Replica {
         }
     }
 }
-
-/// What compaction has made dead, on its way out of memory and of the log.
-struct Collector {
-    /// Whether this process deletes the rows in the log, too: it made the compaction, or found rows left over when it
-    /// started. Deleting twice does no harm.
-    var deletesRows = false
-    var deleteInFlight = false
-    var hasMoreWork = false
-    /// Compactions with `physical`, whose answers wait for the rows to be gone.
-    var physicalWaiters: [(id: RequestID, message: ByteString)] = []
-}
-
-extension Replica {
-    /// Removes dead versions from memory, a bounded number a turn, and their rows from the log behind them.
-    mutating func collectGarbage() {
-        guard !collector.deleteInFlight else { return }
-        var dead: [Position] = []
-        let oldestReader = scans.map(\.revision).min()
-        store.collect(limit: deletedRowLimit, keepingReadersAt: oldestReader, into: &dead)
-        collector.hasMoreWork = dead.count == deletedRowLimit
-        if !dead.isEmpty, collector.deletesRows {
-            collector.deleteInFlight = true
-            collector.hasMoreWork = false
-            actions.append(.log(.deleteRows(dead)))
-        } else if dead.isEmpty, !collector.physicalWaiters.isEmpty, oldestReader == nil {
-            for waiter in collector.physicalWaiters { actions.append(.respond(waiter.id, waiter.message)) }
-            collector.physicalWaiters.removeAll()
-        }
-    }
-}
-
-/// How many rows one statement deletes.
-private let deletedRowLimit = 1_000

@@ -50,14 +50,19 @@ extension Replica {
 
     // MARK: The duty
 
+    /// Whether the chores are this process's.
+    var isSteward: Bool { leases.steward.stage != .none }
+
     mutating func heardOfDuty(_ number: UInt64, _ answer: LeaseAnswer) {
         if let asked = leases.steward.asked, asked.number == number {
             leases.steward.asked = nil
             switch answer {
             case .dutyAsked(.held(let taken, let sessions)): heldDuty(askedAt: asked.at, taken: taken, sessions: sessions)
-            case .dutyAsked(.heldByAnother(let forMs)):
+            case .dutyAsked(.heldByAnother(let forMs, let swept)):
                 giveUpDuty()
-                leases.steward.nextAsk = now.advanced(byMs: min(max(forMs, limits.dueIntervalMinMs), limits.dutyIntervalMs))
+                collector.swept = swept
+                let longestMs = collector.physicalWaiters.isEmpty ? limits.dutyIntervalMs : limits.sweptIntervalMs
+                leases.steward.nextAsk = now.advanced(byMs: min(max(forMs, limits.dueIntervalMinMs), longestMs))
             case .failed, .roundDone, .dueFound: leases.steward.nextAsk = now.advanced(byMs: limits.retryMs)
             }
         } else if let asked = leases.steward.dueAsked, asked.number == number {

@@ -50,7 +50,7 @@ extension Replica {
         guard writes.count < configuration.waitingLimit,
             writes.isEmpty || waitingWriteBytes + write.byteCount <= configuration.waitingByteLimit
         else {
-            actions.append(.fail(write.id, .tooManyRequests))
+            respond(write.id, .failure(.tooManyRequests))
             return
         }
         waitingWriteBytes += write.byteCount
@@ -94,6 +94,7 @@ extension Replica {
                     .success(try store.execute(write.request, header: header, origin: configuration.origin, rows: &rows)))
                 for row in rows[before...] { bytes += row.key.count + row.value.count }
             } catch {
+                if error == .noSpace { upkeep.wasRefusedForSpace = true }
                 answers.append(.failure(error))
             }
             taken.append(write)
@@ -190,8 +191,8 @@ extension Replica {
 
     private mutating func answer(_ batch: Batch) {
         for (write, answer) in zip(batch.writes, batch.answers) {
-            if case .success(let message) = answer, write.physical {
-                collector.physicalWaiters.append((write.id, message))
+            if case .success(let message) = answer, write.physical, case .compact(let revision) = write.request {
+                waitForSweep(PhysicalWaiter(id: write.id, revision: revision, message: message))
             } else {
                 respond(write.id, answer)
             }
@@ -199,6 +200,7 @@ extension Replica {
     }
 
     mutating func respond(_ id: RequestID, _ answer: Result<ByteString, EtcdError>) {
+        if id.isOwn { return upkeepAnswered(id, answer) }
         switch answer {
         case .success(let message): actions.append(.respond(id, message))
         case .failure(let error): actions.append(.fail(id, error))

@@ -57,6 +57,11 @@ package struct ReplicaConfiguration: Sendable {
 
     package var leaseLimits = LeaseLimits()
 
+    /// What the steward compacts unasked.
+    package var autoCompaction = AutoCompaction.off
+    /// What the store's rows may take in the database, in bytes; 0 for no bound.
+    package var quotaBackendBytes: Int64 = 0
+
     package init(origin: Int64, memberID: UInt64) {
         self.origin = origin
         self.memberID = memberID
@@ -110,8 +115,9 @@ package struct Replica: ~Copyable {
 
     var leases = Leases()
 
-    // Compaction
+    // Compaction and space
     var collector = Collector()
+    var upkeep = Upkeep()
 
     var cancelled: Set<RequestID> = []
     var actions: [Action] = []
@@ -121,6 +127,7 @@ package struct Replica: ~Copyable {
         pollIntervalMs = configuration.pollIntervalMinMs
         watches = Watches(recentBytes: configuration.watchHistoryBytes)
         leases.roundsLeft = configuration.leaseLimits.roundBurst
+        store.quotaBytes = configuration.quotaBackendBytes
         actions.append(.load)
     }
 
@@ -158,6 +165,7 @@ package struct Replica: ~Copyable {
         if phase == .serving {
             startHeadRead()
             tendLeases()
+            tendUpkeep()
             startBatch()
             continueScans()
             continueStreams()
@@ -185,7 +193,7 @@ package struct Replica: ~Copyable {
         var deadline = canPoll ? nextPoll : .distantFuture
         if let oldest = writes.first?.arrivedAt { deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs)) }
         if watches.progressWatchers > 0 { deadline = min(deadline, watches.nextProgressCheck) }
-        deadline = min(deadline, leaseDeadline)
+        deadline = min(deadline, leaseDeadline, upkeepDeadline)
         if headRead != .idle { deadline = min(deadline, now.advanced(byMs: 100)) }
         return deadline
     }
@@ -206,6 +214,8 @@ package struct Replica: ~Copyable {
             arrive(PendingRead(id: id, kind: .revision, arrivedAt: now), serializable: !linearizable)
         case .lease(let request):
             arrive(LeaseQuestion(id: id, request: request, arrivedAt: now))
+        case .alarms(let kind):
+            arrive(PendingRead(id: id, kind: .alarms(kind), arrivedAt: now), serializable: false)
         }
     }
 
@@ -231,7 +241,7 @@ package struct Replica: ~Copyable {
         while let oldest = writes.first, oldest.arrivedAt.advanced(byMs: timeout) <= now {
             writes.removeFirst()
             waitingWriteBytes -= oldest.byteCount
-            actions.append(.fail(oldest.id, .timeout))
+            respond(oldest.id, .failure(.timeout))
         }
         for read in takeExpired(&readsWaiting, timeoutMs: timeout, now) + takeExpired(&readsConfirming, timeoutMs: timeout, now) {
             if case .watchProgress = read.kind {

@@ -22,6 +22,8 @@ package enum Request: Sendable, Hashable {
     /// The newest revision, after learning where the log ends where `linearizable`. Answered by `revisionKnown`.
     case revision(linearizable: Bool)
     case lease(LeaseRequest)
+    /// Which alarms of a kind are raised, or of all for NONE.
+    case alarms(AlarmType)
 }
 
 package enum ReplicaEvent: Sendable {

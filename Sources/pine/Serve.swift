@@ -33,6 +33,7 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup(title: "Private PostgreSQL") var privatePostgres: PrivatePostgresOptions
     @OptionGroup(title: "Clients") var clients: ClientOptions
     @OptionGroup(title: "Limits") var limits: LimitOptions
+    @OptionGroup(title: "Upkeep") var upkeep: UpkeepOptions
     @OptionGroup(title: "Running") var runtime: RuntimeOptions
     @OptionGroup(title: "Log") var log: LogOptions
     @OptionGroup(title: "Settings") var settings: SettingsOptions
@@ -47,7 +48,7 @@ struct Serve: AsyncParsableCommand {
         // Before the addresses: a second start in one folder is told so, not that its port is taken.
         let named = try database.database()
         let lock = try named == nil ? claimDataDirectory() : nil
-        let server = try await bind(serverConfiguration, logger)
+        let server = try await bind(serverConfiguration(), logger)
         let starting = Task { try await start(server, named, lock, logger) }
         let stopping = Task {
             await stopRequest.wait(logger)
@@ -113,10 +114,11 @@ struct Serve: AsyncParsableCommand {
         }
     }
 
-    private var serverConfiguration: ServerConfiguration {
+    private func serverConfiguration() throws -> ServerConfiguration {
         var configuration = ServerConfiguration(listenURLs: clients.listenClientUrls.urls)
         clients.apply(to: &configuration)
         limits.apply(to: &configuration)
+        try upkeep.apply(to: &configuration)
         runtime.apply(to: &configuration)
         return configuration
     }

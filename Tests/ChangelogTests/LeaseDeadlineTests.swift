@@ -49,11 +49,23 @@ struct LeaseDeadlineTests {
         let (one, two) = (try session(settings), try session(settings))
         #expect(try one.keepDuty(holder: 1, termMs: 60_000) == .held(taken: true))
         #expect(try one.keepDuty(holder: 1, termMs: 60_000) == .held(taken: false))
-        guard case .heldByAnother(let forMs) = try two.keepDuty(holder: 2, termMs: 60_000) else {
+        guard case .heldByAnother(let forMs, .nothing) = try two.keepDuty(holder: 2, termMs: 60_000) else {
             Issue.record("two holders")
             return
         }
         #expect((55_000...60_000).contains(forMs))
+        // Only the holder tells how far deleting has come.
+        let swept = Sweep(compactRevision: -1, position: Position(7, 3))
+        try two.advance(swept, holder: 2)
+        guard case .heldByAnother(_, .nothing) = try two.keepDuty(holder: 2, termMs: 60_000) else {
+            Issue.record("told by another")
+            return
+        }
+        try one.advance(swept, holder: 1)
+        guard case .heldByAnother(_, swept) = try two.keepDuty(holder: 2, termMs: 60_000) else {
+            Issue.record("not told")
+            return
+        }
         try two.releaseDuty(holder: 2)
         #expect(try one.keepDuty(holder: 1, termMs: 60_000) == .held(taken: false))
         try one.releaseDuty(holder: 1)

@@ -107,7 +107,7 @@ import Testing
         let session = try LogSession(try freshSettings(), logger: quiet)
         var writer = Writer(head: try session.readHead())
         for _ in 0..<3 { try session.put(writer.batch(), &writer) }
-        #expect(try session.deleteRows([writer.rows[2].position]) == 1)
+        #expect(try session.deleteRows([writer.rows[2].position], compactedTo: -1) == 1)
         let tail = try session.readTail(after: .start, limit: 100)
         #expect(tail.rows == Array(writer.rows[..<2]))
         #expect(tail.reachesHead)
@@ -242,9 +242,10 @@ import Testing
         var writer = Writer(head: try session.readHead())
         for _ in 0..<50 { try session.put(writer.batch(count: 3), &writer) }
         let dead = writer.rows.filter { $0.position.sub != 1 }.map(\.position)
-        #expect(try session.deleteRows(dead) == 100)
-        #expect(try session.deleteRows(dead) == 0)
-        #expect(try session.deleteRows([Position]()) == 0)
+        #expect(try session.deleteRows(dead, compactedTo: 1) == 0, "the log knows of no compaction")
+        #expect(try session.deleteRows(dead, compactedTo: -1) == 100)
+        #expect(try session.deleteRows(dead, compactedTo: -1) == 0)
+        #expect(try session.deleteRows([Position](), compactedTo: -1) == 0)
         #expect(try session.everything().rows == writer.rows.filter { $0.position.sub == 1 })
     }
 

@@ -53,7 +53,7 @@ extension Inbox where Event == LogEvent {
     }
 
     func deleted() async throws -> Int {
-        try await next("rowsDeleted") { if case .rowsDeleted(let count) = $0 { count } else { nil } }
+        try await next("rowsDeleted") { if case .rowsDeleted(_, let count) = $0 { count } else { nil } }
     }
 
     /// The next answer to an append.
@@ -114,9 +114,9 @@ extension Inbox where Event == LogEvent {
         #expect(recovered == Tail(head: writer.head, rows: writer.rows, reachesHead: true))
         try await append(writer.batch())
 
-        log.submit(.deleteRows(writer.rows[..<8].map(\.position)))
+        log.submit(.deleteRows(deletion(writer.rows[..<8].map(\.position))))
         #expect(try await inbox.deleted() == 8)
-        log.submit(.deleteRows([]))
+        log.submit(.deleteRows(deletion([])))
         #expect(try await inbox.deleted() == 0)
         log.submit(.readTail(after: .start, limit: 100))
         #expect(try await inbox.tail().rows == Array(writer.rows[8...]))
@@ -128,7 +128,7 @@ extension Inbox where Event == LogEvent {
         settings.limits.deleteRowLimit = 1
         let (log, _) = start(settings)
         defer { log.stop() }
-        log.submit(.deleteRows((0..<2_000).map { Position(5, $0) }))
+        log.submit(.deleteRows(deletion((0..<2_000).map { Position(5, $0) })))
         let sizes = Inbox<DatabaseSizes?>()
         let members = Inbox<[Member]>()
         log.upsertMember(id: 5, name: "five", clientURLs: ["http://five"]) { _ in
@@ -218,7 +218,7 @@ extension Inbox where Event == LogEvent {
         log.submit(.lockHead(after: .start))
         _ = try await inbox.next("lockFailed") { if case .lockFailed(let reason) = $0 { reason } else { nil } }
         log.submit(.recover(after: .start))
-        log.submit(.deleteRows([Position(9, 9)]))
+        log.submit(.deleteRows(deletion([Position(9, 9)])))
         try server.start()
         let tail = try await inbox.recovered()
         #expect(tail.rows == writer.rows)
@@ -353,4 +353,9 @@ extension Inbox where Event == LogEvent {
         log.stop()
         #expect(inbox.all().isEmpty)
     }
+}
+
+/// Of rows that no compaction has to make dead.
+private func deletion(_ positions: [Position]) -> Deletion {
+    Deletion(number: 1, positions: positions, swept: .nothing, holder: 0)
 }

@@ -6,6 +6,7 @@ struct MemoryDeadlines {
     /// The log's clock.
     var nowMs: Int64 = 1_000_000
     private(set) var deadlines: [LeaseID: Int64] = [:]
+    private(set) var swept = Sweep.nothing
     private(set) var duty: (holder: Int64, endsAt: Int64)?
     /// Taken out under the head's lock, not committed.
     private var removed: [LeaseID: Int64] = [:]
@@ -18,6 +19,10 @@ struct MemoryDeadlines {
     mutating func forget(_ lease: LeaseID) { deadlines[lease] = nil }
 
     private func isSteward(_ holder: Int64) -> Bool { duty.map { $0.holder == holder && $0.endsAt > nowMs } ?? false }
+
+    mutating func advance(_ swept: Sweep, holder: Int64) {
+        if isSteward(holder) { self.swept = swept }
+    }
 
     mutating func expire(_ expiry: LeaseExpiry) -> [LeaseID] {
         removed = [:]
@@ -50,7 +55,7 @@ struct MemoryDeadlines {
                 duty = (holder, nowMs + Int64(termMs))
                 return .dutyAsked(.held(taken: false, sessions: sessions))
             }
-            if let duty, duty.endsAt > nowMs { return .dutyAsked(.heldByAnother(forMs: Int(duty.endsAt - nowMs))) }
+            if let duty, duty.endsAt > nowMs { return .dutyAsked(.heldByAnother(forMs: Int(duty.endsAt - nowMs), swept: swept)) }
             duty = (holder, nowMs + Int64(termMs))
             return .dutyAsked(.held(taken: true, sessions: sessions))
         case .releaseDuty(let holder):

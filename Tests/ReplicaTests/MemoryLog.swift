@@ -53,10 +53,12 @@ final class MemoryLog {
         case .readHead: return .headRead(head)
         case .readTail(let position, let limit): return .tailRead(tail(after: position, limit: limit))
         case .readHistory(let position, let limit): return .historyRead(tail(after: position, limit: limit))
-        case .deleteRows(let positions):
-            let dead = Set(positions)
-            rows.removeAll { dead.contains($0.position) }
-            return .rowsDeleted(count: positions.count)
+        case .deleteRows(let deletion):
+            let dead = Set(deletion.positions)
+            let before = rows.count
+            if head.compactRevision >= deletion.swept.compactRevision { rows.removeAll { dead.contains($0.position) } }
+            deadlines.advance(deletion.swept, holder: deletion.holder)
+            return .rowsDeleted(number: deletion.number, count: before - rows.count)
         case .lease(let number, let command):
             return deadlines.answer(command, head).map { .lease(number: number, $0) }
         }

@@ -1,0 +1,100 @@
+// Owns: what compaction has made dead, on its way out of memory and of the log.
+// Must never: forget a dead row before the log has lost it, so that any process can go on where a steward stopped.
+internal import Bytes
+internal import EtcdAPI
+internal import Keyspace
+
+struct Collector {
+    /// How far the log has been swept, by this process as the steward or by another.
+    var swept = Sweep.nothing
+    var nextNumber: UInt64 = 1
+    var inFlight: (number: UInt64, swept: Sweep)?
+    var hasMoreWork = false
+    /// Compactions with `physical`, whose answers wait for the rows to be gone.
+    var physicalWaiters: [PhysicalWaiter] = []
+    /// Rows deleted since the last time that none was left, and when that was last told.
+    var deleted = 0
+    var toldAt: Instant?
+
+    init(nextNumber: UInt64 = 1) { self.nextNumber = nextNumber }
+}
+
+/// A client that waits until what its compaction made dead is gone.
+struct PhysicalWaiter {
+    var id: RequestID
+    var revision: Revision
+    var message: ByteString
+}
+
+extension Replica {
+    /// Removes dead versions from memory, a bounded number a turn. The steward deletes their rows behind them; everybody else
+    /// follows it.
+    mutating func collectGarbage() {
+        guard collector.inFlight == nil else { return }
+        var dead: [Position] = []
+        let swept = store.collect(
+            limit: deletedRowLimit, keepingReadersAt: scans.map(\.revision).min(), within: isSteward ? .everything : collector.swept,
+            into: &dead)
+        guard isSteward else {
+            collector.hasMoreWork = dead.count == deletedRowLimit
+            answerSwept()
+            return
+        }
+        collector.hasMoreWork = false
+        guard !dead.isEmpty || swept != collector.swept else { return }
+        let deletion = Deletion(number: collector.nextNumber, positions: dead, swept: swept, holder: configuration.origin)
+        collector.nextNumber += 1
+        collector.inFlight = (deletion.number, swept)
+        actions.append(.log(.deleteRows(deletion)))
+    }
+
+    mutating func rowsDeleted(_ number: UInt64, _ count: Int) {
+        // One that was sent before the history changed says nothing about this one.
+        guard let done = collector.inFlight, done.number == number else { return }
+        collector.inFlight = nil
+        collector.swept = done.swept
+        collector.deleted += count
+        counters.rowsDeleted += UInt64(count)
+        tellOfSweep()
+        answerSwept()
+    }
+
+    private mutating func tellOfSweep() {
+        guard collector.deleted > 0 else { return }
+        if collector.swept.covers(store.index.compactRevision) {
+            // Most are small, and as many as there are compactions.
+            if collector.toldAt != nil || collector.deleted >= toldRowLimit {
+                actions.append(.note(.swept(deleted: collector.deleted, compactRevision: collector.swept.compactRevision)))
+            }
+            collector.deleted = 0
+            collector.toldAt = nil
+        } else if collector.toldAt.map({ $0.advanced(byMs: tellingIntervalMs) <= now }) ?? (collector.deleted >= toldRowLimit) {
+            collector.toldAt = now
+            actions.append(.note(.sweeping(deleted: collector.deleted, left: store.index.compactedCount)))
+        }
+    }
+
+    // MARK: Who waits for it
+
+    mutating func waitForSweep(_ waiter: PhysicalWaiter) {
+        collector.physicalWaiters.append(waiter)
+        // The steward is asked more often while somebody waits.
+        leases.steward.nextAsk = min(leases.steward.nextAsk, now)
+        answerSwept()
+    }
+
+    private mutating func answerSwept() {
+        guard collector.physicalWaiters.contains(where: { collector.swept.covers($0.revision) }) else { return }
+        for waiter in collector.physicalWaiters where collector.swept.covers(waiter.revision) {
+            actions.append(.respond(waiter.id, waiter.message))
+        }
+        collector.physicalWaiters.removeAll { collector.swept.covers($0.revision) }
+    }
+}
+
+/// How many rows one deletion takes.
+private let deletedRowLimit = 1_000
+
+/// Rows from which on a sweep is worth a line in the log, and how often it is then told how far it is.
+private let toldRowLimit = 100_000
+private let tellingIntervalMs = 10_000
