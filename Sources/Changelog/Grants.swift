@@ -7,7 +7,7 @@ extension Migrator {
     private static let rights = [
         ("head", "select, update"), ("changelog", "select, insert, delete"), ("member", "select, insert, update, delete"),
         ("duty", "select, insert, update, delete"), ("lease_deadline", "select, insert, update, delete"),
-        ("schema_version", "select"), ("current_keys", "select"), ("history", "select"),
+        ("sweep", "select, update"), ("schema_version", "select"), ("current_keys", "select"), ("history", "select"),
     ]
 
     /// What lets `role` run `pine serve --no-migrate` on this schema.
