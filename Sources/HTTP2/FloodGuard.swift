@@ -16,11 +16,11 @@ struct TokenBucket: Equatable {
         filledAt = now
     }
 
-    /// Takes `count` tokens, after adding `earned` ones. False where there are not that many; then the bucket is empty.
-    mutating func take(_ count: Int, earned: Int = 0, now: UInt64) -> Bool {
+    /// Takes `count` tokens. False where there are not that many; then the bucket is empty.
+    mutating func take(_ count: Int, now: UInt64) -> Bool {
         let elapsed = now > filledAt ? Double(now - filledAt) / 1e9 : 0
         filledAt = max(now, filledAt)
-        tokens = min(burst, tokens + elapsed * perSecond + Double(earned))
+        tokens = min(burst, tokens + elapsed * perSecond)
         tokens -= Double(count)
         if tokens >= 0 { return true }
         tokens = 0
@@ -34,8 +34,11 @@ struct FloodGuard {
     private var resets: TokenBucket
     /// Counted, but not weighed yet: reading the clock for every frame would cost more than most floods.
     private var pendingIdleFrames = 0
-    private var pendingContentFrames = 0
     private static let weighAt = 64
+    /// Frames that what we sent has paid for. A client that takes a long backlog of small messages may give back window for each
+    /// of them much later.
+    private var earned = 0
+    private static let earnedLimit = 1 << 20
 
     init(limits: HTTP2Limits, now: UInt64) {
         idleFrames = TokenBucket(
@@ -46,12 +49,13 @@ struct FloodGuard {
     /// Counts what came (and what content we sent) since the last call. False: the peer floods us.
     mutating func permits(idleFrames idle: Int, resets reset: Int, contentFramesSent: Int, now: () -> UInt64) -> Bool {
         pendingIdleFrames += idle
-        pendingContentFrames += contentFramesSent
+        earned = min(earned + contentFramesSent, FloodGuard.earnedLimit)
         if reset == 0 && pendingIdleFrames < FloodGuard.weighAt { return true }
         let time = now()
-        let isCalm = idleFrames.take(pendingIdleFrames, earned: pendingContentFrames, now: time)
+        let paid = min(earned, pendingIdleFrames)
+        earned -= paid
+        let isCalm = idleFrames.take(pendingIdleFrames - paid, now: time)
         pendingIdleFrames = 0
-        pendingContentFrames = 0
         return (reset == 0 || resets.take(reset, now: time)) && isCalm
     }
 }

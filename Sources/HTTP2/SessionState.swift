@@ -94,7 +94,8 @@ struct SessionState {
     var idleFrames = 0
     /// Streams that were reset by the peer, or by us for what the peer did.
     var resets = 0
-    /// HEADERS and DATA frames sent.
+    /// HEADERS and DATA frames sent, and two for each message: a DATA frame may hold hundreds of small ones, and there are
+    /// clients that give back the stream's and the connection's window for each that they take.
     var contentFramesSent = 0
     /// Whether anything at all came since last asked: the keep-alive's question.
     var framesReceived = 0

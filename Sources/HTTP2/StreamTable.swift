@@ -17,7 +17,7 @@ package struct StreamHandle: Hashable, Sendable {
 
 typealias StreamPointer = UnsafeMutablePointer<StreamState>
 
-/// One piece of outgoing data: up to 8 bytes kept inline (a message prefix), then a byte string that is shared, not copied.
+/// One piece of outgoing data: up to 8 bytes kept inline (a message's prefix, where one begins), then a byte string that is shared, not copied.
 struct OutputChunk {
     var head: UInt64
     var headCount: Int
@@ -203,6 +203,7 @@ extension StreamState {
     }
 
     private mutating func dropFirstChunk() {
+        if chunks[firstChunk].headCount > 0 { session?.pointee.contentFramesSent &+= 2 }
         chunkOffset = 0
         firstChunk += 1
         if firstChunk == chunks.count {
