@@ -25,6 +25,17 @@ package enum LogError: Error, Hashable, Sendable {
     /// The caller gave up waiting because the log is being closed.
     case closed
 
+    /// Whether the server is there, and turned us away for what an operator has to put right: the password, the name of the role or
+    /// the database, the server's own rules. While a process starts that is a mistake; while it serves, it may pass.
+    package var isRejection: Bool {
+        guard case .unreachable(let reason) = self, !reason.contains("Connection refused"), !reason.contains("timeout expired") else {
+            return false
+        }
+        return ["password authentication failed", "no password supplied", "no pg_hba.conf entry", "pg_hba.conf rejects"]
+            .contains { reason.contains($0) }
+            || ["FATAL:  database \"", "FATAL:  role \""].contains { reason.contains($0) } && reason.contains("does not exist")
+    }
+
     /// True where asking again, unchanged, may work: the database is away, restarting, a standby, or busy.
     /// False where an operator has to do something first.
     package var passesByItself: Bool {

@@ -54,7 +54,7 @@ extension LogSession {
         return members
     }
 
-    /// Forgets a member: it leaves in good order, or has been gone for long.
+    /// Forgets a member, which leaves in good order, and those that have been silent for a day.
     package func removeMember(id: Int64) throws(LogError) {
         _ = try connection.run(statements.deleteMember, .build { $0.add(id) }, within: settings.limits.readLimit)
     }

@@ -27,6 +27,11 @@ package struct LogSettings: Sendable {
         self.schema = schema
     }
 
+    /// Throws where no connection can ever be made from these settings.
+    package func check() throws(LogError) {
+        if conninfoFile == nil { try PostgresConnection.check(conninfo: conninfo) }
+    }
+
     /// The connection string for the next connection. A file that can't be read may be in the middle of being replaced.
     func currentConninfo() throws(LogError) -> String {
         guard let conninfoFile else { return conninfo }

@@ -78,7 +78,7 @@ struct LogStatements: Sendable {
             select id, name, client_urls, (extract(epoch from now() - seen_at) * 1000)::bigint from \(schema).member
              where seen_at > now() - $1::bigint * interval '1 millisecond' order by id
             """)
-        deleteMember = Statement("delete from \(schema).member where id = $1::bigint")
+        deleteMember = Statement("delete from \(schema).member where id = $1::bigint or seen_at < now() - interval '1 day'")
     }
 
     /// The rows after a position and the head, in one statement, so that they belong together. Each row starts with the head's

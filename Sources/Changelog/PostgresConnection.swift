@@ -51,7 +51,7 @@ final class PostgresConnection {
             PQfinish(raw)
             self.raw = nil
             notices.release()
-            throw LogError.unreachable(reason)
+            throw Self.isMistake(reason) ? LogError.badConnectionString(reason) : LogError.unreachable(reason)
         }
         // Sends that fill the socket must not block past the deadline either.
         PQsetnonblocking(raw, 1)
@@ -84,7 +84,17 @@ final class PostgresConnection {
     /// The process id of the server's side of this connection.
     var backendID: Int32 { raw.map { PQbackendPID($0) } ?? 0 }
 
-    // MARK: What the connection string does not say
+    // MARK: What the connection string says, and what it doesn't
+
+    /// Throws `badConnectionString` where libpq can't read it. Says nothing about whether anybody is there.
+    static func check(conninfo: String) throws(LogError) { _ = try parameters(for: conninfo, connectLimit: .zero) }
+
+    /// Whether libpq's reason not to connect is a mistake in the settings, which it finds only then. Its texts are English as
+    /// long as nobody sets a locale.
+    private static func isMistake(_ reason: String) -> Bool {
+        ["invalid ", "could not match ", "definition of service ", "service file ", "syntax error in service file "]
+            .contains { reason.hasPrefix($0) }
+    }
 
     /// The user's connection string, after our defaults: libpq lets the last of equal keywords win.
     private static func parameters(

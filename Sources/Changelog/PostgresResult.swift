@@ -82,5 +82,6 @@ final class PostgresResult {
 /// libpq's messages end in a newline and may hold more of them; a log line must not.
 func oneLine(_ message: UnsafePointer<CChar>?) -> String {
     guard let message else { return "" }
-    return String(cString: message).split(whereSeparator: \.isNewline).joined(separator: "; ")
+    return String(cString: message).split(whereSeparator: \.isNewline)
+        .map { $0.drop(while: \.isWhitespace) }.joined(separator: "; ")
 }

@@ -15,6 +15,17 @@ extension Database {
         return settings
     }
 
+    /// Finds what is wrong with the settings themselves.
+    package func check() throws(ServerError) {
+        do {
+            try logSettings().check()
+        } catch let error as ServerError {
+            throw error
+        } catch {
+            throw ServerError("\(error)")
+        }
+    }
+
     /// Sees to it that the tables are at this Pine's version. A database that is away is waited for.
     func prepare(_ settings: LogSettings, logger: Logger) async throws(ServerError) {
         var waitMs = 100
@@ -33,7 +44,7 @@ extension Database {
                 }
                 return
             } catch {
-                guard error.passesByItself else { throw ServerError("\(error)") }
+                guard error.passesByItself, !error.isRejection else { throw ServerError("\(error)") }
                 // Once, and now and then again while it lasts.
                 let reason = "\(error)"
                 if told?.reason != reason || ContinuousClock.now - told!.at > .seconds(60) {

@@ -109,6 +109,8 @@ package final class PineServer: Sendable {
     private func keepHouse(_ log: LogWorkers) async {
         let shared = shared
         let own = Int64(memberID)
+        // Nobody is forgotten by this but those who died long ago.
+        log.removeMember(id: own) { _ in }
         while !Task.isCancelled {
             log.upsertMember(id: own, name: configuration.name, clientURLs: clientURLs) { _ in }
             log.listMembers(within: .seconds(30)) { members in
@@ -139,17 +141,18 @@ package final class PineServer: Sendable {
         running.housekeeping.cancel()
         engine.stop()
         running.engineThread.join()
-        await releaseDuty(running.log)
+        await leave(running.log)
         await onThread { running.log.stop() }
         logger.info("stopped")
     }
 }
 
 extension PineServer {
-    /// Makes sure that the duty is given back, which the engine has asked for, before the connections are closed. A database
-    /// that is away is not waited for: the duty lapses.
-    private func releaseDuty(_ log: LogWorkers) async {
+    /// Takes this member off the list, and makes sure that the duty is given back, which the engine has asked for, before the
+    /// connections are closed. A database that is away is not waited for: both lapse.
+    private func leave(_ log: LogWorkers) async {
         let (answers, answer) = AsyncStream.makeStream(of: Void.self)
+        log.removeMember(id: Int64(memberID)) { _ in }
         log.releaseDuty(holder: Int64(memberID)) { _ in answer.finish() }
         let timer = Task {
             try? await Task.sleep(for: .seconds(1))

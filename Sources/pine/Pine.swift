@@ -61,7 +61,12 @@ struct Pine: AsyncParsableCommand {
     /// ArgumentParser's message, with what the value must look like, and where to look for more.
     private static func explain(_ message: String, command: String?) -> String {
         for (valueName, form) in valueForms where message.contains(" <\(valueName)>'") { return "\(message): \(form)" }
-        let known = command.flatMap { DeclaredCommand.root.subcommands[$0]?.name }
+        let commands = DeclaredCommand.root.subcommands
+        if let command, commands[command] == nil, !command.hasPrefix("-") {
+            let hint = likelyMeant(command, among: commands.keys).map { "did you mean \($0)?" }
+            return "\(command) is not a command; \(hint ?? "`pine --help` shows what there is")"
+        }
+        let known = command.flatMap { commands[$0]?.name }
         return "\(message); `pine \(known.map { "\($0) " } ?? "")--help` shows what there is"
     }
 

@@ -47,6 +47,11 @@ struct Serve: AsyncParsableCommand {
         let stopRequest = StopRequest()
         // Before the addresses: a second start in one folder is told so, not that its port is taken.
         let named = try database.database()
+        do {
+            try named?.check()
+        } catch {
+            throw UsageError(error.message)
+        }
         let lock = try named == nil ? claimDataDirectory() : nil
         let server = try await bind(serverConfiguration(), logger)
         let starting = Task { try await start(server, named, lock, logger) }

@@ -15,6 +15,12 @@ struct ClientOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Where clients reach this member. The default is where it listens.", valueName: "urls"))
     var advertiseClientUrls: AddressList?
 
+    func validate() throws {
+        for url in advertiseClientUrls?.urls ?? [] where !["http://", "https://", "unix://", "unixs://"].contains(where: url.hasPrefix) {
+            throw ValidationError("--advertise-client-urls \(url) is not a URL that a client could use, as http://pine-1:2379")
+        }
+    }
+
     func apply(to configuration: inout ServerConfiguration) {
         configuration.name = name
         configuration.advertisedURLs = advertiseClientUrls?.urls
