@@ -64,7 +64,8 @@ let package = Package(
         .executableTarget(
             name: "pine",
             dependencies: [
-                "Changelog", "Keyspace", "PineServer", "EmbeddedPostgres", "EtcdClient", "PineBench", argumentParser, logging, yams,
+                "Bytes", "Changelog", "EtcdAPI", "GRPC", "Keyspace", "PineServer", "EmbeddedPostgres", "EtcdClient", "PineBench",
+                nioCore, nioPosix, argumentParser, logging, yams,
             ],
             swiftSettings: settings),
 

@@ -52,6 +52,29 @@ struct StatusTests {
         #expect(version.stdout.contains("etcd API 3.8.0"))
     }
 
+    @Test("pine status asks members over the API, and says which of them don't answer")
+    func endpoints() throws {
+        let server = try PostgresServer.shared()
+        let connection = try server.newDatabase()
+        let pines = try ["a", "b"].map { try PineProcess(["--postgres", connection, "--name", $0]) }
+        let client = try EtcdClient(port: pines[0].port)
+        let header = try #require(try client.put("k", "v").header)
+        let nobody = "http://127.0.0.1:\(try freePort())"
+        let urls = [pines[1].endpoint, nobody, "nonsense", pines[0].endpoint]
+        let result = try PineProcess.run(
+            ["status", "--endpoints", urls.joined(separator: ","), "--postgres", connection, "--output=json"])
+        #expect(result.exit == .exited(2) && result.stderr == "pine: no answer from \(nobody), nonsense\n")
+        let all = try JSONSerialization.jsonObject(with: Data(result.stdout.utf8)) as? [String: Any]
+        #expect((all?["database"] as? [String: Any])?["revision"] as? Int == 2)
+        let answers = try #require(all?["endpoints"] as? [[String: Any]])
+        #expect(answers.map { $0["endpoint"] as? String } == urls)
+        #expect(answers.map { $0["revision"] as? Int } == [2, nil, nil, 2])
+        #expect(answers[3]["member_id"] as? String == String(header.memberID, radix: 16))
+        #expect(answers.allSatisfy { $0["error"] != nil || $0["version"] as? String == "3.8.0" })
+        let table = try PineProcess.run(["status", "--endpoints", pines[0].endpoint])
+        #expect(table.exit == .exited(0) && table.stdout.contains("ENDPOINT") && table.stdout.contains(pines[0].endpoint))
+    }
+
     @Test("pine.current_keys and pine.history show the store as it is, whatever the bytes")
     func views() throws {
         let server = try PostgresServer.shared()

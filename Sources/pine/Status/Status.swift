@@ -42,9 +42,14 @@ struct Status: AsyncParsableCommand {
                 throw UsageError(error.message)
             }
         }
+        if let urls = endpoints?.urls ?? (report.database == nil ? ["http://127.0.0.1:2379"] : nil) {
+            report.endpoints = await MemberStatus.ask(urls)
+        }
         switch output {
         case .table: print(report.text, terminator: "")
         case .json: print(try report.json())
         }
+        let silent = (report.endpoints ?? []).filter { $0.error != nil }
+        if !silent.isEmpty { throw UsageError("no answer from \(silent.map(\.endpoint).joined(separator: ", "))") }
     }
 }

@@ -5,8 +5,9 @@ import Keyspace
 
 struct StatusReport: Encodable {
     var database: DatabaseStatus?
+    var endpoints: [MemberStatus]?
 
-    var text: String { database?.text ?? "" }
+    var text: String { [database?.text, endpoints.map(MemberStatus.text)].compactMap { $0 }.joined(separator: "\n") }
 
     func json() throws -> String {
         let encoder = JSONEncoder()
