@@ -33,6 +33,8 @@ package struct DatabaseReport: Sendable {
     package var head: Head
     /// The oldest revision that the log still has a row of; nil while it has none.
     package var oldestRevision: Revision?
+    /// The compact revision up to which the dead rows are deleted.
+    package var sweptCompactRevision: Revision?
     package var members: [Member]
     package var steward: Steward?
     package var leases: Int64
@@ -58,6 +60,7 @@ package struct DatabaseReport: Sendable {
         return DatabaseReport(
             serverVersion: session.connection.serverVersion, schemaVersion: found, isPooled: session.isPooled,
             head: try session.readHead(), oldestRevision: try integer(statements.oldest),
+            sweptCompactRevision: try integer(statements.swept),
             members: try session.listMembers(within: memberAge), steward: try steward(statements, session),
             leases: try leases.integer(0, 0), overdueLeases: try leases.integer(0, 1),
             tables: try tables(statements, session), longTransactions: try integer(statements.longTransactions) ?? 0)
@@ -89,6 +92,7 @@ package struct DatabaseReport: Sendable {
 
 private struct ReportStatements {
     let oldest: Statement
+    let swept: Statement
     let steward: Statement
     let leases: Statement
     let tables: Statement
@@ -97,6 +101,7 @@ private struct ReportStatements {
     init(schema name: SchemaName) {
         let schema = name.quoted
         oldest = Statement("select revision from \(schema).changelog order by revision, sub limit 1")
+        swept = Statement("select least(compact_revision, revision) from \(schema).sweep")
         steward = Statement(
             """
             select holder, (extract(epoch from expires_at - now()) * 1000)::bigint from \(schema).duty where name = 'steward'

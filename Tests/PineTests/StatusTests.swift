@@ -25,6 +25,7 @@ struct StatusTests {
             return try #require((all as? [String: Any])?["database"] as? [String: Any])
         }
         try eventuallyBlocking("a steward and a member") { try look()["steward_id"] != nil && (look()["members"] as? [Any])?.count == 1 }
+        try eventuallyBlocking("the end of the steward's deleting") { try look()["is_swept"] as? Bool == true }
         let status = try look()
         #expect(status["revision"] as? Int == 51)
         #expect(status["compact_revision"] as? Int == 31)

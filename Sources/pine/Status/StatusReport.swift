@@ -44,6 +44,8 @@ struct DatabaseStatus: Encodable {
     let clusterId: String
     let revision: Int64
     let compactRevision: Int64
+    /// False while the steward is still deleting what compaction made dead.
+    let isSwept: Bool
     /// Raised by each failover or lost commit.
     let epoch: Int64
     let digest: String
@@ -66,6 +68,7 @@ struct DatabaseStatus: Encodable {
         clusterId = hex(report.head.clusterID)
         revision = report.head.position.revision
         compactRevision = report.head.compactRevision
+        isSwept = (report.sweptCompactRevision ?? 0) >= max(report.head.compactRevision, 0)
         epoch = report.head.epoch
         digest = hex(report.head.digest.rawValue)
         oldestRevision = report.oldestRevision
@@ -95,7 +98,7 @@ struct DatabaseStatus: Encodable {
             "PostgreSQL \(postgresVersion)\(behindPooler ? ", behind a connection pooler" : ""), schema \(schema), "
                 + "tables at version \(schemaVersion), \(bytes(totalBytes))")
         line("Cluster", "\(clusterId), digest \(digest), epoch \(epoch)")
-        let compacted = compactRevision > 0 ? "compacted below \(compactRevision)" : "never compacted"
+        let compacted = compactRevision > 0 ? "compacted below \(compactRevision)\(isSwept ? "" : ", dead rows being deleted")" : "never compacted"
         line("Revision", "\(revision), \(compacted)\(oldestRevision.map { ", oldest row of \($0)" } ?? "")")
         line("Leases", "\(leases)\(overdueLeases > 0 ? ", of these \(overdueLeases) overdue" : "")")
         if longTransactions > 0 {
