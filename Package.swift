@@ -21,6 +21,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let histogram: Target.Dependency = .product(name: "Histogram", package: "hdrhistogram-swift")
@@ -30,7 +31,10 @@ let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package
 
 let package = Package(
     name: "pine",
-    products: [.executable(name: "pine", targets: ["pine"])],
+    products: [
+        .executable(name: "pine", targets: ["pine"]),
+        .executable(name: "simulate", targets: ["simulate"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
@@ -69,6 +73,10 @@ let package = Package(
             ],
             swiftSettings: settings),
 
+        // Not a part of Pine as it is shipped: the replica under every fault that can be thought of.
+        room("Simulation", ["Bytes", "EtcdAPI", "Keyspace", "Replica", deque, heap]),
+        .executableTarget(name: "simulate", dependencies: ["Simulation", argumentParser], swiftSettings: settings),
+
         .target(
             name: "TestSupport", dependencies: ["Bytes", "CNghttp2", "EtcdAPI", nioCore, nioPosix, subprocess, logging],
             path: "Tests/TestSupport",
@@ -84,6 +92,7 @@ let package = Package(
         tests("PineServerTests", ["PineServer", "Replica"]),
         tests("EmbeddedPostgresTests", ["EmbeddedPostgres", "TestSupport", logging]),
         tests("PineBenchTests", ["Bytes", "EtcdAPI", "EtcdClient", "PineBench"]),
+        tests("SimulationTests", ["Bytes", "EtcdAPI", "Simulation", "TestSupport"]),
         tests("PineTests", ["Bytes", "EtcdAPI", "TestSupport"]),
     ]
 )

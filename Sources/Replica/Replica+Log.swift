@@ -14,7 +14,7 @@ extension Replica {
         case .headRead(let head): headRead(head)
         case .headReadFailed(let reason): headReadFailed(reason: reason)
         case .tailRead(let tail): tailRead(tail)
-        case .tailReadFailed: tailReadInFlight = false
+        case .tailReadFailed: tailReadFailed()
         case .historyRead(let tail): historyRead(tail)
         case .historyReadFailed: historyReadFailed()
         case .rowsDeleted(let number, let count): rowsDeleted(number, count)
@@ -88,6 +88,13 @@ extension Replica {
         if batch == nil || batch?.stage == .lost { fold(tail) } else { confirmReads() }
     }
 
+    private mutating func tailReadFailed() {
+        guard tailReadInFlight else { return }
+        tailReadInFlight = false
+        // Nothing else would ask again for those who wait for the rest of a tail; the log paces who asks too often.
+        if phase == .recovering { startTailRead() } else { confirmReads() }
+    }
+
     private mutating func recovered(_ tail: Tail) {
         guard phase == .recovering else { return }
         fold(tail)
@@ -120,7 +127,8 @@ extension Replica {
             historyChanged()
             return
         }
-        settleLostBatch()
+        // A tail that was read before the epoch was raised doesn't tell: the lost append may come after it.
+        if let lost = batch, tail.head.epoch > lost.append.expectedEpoch { settleLostBatch() }
         confirmReads()
     }
 

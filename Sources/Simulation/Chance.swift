@@ -1,0 +1,52 @@
+// Owns: chance in a simulated run. Must never: depend on anything but the seed, or a run could not be played again.
+
+/// The numbers that follow from a seed, the same on every machine (SplitMix64: Steele, Lea and Flood, OOPSLA 2014).
+package struct Chance: Sendable {
+    private var state: UInt64
+
+    package init(seed: UInt64) { state = seed }
+
+    package mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var word = state
+        word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
+        return word ^ (word >> 31)
+    }
+
+    /// A number in `range`.
+    mutating func number(_ range: ClosedRange<Int>) -> Int {
+        range.lowerBound + Int(next() % UInt64(range.upperBound - range.lowerBound + 1))
+    }
+
+    /// True `perMille` times in a thousand.
+    mutating func happens(_ perMille: Int) -> Bool { perMille > 0 && number(0...999) < perMille }
+
+    /// One of `choices`, which must not be empty.
+    mutating func pick<T>(_ choices: [T]) -> T { choices[number(0...choices.count - 1)] }
+
+    /// A duration around `typical`, in microseconds: mostly less, now and then much more.
+    mutating func delay(_ typical: Int) -> Int {
+        var microseconds = number(1...max(typical, 1))
+        while microseconds < typical * 100, happens(120) { microseconds += number(1...typical * 4) }
+        return microseconds
+    }
+}
+
+/// A hash of what happened in a run, in order: two runs that agree in it were the same.
+package struct Fingerprint: Hashable, Sendable, CustomStringConvertible {
+    private var state: UInt64 = 0xCBF2_9CE4_8422_2325
+
+    package init() {}
+
+    package mutating func mix(_ word: UInt64) {
+        state = (state ^ word) &* 0x9E37_79B9_7F4A_7C15
+        state ^= state >> 29
+    }
+
+    mutating func mix(_ number: Int) { mix(UInt64(bitPattern: Int64(number))) }
+
+    package var rawValue: UInt64 { state }
+
+    package var description: String { String(state, radix: 16) }
+}

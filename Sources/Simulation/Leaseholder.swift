@@ -1,0 +1,97 @@
+// Owns: a client that takes leases, hangs keys on them, keeps them alive for a while, and lets them go.
+internal import Bytes
+internal import EtcdAPI
+internal import Keyspace
+internal import Replica
+
+final class Leaseholder {
+    private let world: World
+    private var lease: LeaseID = 0
+    private var ttl: Int64 = 0
+    /// How many more times it keeps its lease alive.
+    private var rounds = 0
+
+    init(_ world: World) { self.world = world }
+
+    func goOn() {
+        let pause = world.chance.number(1...200_000)
+        world.plan(after: pause) { [self] in if world.clientsRun { step() } }
+    }
+
+    private func step() {
+        guard let process = world.anyProcess() else { return goOn() }
+        if lease == 0 {
+            let new = world.newLease()
+            ttl = Int64(world.chance.number(1...4))
+            world.call(.grant(new, ttl: ttl), at: process) { [self] answer in
+                if case .done = answer {
+                    lease = new
+                    rounds = world.chance.number(0...12)
+                    attach()
+                } else {
+                    goOn()
+                }
+            }
+        } else if rounds > 0 {
+            rounds -= 1
+            let pause = Int(ttl) * world.chance.pick([200_000, 330_000, 500_000])
+            world.plan(after: pause) { [self] in if world.clientsRun { keepAlive() } }
+        } else {
+            let old = lease
+            lease = 0
+            guard world.chance.happens(300) else { return goOn() }
+            world.call(.revoke(old), at: process) { [self] _ in goOn() }
+        }
+    }
+
+    private func attach() {
+        guard let process = world.anyProcess() else { return goOn() }
+        var put = world.maker.put(&world.chance, lease: lease)
+        put.ignoreLease = false
+        put.lease = lease
+        world.call(.put(put), at: process) { [self] _ in goOn() }
+    }
+
+    private func keepAlive() {
+        guard let process = world.anyProcess() else { return goOn() }
+        world.call(.keepAlive(lease), at: process) { [self] answer in
+            if case .keptAlive(_, 0) = answer { lease = 0 }
+            if lease != 0, world.chance.happens(300) { attach() } else { goOn() }
+        }
+    }
+}
+
+/// What is promised about leases: none ends before its time.
+struct LeasePromises {
+    /// Until when each lease was last promised to live, and from when on.
+    private var promised: [LeaseID: (from: TrueTime, until: TrueTime)] = [:]
+    private var ended: [LeaseID: TrueTime] = [:]
+    /// Leases that a client wanted to end.
+    private var unwanted: Set<LeaseID> = []
+
+    mutating func willRevoke(_ lease: LeaseID) { unwanted.insert(lease) }
+
+    /// A client is being told that the lease, whose promise was asked for at `from`, lives for `ttl` seconds from now on. What
+    /// is wrong with that, if anything.
+    mutating func promise(_ lease: LeaseID, ttl: Int64, askedAt from: TrueTime, now: TrueTime) -> String? {
+        if let end = ended[lease], !unwanted.contains(lease) {
+            return "lease \(lease) was promised \(ttl) s at \(now), after it had expired at \(end)"
+        }
+        let until = now + UInt64(ttl) * 1_000_000
+        if until > promised[lease]?.until ?? 0 { promised[lease] = (from, until) }
+        return nil
+    }
+
+    /// The lease's revoke was committed. What is wrong with that, if anything. A clock that was put forward counts for nobody.
+    mutating func end(_ lease: LeaseID, now: TrueTime, steps: [TrueTime]) -> String? {
+        ended[lease] = now
+        guard !unwanted.contains(lease), let promise = promised[lease], now < promise.until else { return nil }
+        if steps.contains(where: { $0 >= promise.from && $0 <= now }) { return nil }
+        return "lease \(lease) expired at \(now), and was promised to live until \(promise.until)"
+    }
+
+    /// The ends of another history don't count.
+    mutating func forget(endsOf lost: some Sequence<LeaseID>) {
+        for lease in lost { ended[lease] = nil }
+    }
+}

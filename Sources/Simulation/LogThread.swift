@@ -1,0 +1,330 @@
+// Owns: one of a process's threads that talk to the log: one connection, one command at a time, and what can go wrong with it.
+// Must never: answer a command twice, or not at all while its process lives. What PineServer's log threads promise (see
+// LogContract in Replica) is what this does, at its worst.
+internal import DequeModule
+internal import Keyspace
+internal import Replica
+
+/// A statement on its way to the log and back.
+private final class Flight {
+    let server: Int
+    /// Nobody waits for the answer any more.
+    var isCut = false
+    /// It will never be executed.
+    var isDropped = false
+    var lost: () -> Void = {}
+
+    init(server: Int) { self.server = server }
+}
+
+final class LogThread {
+    enum Kind: Int, CaseIterable {
+        case append
+        case read
+        case history
+        case steward
+    }
+
+    private enum Job {
+        case command(LogCommand)
+        case deletion(ArraySlice<Position>, deleted: Int)
+    }
+
+    private let world: World
+    private unowned let process: SimulatedProcess
+    private let life: Int
+    let kind: Kind
+    private var jobs = Deque<Job>()
+    private var isBusy = false
+    private var flight: Flight?
+    private var session: SessionID?
+    /// The server has ended the session, which shows once it is used.
+    private var isKilled = false
+    private var sessionCount: UInt64 = 0
+    private var backoffMs = 0
+    private var lockNumber = 0
+
+    init(_ kind: Kind, of process: SimulatedProcess, _ world: World) {
+        self.kind = kind
+        self.process = process
+        self.world = world
+        life = process.life
+    }
+
+    private var log: SimulatedLog { world.log }
+
+    func submit(_ command: LogCommand) {
+        jobs.append(.command(command))
+        startNext()
+    }
+
+    private func startNext() {
+        guard !isBusy, let job = jobs.popFirst() else { return }
+        isBusy = true
+        switch job {
+        case .command(let command): run(command)
+        case .deletion(let positions, let deleted): deleteSome(positions, deleted)
+        }
+    }
+
+    private func done(_ event: LogEvent?) {
+        isBusy = false
+        if let event { process.post(.log(event)) }
+        startNext()
+    }
+
+    // MARK: Time
+
+    /// Runs `body` after a while, unless the process is dead by then, and not while it is stopped.
+    private func after(_ microseconds: Int, _ body: @escaping () -> Void) {
+        world.plan(after: microseconds) { [self] in
+            guard process.life == life, process.isUp else { return }
+            if let rest = process.pauseLeft { after(rest, body) } else { body() }
+        }
+    }
+
+    // MARK: The connection
+
+    private func withSession(_ body: @escaping (SessionID?) -> Void) {
+        if let session { return body(session) }
+        after(backoffMs * 1_000 + world.chance.delay(world.swarm.tripTime * 3)) { [self] in
+            guard !log.isAway else {
+                backoffMs = min(max(backoffMs * 2, 50), 2_000)
+                return body(nil)
+            }
+            backoffMs = 0
+            sessionCount += 1
+            isKilled = false
+            session = world.newSession()
+            body(session)
+        }
+    }
+
+    /// Gives the connection up. The server finds out some time later.
+    private func disconnect() {
+        guard let old = session else { return }
+        let flight = flight
+        session = nil
+        if log.lockHolder == old {
+            world.plan(after: world.chance.pick([0, 1_000, 1_000_000, 5_000_000])) { [self] in
+                guard log.lockHolder == old else { return }
+                flight?.isDropped = true
+                log.releaseLock(old, commits: false)
+            }
+        }
+    }
+
+    /// Cuts the connection. `dropping`: what is under way does not reach the log any more.
+    func cut(dropping: Bool) {
+        let cut = flight
+        if dropping { cut?.isDropped = true }
+        disconnect()
+        flight = nil
+        guard let cut, !cut.isCut else { return }
+        cut.isCut = true
+        after(world.chance.delay(200)) { cut.lost() }
+    }
+
+    /// Has `execute` run at the log, once, and `done` here with what it gave; with nil where the connection was lost, whether
+    /// it ran or will run or not.
+    private func ask<Answer>(
+        limitMs: Int = 10_000, _ execute: @escaping (_ finish: @escaping (Answer) -> Void) -> Void,
+        _ done: @escaping (Answer?) -> Void
+    ) {
+        let world = world
+        let sent = Flight(server: log.server)
+        sent.lost = { done(nil) }
+        flight = sent
+        var trip = world.chance.delay(world.swarm.tripTime)
+        if world.chance.happens(world.swarm.stalledStatement) { trip += world.chance.number(100_000...4_000_000) }
+        let isLostAfter = world.chance.happens(world.swarm.lostAfter)
+        if isKilled || log.isAway || world.chance.happens(world.swarm.lostBefore) {
+            after(trip) { [self] in if flight === sent { cut(dropping: true) } }
+        } else if world.chance.happens(world.swarm.late) {
+            after(trip) { [self] in if flight === sent { cut(dropping: false) } }
+            trip += world.chance.pick([1_000, 20_000, 300_000, 3_000_000]) + world.chance.delay(1_000)
+        }
+        after(limitMs * 1_000) { [self] in if flight === sent { cut(dropping: false) } }
+        world.plan(after: trip) { [self] in
+            guard !sent.isDropped, sent.server == log.server, !log.isAway || sent.isCut else { return }
+            execute { answer in
+                guard !sent.isCut else { return }
+                self.after(world.chance.delay(world.swarm.tripTime)) { [self] in
+                    guard !sent.isCut else { return }
+                    if isLostAfter { return cut(dropping: false) }
+                    sent.isCut = true
+                    flight = nil
+                    done(answer)
+                }
+            }
+        }
+    }
+
+    // MARK: Commands
+
+    private func run(_ command: LogCommand) {
+        switch command {
+        case .append(let batch): append(batch)
+        case .lockHead(let position, let expiring): lockHead(after: position, expiring)
+        case .unlockHead(let keepingRemovals): unlock(keepingRemovals: keepingRemovals) { self.done(nil) }
+        case .recover(let position):
+            disconnect()
+            recover(after: position)
+        case .readHead:
+            read({ $0.head }, event: { head in head.map { .headRead($0) } ?? .headReadFailed(reason: "cut") })
+        case .readTail(let position, let limit):
+            read(
+                { $0.tail(after: position, limit: limit) }, event: { $0.map { .tailRead($0) } ?? .tailReadFailed(reason: "cut") })
+        case .readHistory(let position, let limit):
+            read(
+                { $0.tail(after: position, limit: limit) }, event: { $0.map { .historyRead($0) } ?? .historyReadFailed(reason: "cut") })
+        case .deleteRows(let positions):
+            jobs.append(.deletion(positions.sorted()[...], deleted: 0))
+            done(nil)
+        case .lease(let number, let command): lease(number, command)
+        }
+    }
+
+    private func read<Answer>(_ what: @escaping (LogTables) -> Answer, event: @escaping (Answer?) -> LogEvent) {
+        withSession { [self] session in
+            guard session != nil else { return done(event(nil)) }
+            ask({ [self] finish in finish(what(log.tables)) }) { [self] in done(event($0)) }
+        }
+    }
+
+    private func append(_ batch: AppendBatch) {
+        lockNumber += 1
+        let lost = LogEvent.appendLost(number: batch.number, reason: "cut")
+        withSession { [self] session in
+            guard let session else { return done(lost) }
+            ask({ [self] finish in
+                log.whenFree(session) { [self] in finish(world.append(batch, session)) }
+            }) { [self] (inserted: Bool?) in
+                switch inserted {
+                case nil: done(lost)
+                case true?:
+                    done(.appended(number: batch.number))
+                    world.hintOthers(than: process)
+                case false?:
+                    ask({ [self] finish in finish(log.tables.tail(after: batch.before, limit: tailLimit)) }) { [self] tail in
+                        done(tail.map { .conflicted(number: batch.number, tail: $0) } ?? lost)
+                    }
+                }
+            }
+        }
+    }
+
+    private func lockHead(after position: Position, _ expiring: LeaseExpiry?) {
+        unlock(keepingRemovals: false) { [self] in
+            withSession { [self] session in
+                guard let session else { return done(.lockFailed(reason: "away")) }
+                ask({ [self] finish in
+                    log.whenFree(session) { [self] in
+                        log.takeLock(session)
+                        // The server doesn't wait for ever for a client that holds it.
+                        let count = log.lockCount
+                        world.plan(after: 2 * lockHoldMs * 1_000) { [self] in
+                            guard log.lockCount == count, log.lockHolder == session else { return }
+                            isKilled = isKilled || self.session == session
+                            log.releaseLock(session, commits: false)
+                        }
+                        finish(LogEvent.headLocked(log.tables.tail(after: position, limit: tailLimit), expired: world.expire(expiring)))
+                    }
+                }) { [self] locked in
+                    lockNumber += 1
+                    let number = lockNumber
+                    after(lockHoldMs * 1_000) { [self] in
+                        guard lockNumber == number, !isBusy, self.session == session else { return }
+                        isBusy = true
+                        unlock(keepingRemovals: false) { self.done(nil) }
+                    }
+                    done(locked ?? .lockFailed(reason: "cut"))
+                }
+            }
+        }
+    }
+
+    private func unlock(keepingRemovals: Bool, _ then: @escaping () -> Void) {
+        lockNumber += 1
+        guard let session, log.lockHolder == session else { return then() }
+        let release = { [self] (finish: @escaping (Bool) -> Void) in
+            log.releaseLock(session, commits: keepingRemovals)
+            finish(true)
+        }
+        ask(release) { _ in then() }
+    }
+
+    private func recover(after position: Position) {
+        withSession { [self] session in
+            guard let session else { return recover(after: position) }
+            let raise = { [self] (finish: @escaping (Tail) -> Void) in
+                log.whenFree(session) { [self] in
+                    log.raiseEpoch()
+                    finish(log.tables.tail(after: position, limit: tailLimit))
+                }
+            }
+            ask(limitMs: 30_000, raise) { [self] tail in
+                if let tail { return done(.recovered(tail)) }
+                disconnect()
+                backoffMs = 50
+                recover(after: position)
+            }
+        }
+    }
+
+    private func deleteSome(_ positions: ArraySlice<Position>, _ deleted: Int) {
+        let part = positions.prefix(world.chance.pick([1, 3, 500]))
+        guard !part.isEmpty else { return done(.rowsDeleted(count: deleted)) }
+        withSession { [self] session in
+            guard session != nil else { return again(positions, deleted, afterMs: 50) }
+            ask({ [self] finish in finish(log.delete(part)) }) { [self] count in
+                guard let count else { return again(positions, deleted, afterMs: 50) }
+                let rest = positions.dropFirst(part.count)
+                if rest.isEmpty { done(.rowsDeleted(count: deleted + count)) } else { again(rest, deleted + count, afterMs: 1) }
+            }
+        }
+    }
+
+    /// Goes on with a deletion later; questions come before.
+    private func again(_ positions: ArraySlice<Position>, _ deleted: Int, afterMs: Int) {
+        after(afterMs * 1_000) { [self] in
+            jobs.append(.deletion(positions, deleted: deleted))
+            startNext()
+        }
+        done(nil)
+    }
+
+    private func lease(_ number: UInt64, _ command: LeaseCommand) {
+        var failed: LogEvent? = .lease(number: number, .failed(reason: "cut"))
+        if case .releaseDuty = command { failed = nil }
+        withSession { [self] session in
+            guard session != nil else { return done(failed) }
+            ask({ [self] finish in execute(command, startedAt: world.now, finish) }) { [self] (answer: LeaseAnswer??) in
+                guard let answer else { return done(failed) }
+                done(answer.map { .lease(number: number, $0) })
+            }
+        }
+    }
+
+    private func execute(_ command: LeaseCommand, startedAt: TrueTime, _ finish: @escaping (LeaseAnswer?) -> Void) {
+        if case .round(let round) = command, log.isHeld(round) {
+            log.wait { [self] in execute(command, startedAt: startedAt, finish) }
+        } else {
+            finish(log.answer(command, startedAt: startedAt, now: world.now, sessions: sessionCount))
+        }
+    }
+}
+
+extension AppendBatch {
+    /// Where the tail that comes with a conflict starts.
+    fileprivate var before: Position {
+        let first = rows[0].position
+        return first.sub > 0 ? Position(first.revision, first.sub - 1) : Position(first.revision - 1, -1)
+    }
+}
+
+/// How long the head row stays locked for a process that doesn't go on, in milliseconds; the server waits twice as long.
+private let lockHoldMs = 500
+
+/// The rows that come with a conflict, a lock or a recovery.
+private let tailLimit = 10_000

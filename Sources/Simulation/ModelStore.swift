@@ -1,0 +1,299 @@
+// Owns: what a store like etcd's does, written as plainly as possible, to compare with.
+// Must never: share code with the store that it is to check.
+internal import Bytes
+internal import EtcdAPI
+package import Keyspace
+
+package struct ModelStore: Sendable {
+    struct Version: Sendable {
+        var revision: Revision
+        var isDeleted: Bool
+        var created: Revision = 0
+        var version: Int64 = 0
+        var value = ByteString()
+        var lease: LeaseID = 0
+    }
+
+    package private(set) var revision: Revision = 1
+    private(set) var compactRevision: Revision = -1
+    /// Every version of every key, oldest first. Compaction only moves the bound.
+    private var keys: [ByteString: [Version]] = [:]
+    private var leases: [LeaseID: Int64] = [:]
+    /// How many calls have changed something.
+    private(set) var changeCount = 0
+
+    package init() {}
+
+    // MARK: Keys
+
+    private func version(of key: ByteString, at revision: Revision) -> Version? {
+        guard let version = keys[key]?.last(where: { $0.revision <= revision }), !version.isDeleted else { return nil }
+        return version
+    }
+
+    private func alive(_ key: ByteString, _ end: ByteString, at revision: Revision) -> [(key: ByteString, version: Version)] {
+        var found: [(key: ByteString, version: Version)] = []
+        for candidate in keys.keys where Self.names(key, end, candidate) {
+            if let version = version(of: candidate, at: revision) { found.append((candidate, version)) }
+        }
+        return found.sorted { $0.key < $1.key }
+    }
+
+    private static func names(_ key: ByteString, _ end: ByteString, _ candidate: ByteString) -> Bool {
+        if end.isEmpty { return candidate == key }
+        if end == ByteString([0]) { return candidate >= key }
+        return candidate >= key && candidate < end
+    }
+
+    private func pair(_ key: ByteString, _ version: Version) -> KeyValue {
+        KeyValue(
+            key: key, createRevision: version.created, modRevision: version.revision, version: version.version,
+            value: version.value, lease: version.lease)
+    }
+
+    // MARK: Calls
+
+    /// Does what `call` says. What it answers; where that is an error nothing has changed.
+    package mutating func apply(_ call: ModelCall) -> ModelAnswer {
+        do throws(EtcdError) {
+            switch call {
+            case .put(let request):
+                try check(request)
+                let previous = try put(request, at: revision + 1)
+                revision += 1
+                changeCount += 1
+                return .put(revision, previous: previous)
+            case .deleteRange(let request):
+                let previous = delete(request, at: revision + 1)
+                if !previous.isEmpty {
+                    revision += 1
+                    changeCount += 1
+                }
+                return .deleted(revision, count: Int64(previous.count), previous: request.prevKV ? previous : [])
+            case .txn(let request): return try apply(request)
+            case .range(let request):
+                let found = try range(request, current: revision)
+                return .range(revision, kvs: found.kvs, more: found.more, count: found.count)
+            case .compact(let wanted):
+                if wanted <= compactRevision { throw .compacted }
+                if wanted > revision { throw .futureRev }
+                compactRevision = wanted
+                changeCount += 1
+                return .done(revision)
+            case .revision: return .done(revision)
+            case .grant(let lease, let ttl):
+                if leases[lease] != nil { throw .leaseExist }
+                leases[lease] = ttl
+                changeCount += 1
+                return .done(revision)
+            case .revoke(let lease):
+                guard leases[lease] != nil else { throw .leaseNotFound }
+                end(lease)
+                return .done(revision)
+            case .leases: return .leases(revision, leases.keys.sorted())
+            case .timeToLive(let lease):
+                return .timeToLive(revision, granted: leases[lease] ?? 0, keys: leases[lease] == nil ? [] : keys(of: lease))
+            case .keepAlive(let lease): return .keptAlive(revision, ttl: leases[lease] ?? 0)
+            case .expire(let lease):
+                if leases[lease] != nil { end(lease) }
+                return .done(revision)
+            case .raise(let raised):
+                guard raised > revision else { return .done(revision) }
+                revision = raised
+                compactRevision = raised
+                changeCount += 1
+                return .done(revision)
+            }
+        } catch {
+            return .failed(error)
+        }
+    }
+
+    private func check(_ request: PutRequest) throws(EtcdError) {
+        if request.lease != 0, leases[request.lease] == nil { throw .leaseNotFound }
+        if request.ignoreValue || request.ignoreLease, version(of: request.key, at: revision) == nil { throw .keyNotFound }
+    }
+
+    /// Gives the state before, if it was asked for.
+    private mutating func put(_ request: PutRequest, at position: Revision) throws(EtcdError) -> KeyValue? {
+        let before = version(of: request.key, at: position)
+        // The same transaction may have deleted it.
+        if request.ignoreValue || request.ignoreLease, before == nil { throw .keyNotFound }
+        keys[request.key, default: []].append(
+            Version(
+                revision: position, isDeleted: false, created: before?.created ?? position, version: (before?.version ?? 0) + 1,
+                value: request.ignoreValue ? before?.value ?? ByteString() : request.value,
+                lease: request.ignoreLease ? before?.lease ?? 0 : request.lease))
+        return request.prevKV ? before.map { pair(request.key, $0) } : nil
+    }
+
+    private mutating func delete(_ request: DeleteRangeRequest, at position: Revision) -> [KeyValue] {
+        let doomed = alive(request.key, request.rangeEnd, at: position)
+        for (key, _) in doomed { keys[key]?.append(Version(revision: position, isDeleted: true)) }
+        return doomed.map { pair($0.key, $0.version) }
+    }
+
+    private func keys(of lease: LeaseID) -> [ByteString] {
+        alive(ByteString([0]), ByteString([0]), at: revision).filter { $0.version.lease == lease }.map(\.key)
+    }
+
+    private mutating func end(_ lease: LeaseID) {
+        let doomed = keys(of: lease)
+        for key in doomed { keys[key]?.append(Version(revision: revision + 1, isDeleted: true)) }
+        if !doomed.isEmpty { revision += 1 }
+        changeCount += 1
+        leases[lease] = nil
+    }
+
+    private func range(
+        _ request: RangeRequest, current: Revision
+    ) throws(EtcdError) -> (kvs: [KeyValue], more: Bool, count: Int64) {
+        if request.revision > current { throw .futureRev }
+        let at = request.revision == 0 ? current : request.revision
+        if at < compactRevision { throw .compacted }
+        var found = alive(request.key, request.rangeEnd, at: at)
+        let count = Int64(found.count)
+        if request.countOnly { return ([], false, count) }
+        found.removeAll { _, version in
+            request.minModRevision != 0 && version.revision < request.minModRevision
+                || request.maxModRevision != 0 && version.revision > request.maxModRevision
+                || request.minCreateRevision != 0 && version.created < request.minCreateRevision
+                || request.maxCreateRevision != 0 && version.created > request.maxCreateRevision
+        }
+        if request.sortTarget == .value { found.sort { $0.version.value < $1.version.value } }
+        if request.sortOrder == .descend { found.reverse() }
+        let limit = request.limit > 0 ? Int(request.limit) : .max
+        let kvs = found.prefix(limit).map { key, version in
+            var kv = pair(key, version)
+            if request.keysOnly {
+                kv.value = ByteString()
+                if request.sortTarget != .value { kv.lease = 0 }
+            }
+            return kv
+        }
+        return (kvs, found.count > limit, count)
+    }
+
+    // MARK: Transactions
+
+    /// All that is compared and refused is as of the store before; then one operation after the other is done.
+    private mutating func apply(_ txn: TxnRequest) throws(EtcdError) -> ModelAnswer {
+        var branches: [Bool] = []
+        choose(txn, &branches)
+        var next = 0
+        try check(txn, branches, &next)
+        next = 0
+        var changed = false
+        let before = self
+        let (succeeded, responses): (Bool, [ResponseOp])
+        do throws(EtcdError) {
+            (succeeded, responses) = try run(txn, branches, &next, &changed)
+        } catch {
+            self = before
+            throw error
+        }
+        if changed {
+            revision += 1
+            changeCount += 1
+        }
+        return .txn(revision, succeeded: succeeded, responses)
+    }
+
+    private func choose(_ txn: TxnRequest, _ branches: inout [Bool]) {
+        let succeeded = txn.compare.allSatisfy(holds)
+        branches.append(succeeded)
+        for case .txn(let nested) in succeeded ? txn.success : txn.failure { choose(nested, &branches) }
+    }
+
+    private func check(_ txn: TxnRequest, _ branches: [Bool], _ next: inout Int) throws(EtcdError) {
+        let operations = branches[next] ? txn.success : txn.failure
+        next += 1
+        for operation in operations {
+            switch operation {
+            case .range(let request):
+                if request.revision > revision { throw .futureRev }
+                if request.revision != 0, request.revision < compactRevision { throw .compacted }
+            case .put(let request): try check(request)
+            case .txn(let nested): try check(nested, branches, &next)
+            case .deleteRange, .empty: break
+            }
+        }
+    }
+
+    private mutating func run(
+        _ txn: TxnRequest, _ branches: [Bool], _ next: inout Int, _ changed: inout Bool
+    ) throws(EtcdError) -> (Bool, [ResponseOp]) {
+        let succeeded = branches[next]
+        next += 1
+        var responses: [ResponseOp] = []
+        for operation in succeeded ? txn.success : txn.failure {
+            switch operation {
+            case .range(let request):
+                let found = try range(request, current: changed ? revision + 1 : revision)
+                responses.append(.range(RangeResponse(kvs: found.kvs, more: found.more, count: found.count)))
+            case .put(let request):
+                responses.append(.put(PutResponse(prevKV: try put(request, at: revision + 1))))
+                changed = true
+            case .deleteRange(let request):
+                let previous = delete(request, at: revision + 1)
+                if !previous.isEmpty { changed = true }
+                responses.append(
+                    .deleteRange(DeleteRangeResponse(deleted: Int64(previous.count), prevKVs: request.prevKV ? previous : [])))
+            case .txn(let nested):
+                let (succeeded, inner) = try run(nested, branches, &next, &changed)
+                responses.append(.txn(TxnResponse(succeeded: succeeded, responses: inner)))
+            case .empty: responses.append(.empty)
+            }
+        }
+        return (succeeded, responses)
+    }
+
+    private func holds(_ compare: Compare) -> Bool {
+        let named = alive(compare.key, compare.rangeEnd, at: revision)
+        if named.isEmpty { return compare.target != .value && holds(compare, 0) }
+        return named.allSatisfy { _, version in
+            switch compare.target {
+            case .version: holds(compare, version.version)
+            case .create: holds(compare, version.created)
+            case .mod: holds(compare, version.revision)
+            case .lease: holds(compare, version.lease)
+            default: holds(compare, version.value.order(against: compare.valueOperand), 0)
+            }
+        }
+    }
+
+    private func holds(_ compare: Compare, _ actual: Int64) -> Bool {
+        holds(compare, actual < compare.numberOperand ? -1 : actual > compare.numberOperand ? 1 : 0, 0)
+    }
+
+    private func holds(_ compare: Compare, _ order: Int, _ zero: Int) -> Bool {
+        switch compare.result {
+        case .equal: order == 0
+        case .greater: order > 0
+        case .less: order < 0
+        default: order != 0
+        }
+    }
+}
+
+extension ModelStore {
+    /// What a log of these rows adds up to.
+    package init(folding rows: some Sequence<LogRow>) {
+        for row in rows { fold(row) }
+    }
+
+    package mutating func fold(_ row: LogRow) {
+        revision = max(revision, row.position.revision)
+        switch row.kind {
+        case .put:
+            keys[row.key, default: []].append(
+                Version(
+                    revision: row.position.revision, isDeleted: false, created: row.createRevision, version: row.version,
+                    value: row.value, lease: row.lease))
+        case .delete: keys[row.key]?.append(Version(revision: row.position.revision, isDeleted: true))
+        case .grant: leases[row.lease] = row.version
+        case .revoke: leases[row.lease] = nil
+        case .compact: compactRevision = max(compactRevision, row.version)
+        }
+    }
+}

@@ -1,0 +1,203 @@
+// Owns: the log's tables as PostgreSQL would keep them: the head row and its lock, the rows, deadlines, the duty, a clock.
+// Must never: know who asks, beyond the session that holds the head row's lock.
+internal import Bytes
+internal import Keyspace
+internal import Replica
+
+/// What a database holds. A value, so that a copy is a standby or a backup.
+struct LogTables {
+    var head = Head(clusterID: 7, position: .start, digest: .start, epoch: 0, compactRevision: -1)
+    /// In position order.
+    var rows: [LogRow] = []
+    /// How many rows of the era's archive had been appended.
+    var archived = 0
+    var deadlines: [LeaseID: Int64] = [:]
+    var duty: (holder: Int64, endsAt: Int64)?
+
+    /// Up to `limit` rows after `position`, and the head.
+    func tail(after position: Position, limit: Int) -> Tail {
+        var low = 0
+        var high = rows.count
+        while low < high {
+            let middle = (low + high) / 2
+            if rows[middle].position <= position { low = middle + 1 } else { high = middle }
+        }
+        let end = min(rows.count, low + limit)
+        return Tail(head: head, rows: Array(rows[low..<end]), reachesHead: end == rows.count)
+    }
+}
+
+/// One history of the log, from a start or a loss on.
+final class Era {
+    /// When it began, in the order of what clients see.
+    let stamp: UInt64
+    /// How many rows it shares with the era before.
+    let sharedCount: Int
+    /// Every row there ever was, deleted ones included.
+    var archive: [LogRow]
+    /// The digests at the ends of appends.
+    var digests: [Position: Digest]
+    /// When each append of this era was committed, and how many rows there were then.
+    var commits: [(stamp: UInt64, archived: Int)] = []
+
+    init(stamp: UInt64, archive: [LogRow], digests: [Position: Digest]) {
+        self.stamp = stamp
+        sharedCount = archive.count
+        self.archive = archive
+        self.digests = digests
+    }
+}
+
+/// One connection to the log, from its making to its loss.
+typealias SessionID = Int
+
+final class SimulatedLog {
+    var tables = LogTables()
+    private(set) var eras = [Era(stamp: 0, archive: [], digests: [.start: .start])]
+    var era: Era { eras[eras.count - 1] }
+    var isAway = false
+    /// Changes when the server does: what was sent to the old one is never executed.
+    private(set) var server = 1
+
+    /// What the clock shows at the start of the run, and what it was put forward or back by since, in milliseconds.
+    private var clockOffsetMs: Int64 = 1_000_000
+    /// When it was put forward, and how far back in all.
+    private(set) var steppedForwardAt: [TrueTime] = []
+    private(set) var setBackMs: Int64 = 0
+
+    // The head row's lock
+    private(set) var lockHolder: SessionID?
+    /// How often it was taken.
+    private(set) var lockCount = 0
+    /// Taken out under the lock, not committed.
+    private var removed: [LeaseID: Int64] = [:]
+    private var waiters: [(server: Int, run: () -> Void)] = []
+
+    func nowMs(_ now: TrueTime) -> Int64 { Int64(now / 1_000) + clockOffsetMs }
+
+    func stepClock(byMs milliseconds: Int64, at now: TrueTime) {
+        clockOffsetMs += milliseconds
+        if milliseconds > 0 { steppedForwardAt.append(now) } else { setBackMs -= milliseconds }
+    }
+
+    // MARK: The lock
+
+    /// Runs `statement` once the head row is not locked by another session than this one.
+    func whenFree(_ session: SessionID, _ statement: @escaping () -> Void) {
+        if lockHolder == nil || lockHolder == session { statement() } else { waiters.append((server, statement)) }
+    }
+
+    /// Whether a round has to wait for rows that were taken out and may come back.
+    func isHeld(_ round: LeaseRound) -> Bool {
+        lockHolder != nil && (round.set + round.ensure).contains { removed[$0.lease] != nil }
+    }
+
+    func wait(_ statement: @escaping () -> Void) { waiters.append((server, statement)) }
+
+    func takeLock(_ session: SessionID) {
+        lockHolder = session
+        lockCount += 1
+    }
+
+    /// Ends the transaction that holds the lock.
+    func releaseLock(_ session: SessionID, commits: Bool) {
+        guard lockHolder == session else { return }
+        lockHolder = nil
+        if !commits { tables.deadlines.merge(removed) { old, _ in old } }
+        removed = [:]
+        while lockHolder == nil, !waiters.isEmpty {
+            let waiter = waiters.removeFirst()
+            if waiter.server == server { waiter.run() }
+        }
+    }
+
+    // MARK: Statements
+
+    /// The compare-and-swap; in the transaction of the lock, if the session holds it, which it commits.
+    func append(_ batch: AppendBatch, _ session: SessionID, stamp: UInt64) -> Bool {
+        defer { releaseLock(session, commits: true) }
+        guard batch.expectedDigest == tables.head.digest, batch.expectedEpoch == tables.head.epoch else { return false }
+        tables.rows.append(contentsOf: batch.rows)
+        era.archive.append(contentsOf: batch.rows)
+        tables.archived = era.archive.count
+        let epoch = tables.head.epoch
+        tables.head = batch.newHead
+        tables.head.epoch = epoch
+        era.digests[batch.newHead.position] = batch.newHead.digest
+        era.commits.append((stamp, tables.archived))
+        return true
+    }
+
+    func expire(_ expiry: LeaseExpiry, at now: TrueTime) -> [LeaseID] {
+        removed = [:]
+        guard isSteward(expiry.holder, now) else { return [] }
+        for lease in expiry.leases {
+            if let deadline = tables.deadlines[lease], deadline < nowMs(now) {
+                removed[lease] = tables.deadlines.removeValue(forKey: lease)
+            }
+        }
+        return removed.keys.sorted()
+    }
+
+    func raiseEpoch() { tables.head.epoch += 1 }
+
+    func delete(_ positions: some Sequence<Position>) -> Int {
+        let dead = Set(positions)
+        let before = tables.rows.count
+        tables.rows.removeAll { dead.contains($0.position) }
+        return before - tables.rows.count
+    }
+
+    private func isSteward(_ holder: Int64, _ now: TrueTime) -> Bool {
+        tables.duty.map { $0.holder == holder && $0.endsAt > nowMs(now) } ?? false
+    }
+
+    /// The answer to `command`; nil for one that has none. `startedAt` is when its transaction began, whose time counts.
+    func answer(_ command: LeaseCommand, startedAt: TrueTime, now: TrueTime, sessions: UInt64) -> LeaseAnswer? {
+        let nowMs = nowMs(now)
+        switch command {
+        case .round(let round):
+            let start = self.nowMs(startedAt)
+            for lease in round.remove { tables.deadlines[lease] = nil }
+            for term in round.set { tables.deadlines[term.lease] = start + term.milliseconds }
+            for term in round.ensure {
+                tables.deadlines[term.lease] = min(tables.deadlines[term.lease] ?? .max, start + term.milliseconds)
+            }
+            var left: [LeaseID: Int64] = [:]
+            for lease in round.read { left[lease] = tables.deadlines[lease].map { $0 - start } }
+            return .roundDone(remainingMs: left, head: tables.head)
+        case .keepDuty(let holder, let termMs):
+            if isSteward(holder, now) {
+                tables.duty = (holder, nowMs + Int64(termMs))
+                return .dutyAsked(.held(taken: false, sessions: sessions))
+            }
+            if let duty = tables.duty, duty.endsAt > nowMs {
+                return .dutyAsked(.heldByAnother(forMs: Int(duty.endsAt - nowMs)))
+            }
+            tables.duty = (holder, nowMs + Int64(termMs))
+            return .dutyAsked(.held(taken: true, sessions: sessions))
+        case .releaseDuty(let holder):
+            if tables.duty?.holder == holder { tables.duty = nil }
+            return nil
+        case .findDue(let holder, let limit):
+            guard isSteward(holder, now) else { return .dueFound([], nextMs: nil) }
+            let first = tables.deadlines.sorted { ($0.value, $0.key) < ($1.value, $1.key) }.prefix(limit)
+            let due = first.prefix { $0.value < nowMs }
+            return .dueFound(due.map(\.key), nextMs: first.dropFirst(due.count).first.map { $0.value - nowMs })
+        }
+    }
+
+    // MARK: Loss
+
+    /// Another server takes over, with what `standby` holds. Nothing that was sent to the old one is executed any more.
+    func fail(over standby: LogTables, stamp: UInt64) {
+        let shared = Array(era.archive.prefix(standby.archived))
+        let last = shared.last?.position ?? .start
+        eras.append(Era(stamp: stamp, archive: shared, digests: era.digests.filter { $0.key <= last }))
+        tables = standby
+        server += 1
+        lockHolder = nil
+        removed = [:]
+        waiters = []
+    }
+}

@@ -1,0 +1,257 @@
+// Owns: one Pine process: the production replica, its inbox, its threads, its clock; its crashes and its new lives.
+internal import Bytes
+internal import EtcdAPI
+internal import Keyspace
+internal import Replica
+
+/// Who waits for what a process says to one call. An object, so that a new life can be told apart.
+final class PendingCall {
+    let answered: (Result<ByteString, EtcdError>) -> Void
+    /// A message on a stream, and whether it must be reported once it has left.
+    let received: (ByteString, Bool) -> Void
+
+    init(
+        answered: @escaping (Result<ByteString, EtcdError>) -> Void, received: @escaping (ByteString, Bool) -> Void = { _, _ in }
+    ) {
+        self.answered = answered
+        self.received = received
+    }
+}
+
+final class SimulatedProcess {
+    private let world: World
+    let index: Int
+    private(set) var life = 0
+    private(set) var isUp = false
+    private var pausedUntil: TrueTime = 0
+    private var replica: Replica
+    private(set) var configuration: ReplicaConfiguration
+    private var threads: [LogThread] = []
+    private var inbox: [ReplicaEvent] = []
+    /// Turns that are planned are told apart by this number; only the newest counts.
+    private var turnNumber = 0
+    private var turnAt: TrueTime = .max
+    private var calls: [RequestID: PendingCall] = [:]
+    private var clockStart: UInt64 = 0
+    /// How much faster its clock runs, in millionths.
+    private var clockDrift: Int64 = 0
+    private(set) var crashedAt: TrueTime = 0
+
+    init(_ index: Int, _ world: World) {
+        self.index = index
+        self.world = world
+        configuration = ReplicaConfiguration(origin: 1, memberID: 1)
+        replica = Replica(configuration: configuration)
+    }
+
+    // MARK: Life
+
+    func start() {
+        life += 1
+        isUp = true
+        pausedUntil = 0
+        configuration = world.swarm.configuration(origin: Int64(world.chance.number(1...1 << 40)), &world.chance)
+        replica = Replica(configuration: configuration)
+        clockStart = UInt64(world.chance.number(1...1 << 40))
+        clockDrift = Int64(world.chance.number(-200...200))
+        threads = LogThread.Kind.allCases.map { LogThread($0, of: self, world) }
+        inbox = []
+        calls = [:]
+        turnAt = .max
+        wake(after: 0)
+    }
+
+    func crash() {
+        guard isUp else { return }
+        world.say("process \(index) crashes")
+        isUp = false
+        crashedAt = world.now
+        // Nobody hears of what was under way on the connections; some of it may still happen.
+        for thread in threads { thread.cut(dropping: world.chance.happens(500)) }
+        let open = calls.sorted { $0.key.rawValue < $1.key.rawValue }
+        calls = [:]
+        for (_, call) in open { call.answered(.failure(.connectionLost)) }
+    }
+
+    func pause(forMs milliseconds: Int) {
+        world.say("process \(index) is stopped for \(milliseconds) ms")
+        pausedUntil = max(pausedUntil, world.now + UInt64(milliseconds) * 1_000)
+    }
+
+    func goOn() {
+        pausedUntil = 0
+        if isUp { wake(after: 0) }
+    }
+
+    /// Microseconds until it goes on, while it is stopped.
+    var pauseLeft: Int? { pausedUntil > world.now ? Int(pausedUntil - world.now) : nil }
+
+    func cutConnections(dropping: Bool) { for thread in threads { thread.cut(dropping: dropping) } }
+
+    func cutOne() { world.chance.pick(threads).cut(dropping: world.chance.happens(500)) }
+
+    // MARK: What it hears
+
+    /// Its own clock's reading.
+    private var clock: Instant {
+        let elapsed = Int64(world.now) * 1_000
+        return Instant(nanoseconds: clockStart &+ UInt64(elapsed + elapsed / 1_000_000 * clockDrift))
+    }
+
+    func post(_ event: ReplicaEvent) {
+        inbox.append(event)
+        wake(after: world.chance.delay(20))
+    }
+
+    func begin(_ request: Request, _ call: PendingCall) -> RequestID {
+        let id = world.newRequest()
+        calls[id] = call
+        post(.requestArrived(id, request))
+        return id
+    }
+
+    func openWatch(_ call: PendingCall) -> RequestID {
+        let id = world.newRequest()
+        calls[id] = call
+        post(.watchOpened(id))
+        return id
+    }
+
+    func cancel(_ id: RequestID) {
+        if calls.removeValue(forKey: id) != nil { post(.requestCancelled(id)) }
+    }
+
+    func drained(_ id: RequestID) {
+        if calls[id] != nil { post(.streamDrained(id)) }
+    }
+
+    /// Whether the call, which began in this life, goes on.
+    func isOpen(_ id: RequestID) -> Bool { calls[id] != nil }
+
+    // MARK: Turns
+
+    private func wake(after microseconds: Int) {
+        let time = world.now + UInt64(max(microseconds, 0))
+        guard time < turnAt else { return }
+        turnAt = time
+        turnNumber += 1
+        let (number, life) = (turnNumber, life)
+        world.plan(after: microseconds) { [self] in
+            guard isUp, self.life == life, turnNumber == number else { return }
+            turnAt = .max
+            if let rest = pauseLeft { wake(after: rest) } else { turn() }
+        }
+    }
+
+    private func turn() {
+        let now = clock
+        let events = inbox
+        inbox = []
+        for event in events { replica.step(event, now: now) }
+        let actions = replica.endTurn(now: now)
+        world.fingerprint.mix(world.now)
+        world.fingerprint.mix(index)
+        world.fingerprint.mix(UInt64(bitPattern: replica.store.committedDigest.rawValue))
+        for action in actions { perform(action) }
+        if replica.isServing { world.check(self, at: replica.store.committed, replica.store.committedDigest) }
+        if replica.hasMoreWork { return wake(after: world.chance.delay(10)) }
+        let deadline = replica.nextDeadline
+        let nanoseconds = deadline > now ? min(deadline.nanoseconds - now.nanoseconds, 60_000_000_000) : 0
+        wake(after: Int(nanoseconds / 1_000) + 1)
+    }
+
+    private func perform(_ action: Action) {
+        switch action {
+        case .respond(let id, let message): answer(id, .success(message))
+        case .fail(let id, let error): answer(id, .failure(error))
+        case .finish(let id): answer(id, .success(ByteString()))
+        case .reportRevision(let id, let revision): answer(id, .success(ByteString("\(revision)")))
+        case .send(let id, let message, let reportDrained): send(id, message, reportDrained)
+        case .sendParts(let id, let parts, let reportDrained): send(id, ByteString(parts.flatMap { Array($0) }), reportDrained)
+        case .log(let command): threads[command.thread.rawValue].submit(command)
+        case .load: load()
+        case .note(let note): noted(note)
+        }
+    }
+
+    private func send(_ id: RequestID, _ message: ByteString, _ reportDrained: Bool) {
+        world.fingerprint.mix(message.count)
+        if let call = calls[id] {
+            call.received(message, reportDrained)
+        } else if reportDrained {
+            // The client is gone since.
+            post(.streamDrained(id))
+        }
+    }
+
+    private func answer(_ id: RequestID, _ result: Result<ByteString, EtcdError>) {
+        world.fingerprint.mix(id.rawValue)
+        // Nobody waits where the client has cancelled.
+        calls.removeValue(forKey: id)?.answered(result)
+    }
+
+    private func noted(_ note: Note) {
+        world.say("process \(index): \(note)")
+        switch note {
+        case .historyChanged: world.historyWasSaidToChange(self)
+        case .logDamaged(let position): world.fail("process \(index) takes the log for damaged at \(position)")
+        case .serving, .appendLost, .appendRecovered, .readFailed, .becameSteward, .overtaken: break
+        }
+    }
+
+    // MARK: Loading
+
+    /// Hands in the whole log as one moment saw it, in pieces; the connection may be lost meanwhile.
+    private func load() {
+        let life = life
+        func after(_ microseconds: Int, _ body: @escaping () -> Void) {
+            world.plan(after: microseconds) { [self] in
+                guard self.life == life, isUp else { return }
+                if let rest = pauseLeft { after(rest, body) } else { body() }
+            }
+        }
+        func attempt(hasDelivered: Bool) {
+            after(world.chance.delay(world.swarm.tripTime * 3)) { [self] in
+                if hasDelivered { post(.loadRestarted) }
+                guard !world.log.isAway else { return after(100_000) { attempt(hasDelivered: false) } }
+                let tables = world.log.tables
+                handIn(tables.rows[...], tables.head)
+            }
+        }
+        func handIn(_ rows: ArraySlice<LogRow>, _ head: Head) {
+            after(world.chance.delay(world.swarm.tripTime)) { [self] in
+                if world.log.isAway || world.chance.happens(world.swarm.lostBefore) { return attempt(hasDelivered: true) }
+                guard !rows.isEmpty else { return post(.loadFinished(head)) }
+                let part = rows.prefix(world.chance.pick([1, 10, 1_000]))
+                post(.rowsLoaded(Array(part)))
+                handIn(rows.dropFirst(part.count), head)
+            }
+        }
+        attempt(hasDelivered: false)
+    }
+
+    // MARK: For checks
+
+    var isServing: Bool { isUp && replica.isServing }
+    var committed: Position { replica.store.committed }
+    var leaseCount: Int { replica.store.leases.count }
+    var watchCounts: WatchCounts { replica.watchCounts }
+
+    func handOverDuty() { post(.stopping) }
+}
+
+extension LogCommand {
+    fileprivate var thread: LogThread.Kind {
+        switch self {
+        case .append, .lockHead, .unlockHead, .recover: .append
+        case .readHead, .readTail: .read
+        case .readHistory: .history
+        case .deleteRows, .lease: .steward
+        }
+    }
+}
+
+extension EtcdError {
+    /// What gRPC says where the server is gone: nobody knows what became of the call.
+    static let connectionLost = EtcdError(code: .unavailable, text: "error reading from server: EOF")
+}

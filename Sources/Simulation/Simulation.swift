@@ -1,0 +1,23 @@
+// Owns: playing a seed, from outside.
+
+/// What came of a seed.
+package struct SimulationResult: Sendable, Hashable {
+    package var seed: UInt64
+    /// What went wrong; nil where nothing did.
+    package var failure: String?
+    /// The same for two runs that went the same way.
+    package var fingerprint: UInt64
+    package var operations: Int
+    package var rows: Int
+}
+
+package enum Simulation {
+    /// Plays the run of `seed`. With `tells`, what happens is printed.
+    package static func run(seed: UInt64, tells: Bool = false) -> SimulationResult {
+        let world = World(seed: seed, tells: tells)
+        let failure = world.play()
+        return SimulationResult(
+            seed: seed, failure: failure, fingerprint: world.fingerprint.rawValue, operations: world.operations.count,
+            rows: world.log.era.archive.count)
+    }
+}

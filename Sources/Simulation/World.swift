@@ -1,0 +1,287 @@
+// Owns: one run: several processes over one log, their clients, time and chance.
+// Invariant: everything that happens follows from the seed.
+internal import Bytes
+internal import EtcdAPI
+internal import Keyspace
+internal import Replica
+
+final class World {
+    private var agenda = Agenda()
+    var chance: Chance
+    var swarm: Swarm
+    let log = SimulatedLog()
+    private(set) var processes: [SimulatedProcess] = []
+    var maker: RequestMaker
+    private var writers: [Writer] = []
+    private var leaseholders: [Leaseholder] = []
+    private(set) var informers: [Informer] = []
+
+    private var lastRequest: UInt64 = 0
+    private var lastSession = 0
+    private var lastLease: LeaseID = 0
+    private var lastStamp: UInt64 = 0
+    /// Whether clients go on asking.
+    private(set) var clientsRun = true
+    private(set) var isOver = false
+
+    // What is checked
+    private(set) var operations: [Operation] = []
+    /// Calls that are waited for.
+    private var openCalls = 0
+    var serializableReads: [(revision: Revision, kvs: [KeyValue])] = []
+    private var promises = LeasePromises()
+    private(set) var failure: String?
+    var fingerprint = Fingerprint()
+    private let tells: Bool
+
+    init(seed: UInt64, tells: Bool) {
+        chance = Chance(seed: seed)
+        swarm = Swarm(&chance)
+        maker = RequestMaker(keyCount: swarm.keyCount)
+        self.tells = tells
+        for index in 0..<swarm.processCount { processes.append(SimulatedProcess(index, self)) }
+        for _ in 0..<swarm.writerCount { writers.append(Writer(self)) }
+        for _ in 0..<swarm.leaseholderCount { leaseholders.append(Leaseholder(self)) }
+        for _ in 0..<swarm.watcherCount { informers.append(Informer(self)) }
+    }
+
+    // MARK: Time
+
+    var now: TrueTime { agenda.now }
+
+    func plan(after microseconds: Int, _ action: @escaping () -> Void) { agenda.plan(after: microseconds, action) }
+
+    /// Lets everything happen that is due until then, or until something is wrong or `condition` holds.
+    @discardableResult
+    func run(forMs milliseconds: Int, until condition: (() -> Bool)? = nil) -> Bool {
+        let end = now + UInt64(milliseconds) * 1_000
+        var nextLook = now
+        while failure == nil {
+            if let condition, now >= nextLook {
+                if condition() { return true }
+                nextLook = now + 20_000
+            }
+            guard let action = agenda.next(until: condition == nil ? end : min(end, nextLook)) else {
+                if now >= end { break }
+                continue
+            }
+            action()
+        }
+        return condition?() ?? true
+    }
+
+    // MARK: Names
+
+    func newRequest() -> RequestID {
+        lastRequest += 1
+        return RequestID(rawValue: lastRequest)
+    }
+
+    func newSession() -> SessionID {
+        lastSession += 1
+        return lastSession
+    }
+
+    func newLease() -> LeaseID {
+        lastLease += 1
+        return lastLease
+    }
+
+    /// A lease that may be there, or a made-up one.
+    func anyLease() -> LeaseID {
+        lastLease == 0 || chance.happens(100) ? 999 : LeaseID(chance.number(max(1, Int(lastLease) - 3)...Int(lastLease)))
+    }
+
+    func anyProcess() -> SimulatedProcess? {
+        let up = processes.filter(\.isUp)
+        return up.isEmpty ? nil : chance.pick(up)
+    }
+
+    /// A point in the order of everything that clients see.
+    private func stamp() -> UInt64 {
+        lastStamp += 1
+        return lastStamp
+    }
+
+    // MARK: Telling
+
+    func say(_ text: @autoclosure () -> String) {
+        if tells { print("\(now) µs: \(text())") }
+    }
+
+    func fail(_ mistake: String) {
+        say("WRONG: \(mistake)")
+        if failure == nil { failure = "at \(now / 1_000) ms: \(mistake)" }
+    }
+
+    // MARK: Calls
+
+    /// Calls a process and notes it for the search for an order. `then` is told the answer, or that there was none in time.
+    func call(_ call: ModelCall, at process: SimulatedProcess, _ then: @escaping (ModelAnswer?) -> Void) {
+        guard let request = call.request(streams: chance.happens(200), physical: chance.happens(500)) else { return then(nil) }
+        if case .revoke(let lease) = call { promises.willRevoke(lease) }
+        let operation = Operation(number: operations.count + 1, call: call, began: stamp())
+        operation.origin = process.configuration.origin
+        operations.append(operation)
+        openCalls += 1
+        let (askedAt, life) = (now, process.life)
+        var messages: [ByteString] = []
+        var isOpen = true
+        var id: RequestID?
+        func end(_ answer: ModelAnswer?) {
+            guard isOpen else { return }
+            isOpen = false
+            openCalls -= 1
+            if let answer { operation.end(answer, at: stamp()) }
+            say("process \(process.index): \(operation)")
+            then(answer)
+        }
+        let pending = PendingCall(
+            answered: { [self] result in
+                switch result {
+                case .failure(let error): end(.failed(error))
+                case .success(let message):
+                    // The end of a stream.
+                    if message.isEmpty, case .range = call, messages.isEmpty { return end(nil) }
+                    heard(call, message, messages, askedAt: askedAt, end)
+                }
+            },
+            received: { [self] message, report in
+                if case .keepAlive = call {
+                    heard(call, message, [], askedAt: askedAt, end)
+                    if let id { process.cancel(id) }
+                    return
+                }
+                messages.append(message)
+                if report, let id { plan(after: chance.delay(1_000)) { if process.life == life { process.drained(id) } } }
+            })
+        id = process.begin(request, pending)
+        plan(after: chance.pick([3_000_000, 10_000_000])) {
+            guard isOpen else { return }
+            if process.life == life, let id { process.cancel(id) }
+            end(nil)
+        }
+    }
+
+    private func heard(
+        _ call: ModelCall, _ message: ByteString, _ messages: [ByteString], askedAt: TrueTime, _ end: (ModelAnswer?) -> Void
+    ) {
+        guard let answer = try? call.answer(message, messages) else { return fail("the answer to \(call) can't be read") }
+        var mistake: String?
+        switch (call, answer) {
+        case (.grant(let lease, let ttl), .done): mistake = promises.promise(lease, ttl: ttl, askedAt: askedAt, now: now)
+        case (.keepAlive(let lease), .keptAlive(_, let ttl)) where ttl > 0:
+            mistake = promises.promise(lease, ttl: ttl, askedAt: askedAt, now: now)
+        default: break
+        }
+        if let mistake { fail(mistake) }
+        end(answer)
+    }
+
+    // MARK: The log
+
+    func append(_ batch: AppendBatch, _ session: SessionID) -> Bool {
+        let before = (log.tables.head.digest, log.tables.head.position)
+        guard log.append(batch, session, stamp: stamp()) else { return false }
+        say("appended \(batch.rows.count) rows up to \(batch.newHead.position) by \(batch.rows[0].origin)")
+        var (digest, position) = before
+        for row in batch.rows {
+            if row.position <= position { fail("row \(row.position) was appended after \(position)") }
+            position = row.position
+            digest = digest.appending(row)
+            log.era.digests[position] = digest
+            guard row.kind == .revoke else { continue }
+            if let mistake = promises.end(row.lease, now: now, steps: log.steppedForwardAt) { fail(mistake) }
+        }
+        if digest != batch.newHead.digest { fail("the digest of \(position) is wrong") }
+        if position != batch.newHead.position { fail("the head is said to be at \(batch.newHead.position), not \(position)") }
+        return true
+    }
+
+    func expire(_ expiring: LeaseExpiry?) -> [LeaseID] { expiring.map { log.expire($0, at: now) } ?? [] }
+
+    func hintOthers(than sender: SimulatedProcess) {
+        guard swarm.hints > 0 else { return }
+        for process in processes where process !== sender && process.isUp && chance.happens(swarm.hints) {
+            let life = process.life
+            plan(after: chance.delay(swarm.tripTime)) { if process.isUp, process.life == life { process.post(.log(.hinted)) } }
+        }
+    }
+
+    // MARK: Looking on
+
+    /// Whether a part of the log was ever lost.
+    var hasLost: Bool { log.eras.count > 1 }
+
+    /// A process has folded the log up to a point of some history.
+    func check(_ process: SimulatedProcess, at position: Position, _ digest: Digest) {
+        if log.eras.contains(where: { $0.digests[position] == digest }) { return }
+        fail("process \(process.index) is at \(position) with a digest of no history")
+    }
+
+    func historyWasSaidToChange(_ process: SimulatedProcess) {
+        if !hasLost { fail("process \(process.index) takes the history for changed") }
+    }
+
+    // MARK: The run
+
+    /// Everything: faults and clients, then peace, then the checks.
+    func play() -> String? {
+        for process in processes { process.start() }
+        for writer in writers { writer.goOn() }
+        for leaseholder in leaseholders { leaseholder.goOn() }
+        for informer in informers { informer.goOn() }
+        strikeLater()
+        run(forMs: swarm.lengthMs)
+        makePeace()
+        checkEnd()
+        isOver = true
+        return failure
+    }
+
+    private func makePeace() {
+        guard failure == nil else { return }
+        say("faults and clients stop")
+        clientsRun = false
+        swarm.heal()
+        log.isAway = false
+        for process in processes {
+            process.goOn()
+            if !process.isUp { process.start() }
+        }
+        let isQuiet = run(forMs: 60_000) { [self] in
+            openCalls == 0 && processes.allSatisfy { $0.isServing && $0.committed == log.tables.head.position }
+        }
+        if !isQuiet { return fail("no rest: \(openCalls) open calls, \(state)") }
+        // Each of them reads and writes. A statement from before may still be on its way, and what waits for it may time out once.
+        var left = processes.count * 2
+        for process in processes {
+            insist(.range(RangeRequest(key: ByteString([0]), rangeEnd: ByteString([0]))), at: process) { left -= 1 }
+            insist(.put(PutRequest(key: "z", value: maker.value(&chance))), at: process) { left -= 1 }
+        }
+        if !run(forMs: 12_000, until: { left == 0 }) { return fail("\(left) calls without an answer in peace, \(state)") }
+        // Whose time is over goes, and nothing else happens any more.
+        let patienceMs = 40_000 + Int(log.setBackMs)
+        if !run(forMs: patienceMs, until: { [self] in processes.allSatisfy { $0.leaseCount == 0 } }) {
+            return fail("leases are left: \(state)")
+        }
+        for informer in informers { informer.settle() }
+        let areTold = run(forMs: 30_000) { [self] in
+            for informer in informers { informer.read() }
+            return informers.allSatisfy { $0.isUpToDate(at: log.tables.head.position.revision) }
+        }
+        if !areTold { return fail("informers are not told: \(state)") }
+    }
+
+    /// Calls until there is an answer.
+    private func insist(_ call: ModelCall, at process: SimulatedProcess, _ then: @escaping () -> Void) {
+        self.call(call, at: process) { [self] answer in
+            if answer?.revision != nil { then() } else { insist(call, at: process, then) }
+        }
+    }
+
+    private var state: String {
+        let replicas = processes.map { "\($0.isServing ? "serving" : "not serving") \($0.committed) \($0.leaseCount) leases" }
+        return "log at \(log.tables.head.position), \(replicas), informers at \(informers.map(\.revision))"
+    }
+}

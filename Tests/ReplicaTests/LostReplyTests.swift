@@ -1,0 +1,116 @@
+// Owns: answers of the log that come late, out of turn, or not at all.
+import Bytes
+import EtcdAPI
+import Keyspace
+import Replica
+import Testing
+
+/// A replica whose commands are answered by hand.
+private final class HandDriven {
+    var replica: Replica
+    let log: MemoryLog
+    private(set) var commands: [LogCommand] = []
+    private(set) var answers: [RequestID: Result<ByteString, EtcdError>] = [:]
+    var now = Instant(nanoseconds: 0)
+    private var lastID: UInt64 = 0
+
+    init(_ log: MemoryLog) {
+        self.log = log
+        replica = Replica(configuration: ReplicaConfiguration(origin: 1, memberID: 1))
+        turn()
+        // The lease chores have nothing to do with any of this.
+        take { if case .lease = $0 { true } else { false } }
+    }
+
+    func turn() {
+        for action in replica.endTurn(now: now) {
+            switch action {
+            case .respond(let id, let message): answers[id] = .success(message)
+            case .fail(let id, let error): answers[id] = .failure(error)
+            case .log(let command): commands.append(command)
+            case .load:
+                replica.step(.rowsLoaded(log.tail(after: .start).rows), now: now)
+                replica.step(.loadFinished(log.head), now: now)
+            case .send, .sendParts, .finish, .reportRevision, .note: break
+            }
+        }
+    }
+
+    func ask(_ request: Request) -> RequestID {
+        lastID += 1
+        let id = RequestID(rawValue: lastID)
+        replica.step(.requestArrived(id, request), now: now)
+        turn()
+        return id
+    }
+
+    func hear(_ event: LogEvent?) {
+        if let event { replica.step(.log(event), now: now) }
+        turn()
+    }
+
+    /// Takes out the first command of a kind.
+    @discardableResult
+    func take(_ isWanted: (LogCommand) -> Bool) -> LogCommand? {
+        commands.firstIndex(where: isWanted).map { commands.remove(at: $0) }
+    }
+
+    func takeTailRead() -> LogCommand? { take { if case .readTail = $0 { true } else { false } } }
+    func takeHeadRead() -> LogCommand? { take { $0 == .readHead } }
+    func takeAppend() -> LogCommand? { take { if case .append = $0 { true } else { false } } }
+    func takeRecover() -> LogCommand? { take { if case .recover = $0 { true } else { false } } }
+}
+
+@Suite struct LostReplyTests {
+    @Test("A tail that was read before a lost append doesn't say that it never happened")
+    func earlierTail() throws {
+        let log = MemoryLog()
+        let pine = HandDriven(log)
+        // A poll that takes its time.
+        pine.now = pine.now.advanced(byMs: 2_000)
+        pine.turn()
+        let earlierTail = log.answer(try #require(pine.takeTailRead()))
+        let id = pine.ask(.write(.put(PutRequest(key: "k", value: "v"))))
+        log.fates = [.lostAfterCommit]
+        pine.hear(log.answer(try #require(pine.takeAppend())))
+        pine.hear(earlierTail)
+        #expect(pine.takeAppend() == nil)
+        pine.hear(log.answer(try #require(pine.takeRecover())))
+        let answer = try PutResponse.decode(try #require(pine.answers[id]).get())
+        #expect(answer.header?.revision == 2)
+        #expect(log.rows.count == 1)
+    }
+
+    @Test("A process whose tail read fails asks again, and goes on following")
+    func failedTailRead() throws {
+        let log = MemoryLog()
+        let other = TestReplica(log, origin: 2)
+        let pine = HandDriven(log)
+        _ = try other.put("k", "v")
+        let id = pine.ask(.range(RangeRequest(key: "k")))
+        pine.hear(log.answer(try #require(pine.takeHeadRead())))
+        #expect(pine.takeTailRead() != nil)
+        pine.hear(.tailReadFailed(reason: "cut"))
+        pine.hear(log.answer(try #require(pine.takeTailRead())))
+        #expect(try RangeResponse.decode(try #require(pine.answers[id]).get()).count == 1)
+    }
+
+    @Test("A recovery whose tail comes in pieces outlives a piece that can't be read")
+    func failedPiece() throws {
+        let log = MemoryLog()
+        let other = TestReplica(log, origin: 2)
+        let pine = HandDriven(log)
+        let id = pine.ask(.write(.put(PutRequest(key: "k", value: "v"))))
+        log.fates = [.lostBeforeCommit]
+        pine.hear(log.answer(try #require(pine.takeAppend())))
+        #expect(pine.takeRecover() != nil)
+        for number in 1...3 { _ = try other.put("other", ByteString("\(number)")) }
+        _ = log.answer(.recover(after: .start))
+        pine.hear(.recovered(log.tail(after: .start, limit: 1)))
+        #expect(pine.takeTailRead() != nil)
+        pine.hear(.tailReadFailed(reason: "cut"))
+        pine.hear(log.answer(try #require(pine.takeTailRead())))
+        pine.hear(log.answer(try #require(pine.takeAppend())))
+        #expect(try PutResponse.decode(try #require(pine.answers[id]).get()).header?.revision == 5)
+    }
+}
