@@ -27,7 +27,7 @@ final class LogThread {
 
     private enum Job {
         case command(LogCommand)
-        case deletion(ArraySlice<Position>, deleted: Int)
+        case deletion(Deletion, ArraySlice<Position>, deleted: Int)
     }
 
     private let world: World
@@ -63,7 +63,7 @@ final class LogThread {
         isBusy = true
         switch job {
         case .command(let command): run(command)
-        case .deletion(let positions, let deleted): deleteSome(positions, deleted)
+        case .deletion(let order, let positions, let deleted): deleteSome(order, positions, deleted)
         }
     }
 
@@ -178,8 +178,8 @@ final class LogThread {
         case .readHistory(let position, let limit):
             read(
                 { $0.tail(after: position, limit: limit) }, event: { $0.map { .historyRead($0) } ?? .historyReadFailed(reason: "cut") })
-        case .deleteRows(let positions):
-            jobs.append(.deletion(positions.sorted()[...], deleted: 0))
+        case .deleteRows(let order):
+            jobs.append(.deletion(order, order.positions.sorted()[...], deleted: 0))
             done(nil)
         case .lease(let number, let command): lease(number, command)
         }
@@ -272,23 +272,26 @@ final class LogThread {
         }
     }
 
-    private func deleteSome(_ positions: ArraySlice<Position>, _ deleted: Int) {
+    private func deleteSome(_ order: Deletion, _ positions: ArraySlice<Position>, _ deleted: Int) {
         let part = positions.prefix(world.chance.pick([1, 3, 500]))
-        guard !part.isEmpty else { return done(.rowsDeleted(count: deleted)) }
+        let rest = positions.dropFirst(part.count)
         withSession { [self] session in
-            guard session != nil else { return again(positions, deleted, afterMs: 50) }
-            ask({ [self] finish in finish(log.delete(part)) }) { [self] count in
-                guard let count else { return again(positions, deleted, afterMs: 50) }
-                let rest = positions.dropFirst(part.count)
-                if rest.isEmpty { done(.rowsDeleted(count: deleted + count)) } else { again(rest, deleted + count, afterMs: 1) }
+            guard session != nil else { return again(order, positions, deleted, afterMs: 50) }
+            let delete = { [self] (finish: @escaping (Int) -> Void) in
+                finish(log.delete(part, of: order, isLast: rest.isEmpty, at: world.now))
+            }
+            ask(delete) { [self] count in
+                guard let count else { return again(order, positions, deleted, afterMs: 50) }
+                guard rest.isEmpty else { return again(order, rest, deleted + count, afterMs: 1) }
+                done(.rowsDeleted(number: order.number, count: deleted + count))
             }
         }
     }
 
     /// Goes on with a deletion later; questions come before.
-    private func again(_ positions: ArraySlice<Position>, _ deleted: Int, afterMs: Int) {
+    private func again(_ order: Deletion, _ positions: ArraySlice<Position>, _ deleted: Int, afterMs: Int) {
         after(afterMs * 1_000) { [self] in
-            jobs.append(.deletion(positions, deleted: deleted))
+            jobs.append(.deletion(order, positions, deleted: deleted))
             startNext()
         }
         done(nil)

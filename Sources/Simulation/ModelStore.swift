@@ -294,6 +294,7 @@ extension ModelStore {
         case .grant: leases[row.lease] = row.version
         case .revoke: leases[row.lease] = nil
         case .compact: compactRevision = max(compactRevision, row.version)
+        case .alarm: break
         }
     }
 }

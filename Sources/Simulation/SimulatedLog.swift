@@ -13,6 +13,7 @@ struct LogTables {
     var archived = 0
     var deadlines: [LeaseID: Int64] = [:]
     var duty: (holder: Int64, endsAt: Int64)?
+    var swept = Sweep.nothing
 
     /// Up to `limit` rows after `position`, and the head.
     func tail(after position: Position, limit: Int) -> Tail {
@@ -141,10 +142,14 @@ final class SimulatedLog {
 
     func raiseEpoch() { tables.head.epoch += 1 }
 
-    func delete(_ positions: some Sequence<Position>) -> Int {
-        let dead = Set(positions)
+    /// Deletes a part of what `order` names, and after the last one says how far that has come.
+    func delete(_ part: some Sequence<Position>, of order: Deletion, isLast: Bool, at now: TrueTime) -> Int {
         let before = tables.rows.count
-        tables.rows.removeAll { dead.contains($0.position) }
+        if tables.head.compactRevision >= order.swept.compactRevision {
+            let dead = Set(part)
+            tables.rows.removeAll { dead.contains($0.position) }
+            if isLast, isSteward(order.holder, now) { tables.swept = order.swept }
+        }
         return before - tables.rows.count
     }
 
@@ -172,7 +177,7 @@ final class SimulatedLog {
                 return .dutyAsked(.held(taken: false, sessions: sessions))
             }
             if let duty = tables.duty, duty.endsAt > nowMs {
-                return .dutyAsked(.heldByAnother(forMs: Int(duty.endsAt - nowMs)))
+                return .dutyAsked(.heldByAnother(forMs: Int(duty.endsAt - nowMs), swept: tables.swept))
             }
             tables.duty = (holder, nowMs + Int64(termMs))
             return .dutyAsked(.held(taken: true, sessions: sessions))

@@ -195,7 +195,7 @@ final class SimulatedProcess {
         switch note {
         case .historyChanged: world.historyWasSaidToChange(self)
         case .logDamaged(let position): world.fail("process \(index) takes the log for damaged at \(position)")
-        case .serving, .appendLost, .appendRecovered, .readFailed, .becameSteward, .overtaken: break
+        default: break
         }
     }
 

@@ -78,7 +78,9 @@ extension World {
                     continue
                 }
                 let hidden = Operation(number: -calls.count, call: call, began: commit.stamp)
-                hidden.hint = row.position
+                // Where a client is known to have done it, there is nothing left to be done.
+                let isClients = calls.contains { if case .done? = $0.answer { $0.call == .revoke(row.lease) } else { false } }
+                if row.kind == .compact || !isClients { hidden.hint = row.position }
                 calls.append(hidden)
             }
             at = commit.archived
@@ -90,6 +92,13 @@ extension World {
         var claimed: Set<Revision> = []
         for call in calls where call.call.mayDelete { if let revision = call.answer?.revision { claimed.insert(revision) } }
         for row in era.archive where row.kind == .revoke { claimed.insert(row.position.revision) }
+        // Compactions whose answers are known made rows, too.
+        var known: [Revision: [Revision]] = [:]
+        for call in calls {
+            if case .compact(let wanted) = call.call, case .done(let revision)? = call.answer {
+                known[wanted, default: []].append(revision)
+            }
+        }
         let open = calls.filter { $0.answer == nil && $0.hint == nil }
         var byValue: [ByteString: Operation] = [:]
         for call in open { for value in call.call.values { byValue[value] = call } }
@@ -98,13 +107,12 @@ extension World {
             switch row.kind {
             case .put: maker = byValue[row.value]
             case .grant: maker = open.first { if case .grant(row.lease, _) = $0.call { $0.hint == nil } else { false } }
+            case .compact where known[row.version]?.contains(row.position.revision) == true: maker = nil
             case .compact:
-                maker = open.first {
-                    $0.call == .compact(row.version) && $0.origin == row.origin && $0.hint == nil
-                }
+                maker = open.first { $0.call == .compact(row.version) && $0.origin == row.origin && $0.hint == nil }
             case .delete where !claimed.contains(row.position.revision):
                 maker = open.first { $0.origin == row.origin && $0.hint == nil && $0.call.mayDelete }
-            case .delete, .revoke: maker = nil
+            case .delete, .revoke, .alarm: maker = nil
             }
             guard let maker, maker.hint == nil else { continue }
             maker.hint = row.position
