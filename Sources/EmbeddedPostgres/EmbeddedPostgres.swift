@@ -63,9 +63,25 @@ package final class EmbeddedPostgres: Sendable {
         self.logger = logger
         socket = try SocketFolder(cluster)
         deathWatch = try DeathWatch(user: cluster.user)
-        connectionString =
-            "host=\(Self.quoted(socket.path)) port=\(SocketFolder.port) user=\(Cluster.role) dbname=\(Cluster.database) "
-            + "passfile=\(Self.quoted(cluster.passwordFile))"
+        connectionString = Self.connectionString(
+            socketFolder: socket.path, port: SocketFolder.port, passwordFile: cluster.passwordFile)
+    }
+
+    /// How to reach the PostgreSQL that another process keeps in `dataDirectory`.
+    package static func connectionString(ofRunning dataDirectory: String) throws(EmbeddedPostgresError) -> String {
+        // The fourth line of a postmaster's lock file is its port, the fifth the folder of its socket.
+        let lines = (Files.read("\(dataDirectory)/postgres/data/postmaster.pid") ?? "").split(
+            separator: "\n", omittingEmptySubsequences: false)
+        guard lines.count > 4, let port = Int(lines[3]), !lines[4].isEmpty else {
+            throw EmbeddedPostgresError(
+                .folderUnusable,
+                "no PostgreSQL runs in \(dataDirectory) that this user may see; start pine serve there, or name another --data-dir")
+        }
+        return connectionString(socketFolder: String(lines[4]), port: port, passwordFile: "\(dataDirectory)/pgpass")
+    }
+
+    private static func connectionString(socketFolder: String, port: Int, passwordFile: String) -> String {
+        "host=\(quoted(socketFolder)) port=\(port) user=\(Cluster.role) dbname=\(Cluster.database) passfile=\(quoted(passwordFile))"
     }
 
     // MARK: How it does

@@ -5,6 +5,7 @@ import PineServer
 struct Migrate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Make Pine's tables in a database, or bring them up to date.",
+        usage: "pine migrate --postgres <url> [--grant-to <role>] [--schema <name>] ...",
         discussion: """
             `pine serve` does this by itself. Do it apart where the role that serves may not change tables: as the owner,
 

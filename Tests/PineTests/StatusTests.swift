@@ -76,6 +76,20 @@ struct StatusTests {
         #expect(table.exit == .exited(0) && table.stdout.contains("ENDPOINT") && table.stdout.contains(pines[0].endpoint))
     }
 
+    @Test("pine status finds the private PostgreSQL of a data directory")
+    func privateDatabase() throws {
+        let folder = try TemporaryFolder()
+        let data = folder.file("data")
+        let early = try PineProcess.run(["status", "--data-dir", data])
+        #expect(early.exit == .exited(2) && early.stderr.contains("no PostgreSQL runs in \(data)"))
+        let pine = try PineProcess(["--data-dir", data])
+        _ = try EtcdClient(port: pine.port).put("k", "v")
+        let result = try PineProcess.run(["status"], environment: ["PINE_DATA_DIR": data])
+        #expect(result.exit == .exited(0) && result.stdout.contains("2, never compacted"), "\(result)")
+        pine.kill(SIGTERM)
+        try pine.waitForExit()
+    }
+
     @Test("pine.current_keys and pine.history show the store as it is, whatever the bytes")
     func views() throws {
         let server = try PostgresServer.shared()

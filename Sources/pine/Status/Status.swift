@@ -1,6 +1,7 @@
 // Owns: `pine status`: one look at a store from outside, as a table for people or as JSON.
 import ArgumentParser
 import Changelog
+import EmbeddedPostgres
 import Foundation
 import Logging
 import PineServer
@@ -8,16 +9,21 @@ import PineServer
 struct Status: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show how a store is: members, steward, revisions, compaction, leases, sizes.",
+        usage: "pine status [--postgres <url>] [--endpoints <urls>] [--output table|json] ...",
         discussion: """
             From the database, whether Pine runs or not:
 
               pine status --postgres postgres://user@host/database
 
+            From the private PostgreSQL of a `pine serve` on this machine:
+
+              pine status --data-dir pine-data
+
             From the members, over the etcd API, as any client sees them:
 
               pine status --endpoints http://pine-1:2379,http://pine-2:2379
 
-            With both, both. The exit status is 0 where all that was asked has answered, otherwise 2.
+            With a database and endpoints, both. The exit status is 0 where all that was asked has answered, otherwise 2.
             """)
 
     enum Output: String, CaseIterable, ExpressibleByArgument { case table, json }
@@ -30,12 +36,26 @@ struct Status: AsyncParsableCommand {
     var output = Output.table
 
     @OptionGroup(title: "Database") var database: DatabaseOptions
+
+    @Option(help: ArgumentHelp("The folder of a private PostgreSQL, for one that runs.", valueName: "folder"))
+    var dataDir: String?
+
     @OptionGroup(title: "Log") var log: LogOptions
     @OptionGroup(title: "Settings") var settings: SettingsOptions
 
+    private func namedDatabase() throws -> Database? {
+        if let named = try database.database() { return named }
+        guard let dataDir else { return nil }
+        do {
+            return database.database(at: try EmbeddedPostgres.connectionString(ofRunning: dataDir))
+        } catch {
+            throw UsageError(error.message)
+        }
+    }
+
     func run() async throws {
         var report = StatusReport()
-        if let database = try database.database() {
+        if let database = try namedDatabase() {
             do {
                 report.database = DatabaseStatus(try await database.report(logger: log.makeLogger()), schema: database.schema)
             } catch {

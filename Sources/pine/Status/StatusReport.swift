@@ -98,7 +98,8 @@ struct DatabaseStatus: Encodable {
             "PostgreSQL \(postgresVersion)\(behindPooler ? ", behind a connection pooler" : ""), schema \(schema), "
                 + "tables at version \(schemaVersion), \(bytes(totalBytes))")
         line("Cluster", "\(clusterId), digest \(digest), epoch \(epoch)")
-        let compacted = compactRevision > 0 ? "compacted below \(compactRevision)\(isSwept ? "" : ", dead rows being deleted")" : "never compacted"
+        let compacted =
+            compactRevision > 0 ? "compacted below \(compactRevision)\(isSwept ? "" : ", dead rows being deleted")" : "never compacted"
         line("Revision", "\(revision), \(compacted)\(oldestRevision.map { ", oldest row of \($0)" } ?? "")")
         line("Leases", "\(leases)\(overdueLeases > 0 ? ", of these \(overdueLeases) overdue" : "")")
         if longTransactions > 0 {
