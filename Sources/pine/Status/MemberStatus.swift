@@ -24,6 +24,12 @@ struct MemberStatus: Encodable, Sendable {
     /// Raised alarms and other complaints.
     var complaints: [String]?
     var answeredInMs: Double?
+    /// From the member's metrics, where they can be had: revisions that it knows of and has not folded,
+    var lagRevisions: Int64?
+    /// whether it does the chores,
+    var isSteward: Bool?
+    /// and the memory that the process takes.
+    var residentBytes: Int64?
 
     private static let limit = Duration.seconds(5)
 
@@ -66,6 +72,11 @@ struct MemberStatus: Encodable, Sendable {
             status.members = list.members.count
             status.complaints = answer.errors.map { String(decoding: Array($0), as: UTF8.self) }
             status.answeredInMs = Double(took.components.attoseconds) / 1e15 + Double(took.components.seconds) * 1e3
+            if let metrics = await MemberMetrics.read(endpoint, within: limit) {
+                status.lagRevisions = metrics["pine_fold_lag_revisions"].map { Int64($0) }
+                status.isSteward = metrics["pine_steward"].map { $0 == 1 }
+                status.residentBytes = metrics["process_resident_memory_bytes"].map { Int64($0) }
+            }
         } catch let refusal as GRPCStatus {
             status.error = refusal.message.isEmpty ? "\(refusal.code)" : "\(refusal.code): \(refusal.message)"
         } catch {
@@ -90,9 +101,14 @@ struct MemberStatus: Encodable, Sendable {
             let size: String = status.totalBytes.map { bytes($0) } ?? ""
             let members: String = status.members.map { "\($0)" } ?? ""
             let took: String = status.answeredInMs.map { "\(Int($0.rounded(.up))) ms" } ?? ""
+            let lag: String = status.lagRevisions.map { "\($0)" } ?? ""
+            let memory: String = status.residentBytes.map { bytes($0) } ?? ""
+            let steward: String = status.isSteward == true ? "yes" : ""
             let complaints: String = (status.complaints ?? []).joined(separator: "; ")
-            return [status.endpoint, status.memberId ?? "", revision, size, members, took, status.error ?? complaints]
+            return [
+                status.endpoint, status.memberId ?? "", revision, lag, size, memory, members, steward, took, status.error ?? complaints,
+            ]
         }
-        return TextTable(["ENDPOINT", "ID", "REVISION", "SIZE", "MEMBERS", "ANSWERED IN", "WRONG"], rows).text
+        return TextTable(["ENDPOINT", "ID", "REVISION", "LAG", "STORE", "MEMORY", "MEMBERS", "STEWARD", "ANSWERED IN", "WRONG"], rows).text
     }
 }
