@@ -138,11 +138,22 @@ package final class HTTP2Connection: ChannelInboundHandler {
                 first.withUnsafeBytes { receivedFrames($0) }
             case .other:
                 refuse("speaks no HTTP/2")
-                closeNow()
+                if firstBytes.first == WrongProtocol.tlsRecord { answerTLS() } else { closeNow() }
             }
         case .lingering, .closed:
             break
         }
+    }
+
+    /// Tells a TLS client that there is no TLS here, in the way that its kind understands.
+    private func answerTLS() {
+        guard let context else { return }
+        loop.rejected?(remoteAddress, "it speaks TLS where there is none")
+        phase = .lingering
+        phaseBegan = loop.now
+        let reply = context.channel.allocator.buffer(bytes: WrongProtocol.replyToTLS)
+        context.writeAndFlush(wrapOutboundOut(reply), promise: nil)
+        context.close(mode: .output, promise: nil)
     }
 
     private func open() {

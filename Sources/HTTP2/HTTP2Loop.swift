@@ -43,6 +43,8 @@ package final class HTTP2Loop {
     package let limits: HTTP2Limits
     package let keepAlive: KeepAlivePolicy
     package let logger: Logger
+    /// `HTTP2Configuration.rejected`.
+    var rejected: (@Sendable (SocketAddress?, String) -> Void)?
     package internal(set) var counters = HTTP2Counters()
     let streams = StreamTable()
     let memory = SessionMemory()

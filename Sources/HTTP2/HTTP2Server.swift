@@ -20,8 +20,11 @@ package struct HTTP2Configuration: Sendable {
     package var limits = HTTP2Limits()
     package var keepAlive = KeepAlivePolicy()
     package var backlog: Int32 = 1_024
-    /// Puts handlers (TLS) before ours into the pipeline of each accepted connection. Runs on its event loop.
-    package var prepareChannel: (@Sendable (any Channel) throws -> Void)?
+    /// Puts handlers (TLS) before ours into the pipeline of each accepted connection, by the address that accepted it (its
+    /// place in `addresses`). Runs on the connection's event loop.
+    package var prepareChannel: (@Sendable (any Channel, _ address: Int) throws -> Void)?
+    /// Called on an event loop with each connection that speaks TLS to an address without it.
+    package var rejected: (@Sendable (SocketAddress?, String) -> Void)?
 
     package init(addresses: [ListenAddress], loopCount: Int) {
         self.addresses = addresses
@@ -61,13 +64,14 @@ package final class HTTP2Server: Sendable {
                     let loop = HTTP2Loop(
                         index: index, eventLoop: eventLoop, limits: configuration.limits,
                         keepAlive: configuration.keepAlive, logger: logger)
+                    loop.rejected = configuration.rejected
                     loop.handler = makeHandler(loop)
                     return NIOLoopBound(loop, eventLoop: eventLoop)
                 }.get()
                 loops.append(loop)
             }
-            let bootstrap = makeBootstrap(configuration, group: group, loops: loops)
-            for address in configuration.addresses {
+            for (index, address) in configuration.addresses.enumerated() {
+                let bootstrap = makeBootstrap(configuration, address: index, group: group, loops: loops)
                 switch address {
                 case .tcp(let host, let port):
                     listeners.append(try await bootstrap.bind(host: host, port: port).get())
@@ -84,7 +88,8 @@ package final class HTTP2Server: Sendable {
     }
 
     private static func makeBootstrap(
-        _ configuration: HTTP2Configuration, group: MultiThreadedEventLoopGroup, loops: [NIOLoopBound<HTTP2Loop>]
+        _ configuration: HTTP2Configuration, address: Int, group: MultiThreadedEventLoopGroup,
+        loops: [NIOLoopBound<HTTP2Loop>]
     ) -> ServerBootstrap {
         let indexes = Dictionary(uniqueKeysWithValues: group.makeIterator().enumerated().map { (ObjectIdentifier($1), $0) })
         return ServerBootstrap(group: group)
@@ -97,7 +102,7 @@ package final class HTTP2Server: Sendable {
                     if channel.localAddress?.protocol == .inet || channel.localAddress?.protocol == .inet6 {
                         try channel.syncOptions?.setOption(.tcpOption(.tcp_nodelay), value: 1)
                     }
-                    try configuration.prepareChannel?(channel)
+                    try configuration.prepareChannel?(channel, address)
                     let loop = loops[indexes[ObjectIdentifier(channel.eventLoop)]!].value
                     try channel.pipeline.syncOperations.addHandler(HTTP2Connection(loop: loop))
                 }

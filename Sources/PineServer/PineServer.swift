@@ -43,10 +43,11 @@ package final class PineServer: Sendable {
 
     /// Takes the addresses. Calls that come before `start` wait for the log.
     package static func bind(_ configuration: ServerConfiguration, logger: Logger) async throws(ServerError) -> PineServer {
-        let addresses = try configuration.listenURLs.map { url throws(ServerError) in try ListenAddress(url: url) }
-        guard !addresses.isEmpty else { throw ServerError("--listen-client-urls names no address") }
+        let listenURLs = try configuration.listenURLs.map { url throws(ServerError) in try ListenURL(url) }
+        guard !listenURLs.isEmpty else { throw ServerError("--listen-client-urls names no address") }
         var http2 = HTTP2Configuration(
-            addresses: addresses, loopCount: min(configuration.eventLoops ?? System.coreCount, maxLoopCount))
+            addresses: listenURLs.map(\.address), loopCount: min(configuration.eventLoops ?? System.coreCount, maxLoopCount))
+        try configuration.setUpTLS(of: &http2, for: listenURLs, logger: logger)
         http2.limits.concurrentStreamsLimit = UInt32(clamping: configuration.maxConcurrentStreams)
         var limits = GRPCLimits()
         limits.receivedMessageLimit = configuration.maxRequestBytes + grpcOverheadBytes
@@ -76,7 +77,7 @@ package final class PineServer: Sendable {
             throw ServerError(
                 "can't listen on \(configuration.listenURLs.joined(separator: ",")): \(reason), or give other --listen-client-urls")
         }
-        let bound = zip(addresses, grpc.boundAddresses).map { $0.url(bound: $1) }
+        let bound = zip(listenURLs, grpc.boundAddresses).map { $0.url(bound: $1) }
         for url in bound { logger.info("listening on \(url)") }
         return PineServer(
             configuration, grpc: grpc, engine: engine, shared: shared,

@@ -1,9 +1,12 @@
 // Owns: what a server is told at its start.
 package import Replica
+package import TLS
 
 package struct ServerConfiguration: Sendable {
-    /// `http://host:port` or `unix:///path`; port 0 takes a free one.
+    /// What `ListenURL` takes; port 0 takes a free one.
     package var listenURLs: [String]
+    /// For the https and unixs addresses.
+    package var tls: TLSSettings?
     /// What clients are told; nil for where the server listens.
     package var advertisedURLs: [String]?
     package var name = "default"

@@ -8,7 +8,8 @@ struct ClientOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Where to listen, comma-separated: http://host:port or unix:///path. Port 0 takes a free one and says which.",
+            "Where to listen, comma-separated: http://host:port, https://host:port, unix:///path or unixs:///path. Port 0 takes a "
+                + "free one and says which.",
             valueName: "urls"))
     var listenClientUrls = AddressList("http://127.0.0.1:2379")
 
