@@ -99,12 +99,13 @@ package final class HTTP2Server: Sendable {
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 64 << 10, high: 256 << 10))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    if channel.localAddress?.protocol == .inet || channel.localAddress?.protocol == .inet6 {
+                    let isUnix = channel.localAddress?.protocol == .unix
+                    if !isUnix {
                         try channel.syncOptions?.setOption(.tcpOption(.tcp_nodelay), value: 1)
                     }
                     try configuration.prepareChannel?(channel, address)
                     let loop = loops[indexes[ObjectIdentifier(channel.eventLoop)]!].value
-                    try channel.pipeline.syncOperations.addHandler(HTTP2Connection(loop: loop))
+                    try channel.pipeline.syncOperations.addHandler(HTTP2Connection(loop: loop, takesAnyAuthority: isUnix))
                 }
             }
     }

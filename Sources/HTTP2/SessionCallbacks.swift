@@ -108,8 +108,11 @@ private func frameReceived(_ session: OpaquePointer?, _ frame: Frame?, _ context
                     kind: .headers, endStream: endStream, stream: stream, start: start,
                     count: state.pointee.fields.count - start))
         } else {
-            // A server has no use for trailers; nghttp2 has checked that they end the stream.
+            // A server has no use for trailers. They end the stream, which nghttp2 has checked, if it checks fields at all.
             state.pointee.fields.discard(after: state.pointee.headerStart)
+            if !endStream {
+                nghttp2_submit_rst_stream(session, 0, frameHeader.stream_id, NGHTTP2_PROTOCOL_ERROR.rawValue)
+            }
             noteInputEnded(state, stream)
         }
     case NGHTTP2_PING:
@@ -135,7 +138,7 @@ private func frameReceived(_ session: OpaquePointer?, _ frame: Frame?, _ context
 
 @inline(__always)
 private func noteInputEnded(_ state: UnsafeMutablePointer<SessionState>, _ stream: StreamPointer?) {
-    guard let stream else { return }
+    guard let stream, !stream.pointee.flags.contains(.inputEnded) else { return }
     stream.pointee.flags.insert(.inputEnded)
     let last = state.pointee.events.count - 1
     if last >= 0, state.pointee.events[last].kind == .data, state.pointee.events[last].stream == stream {
@@ -151,7 +154,7 @@ private func dataReceived(
 ) -> Int32 {
     let state = sessionState(context)
     // nghttp2 hands out pointers into what `mem_recv` was given, which outlives the events.
-    if let stream = userData(session, streamID) {
+    if let stream = userData(session, streamID), !stream.pointee.flags.contains(.inputEnded) {
         state.pointee.events.append(
             SessionEvent(kind: .data, stream: stream, bytes: UnsafeRawPointer(bytes), count: count))
     }

@@ -11,23 +11,12 @@ package enum WrongProtocol {
         "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nThis address speaks no TLS: use http://\n"
             .utf8)
 
-    /// The answer to somebody who speaks no TLS to an address that does, by the first bytes; nil where they mean nothing to us.
+    /// The answer to somebody who speaks no TLS to an address that does, by the first bytes; nil where saying nothing is better.
+    /// A gRPC client that got the SETTINGS of a server, before a GOAWAY that explains, would try again without a pause.
     package static func replyToPlainText(_ bytes: UnsafeRawBufferPointer) -> [UInt8]? {
-        switch Preface.examine(bytes) {
-        case .http2: goAway
-        case .incomplete: nil
-        case .other: isHTTPRequest(bytes) ? Array("HTTP/1.0 400 Bad Request\r\n\r\n\(explanation)\n".utf8) : nil
-        }
+        guard Preface.examine(bytes) == .other, isHTTPRequest(bytes) else { return nil }
+        return Array("HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n".utf8)
     }
-
-    private static let explanation = "Client sent an HTTP request to an HTTPS server."
-
-    /// SETTINGS, with which a server has to begin, and GOAWAY.
-    private static let goAway: [UInt8] = {
-        let code = HTTP2ErrorCode.inadequateSecurity.rawValue
-        let payload = [0, 0, 0, 0] + withUnsafeBytes(of: code.bigEndian) { Array($0) } + Array(explanation.utf8)
-        return [0, 0, 0, 4, 0, 0, 0, 0, 0] + [0, 0, UInt8(payload.count), 7, 0, 0, 0, 0, 0] + payload
-    }()
 
     /// A method in capitals, a space, a target.
     private static func isHTTPRequest(_ bytes: UnsafeRawBufferPointer) -> Bool {

@@ -22,18 +22,23 @@ final class TLSContext: @unchecked Sendable {
         guard let handle = SSL_CTX_new(TLS_server_method()) else {
             throw TLSError("OpenSSL can't start: \(OpenSSLError.take().text)")
         }
-        self.handle = handle
-        allowedHostnames = settings.allowedHostnames
-        applicationProtocols = settings.applicationProtocols.flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) }
+        // Constants until all is well: an object that is complete when its initialiser throws would free the handle again.
+        let lists: RevocationLists?
+        let summary: CertificateSummary
         do throws(TLSError) {
-            revocationLists = try settings.revocationListFile.map { path throws(TLSError) in try RevocationLists(path: path) }
+            lists = try settings.revocationListFile.map { path throws(TLSError) in try RevocationLists(path: path) }
             try TLSContext.setVersionsAndCiphers(handle, settings)
-            certificate = try TLSContext.loadCertificate(handle, settings)
+            summary = try TLSContext.loadCertificate(handle, settings)
             try TLSContext.loadAuthorities(handle, settings)
         } catch {
             SSL_CTX_free(handle)
             throw error
         }
+        self.handle = handle
+        certificate = summary
+        revocationLists = lists
+        allowedHostnames = settings.allowedHostnames
+        applicationProtocols = settings.applicationProtocols.flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) }
         TLSContext.setModes(handle)
         let unretained = Unmanaged.passUnretained(self).toOpaque()
         SSL_CTX_set_alpn_select_cb(handle, chooseProtocol, unretained)
@@ -52,8 +57,8 @@ final class TLSContext: @unchecked Sendable {
         pine_ssl_ctx_set_server_options(handle)
         SSL_CTX_set_num_tickets(handle, 0)
         pine_ssl_ctx_set_no_session_cache(handle)
-        // An idle connection holds no record buffers.
-        pine_ssl_ctx_set_mode(handle, Int(SSL_MODE_RELEASE_BUFFERS))
+        // An idle connection holds no record buffers. The chain is what the file has, without the clients' authorities.
+        pine_ssl_ctx_set_mode(handle, Int(SSL_MODE_RELEASE_BUFFERS) | Int(SSL_MODE_NO_AUTO_CHAIN))
         pine_ssl_ctx_set_read_ahead(handle)
         pine_ssl_ctx_set_max_cert_list(handle, certificateListLimit)
     }
@@ -168,7 +173,9 @@ final class TLSContext: @unchecked Sendable {
 
 private func verifyClient(_ store: OpaquePointer?, _ context: UnsafeMutableRawPointer?) -> Int32 {
     guard let store, let context else { return 0 }
-    return Unmanaged<TLSContext>.fromOpaque(context)._withUnsafeGuaranteedRef { $0.admits(store) } ? 1 : 0
+    if Unmanaged<TLSContext>.fromOpaque(context)._withUnsafeGuaranteedRef({ $0.admits(store) }) { return 1 }
+    TLSSession.noteRefusal(store)
+    return 0
 }
 
 private func chooseProtocol(

@@ -10,6 +10,8 @@ private struct Transport {
     var input: UnsafeRawPointer?
     var inputCount = 0
     var output = ByteBuffer()
+    /// Whose certificate was refused, and why.
+    var refusal: String?
 }
 
 final class TLSSession {
@@ -92,11 +94,17 @@ final class TLSSession {
     }
 
     private func reason(_ error: OpenSSLError) -> String {
-        guard error.isVerificationFailure else { return error.text }
-        let result = SSL_get_verify_result(ssl)
-        let problem = String(cString: X509_verify_cert_error_string(result))
-        guard let certificate = SSL_get0_peer_certificate(ssl) else { return "the client's certificate is refused: \(problem)" }
-        return "the certificate of \(nameText(X509_get_subject_name(certificate))) is refused: \(problem)"
+        error.isVerificationFailure ? transport.pointee.refusal ?? error.text : error.text
+    }
+
+    /// Notes why the certificate that `store` judges is refused, for the session that it came to: OpenSSL forgets whose it was.
+    static func noteRefusal(_ store: OpaquePointer) {
+        let index = SSL_get_ex_data_X509_STORE_CTX_idx()
+        guard let ssl = X509_STORE_CTX_get_ex_data(store, index).map({ OpaquePointer($0) }) else { return }
+        let problem = String(cString: X509_verify_cert_error_string(Int(X509_STORE_CTX_get_error(store))))
+        let subject = X509_STORE_CTX_get0_cert(store).map { nameText(X509_get_subject_name($0)) } ?? ""
+        let transport = BIO_get_data(SSL_get_rbio(ssl)).assumingMemoryBound(to: Transport.self)
+        transport.pointee.refusal = "the certificate of \(subject) is refused: \(problem)"
     }
 
     /// The host name that the client asked for, if it did.
