@@ -41,19 +41,18 @@ private final class EchoHandler: ChannelInboundHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let buffer = unwrapInboundIn(data)
-        guard buffer.readableBytesView.first == UInt8(ascii: "!") else {
-            context.writeAndFlush(wrapOutboundOut(context.channel.allocator.buffer(buffer: buffer)), promise: nil)
-            return
-        }
-        let text = String(buffer: buffer)
+        // Random data may begin as a command does.
+        let text = buffer.readableBytes <= 16 ? String(buffer: buffer) : ""
         if text == "!flood\n" {
             isFlooding = true
             flood(context)
-        } else if let count = Int(text.dropFirst().dropLast()) {
+        } else if text.hasPrefix("!"), text.hasSuffix("\n"), let count = Int(text.dropFirst().dropLast()) {
             // Two writes, one flush.
             let half = context.channel.allocator.buffer(repeating: 0x61, count: count / 2)
             context.write(wrapOutboundOut(half), promise: nil)
             context.writeAndFlush(wrapOutboundOut(half), promise: nil)
+        } else {
+            context.writeAndFlush(wrapOutboundOut(context.channel.allocator.buffer(buffer: buffer)), promise: nil)
         }
     }
 
