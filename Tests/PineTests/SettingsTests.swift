@@ -104,6 +104,7 @@ struct SettingsTests {
         #expect(try complaint([], file: "a: b: c\n").contains("pine.yaml is not YAML"))
         #expect(try complaint([], file: "name: a\nname: b\n").contains("name"))
         #expect(try complaint([], file: "config-file: b\n").contains("config-file is not a setting"))
+        #expect(try complaint(["--config-file", "/"]) == "pine: can't read the settings file /: it is not a file")
         #expect(
             try complaint(["--config-file", "/nowhere/pine.yaml"])
                 == "pine: can't read the settings file /nowhere/pine.yaml: No such file or directory")

@@ -21,8 +21,11 @@ struct SettingsFile {
 
     init(path: String) throws {
         self.path = path
+        errno = 0
         guard let data = FileManager.default.contents(atPath: path) else {
-            throw UsageError("can't read the settings file \(path): \(String(cString: strerror(errno)))")
+            // A folder, for example, is no error to the system.
+            let reason = errno == 0 ? "it is not a file" : String(cString: strerror(errno))
+            throw UsageError("can't read the settings file \(path): \(reason)")
         }
         guard let text = String(bytes: data, encoding: .utf8) else { throw UsageError("\(path) is not UTF-8 text") }
         let node: Node?
@@ -76,6 +79,7 @@ struct SettingsFile {
         if case YamlError.duplicatedKeysInMapping(let keys, let context) = error {
             return "line \(context.mark.line) starts a map that has \(keys.map { "\($0)" }.joined(separator: ", ")) twice"
         }
-        return "\(error)".split(separator: "\n").first.map(String.init) ?? "\(error)"
+        let line = "\(error)".split(separator: "\n").first.map(String.init) ?? "\(error)"
+        return line.hasSuffix(":") ? String(line.dropLast()) : line
     }
 }
