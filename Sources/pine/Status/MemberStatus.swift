@@ -44,7 +44,10 @@ struct MemberStatus: Encodable, Sendable {
     private static func ask(_ url: String) async -> MemberStatus {
         var status = MemberStatus(endpoint: url)
         guard let endpoint = Endpoint(url) else {
-            status.error = "it is not an address, as http://pine-1:2379"
+            status.error =
+                ["https://", "unixs://"].contains(where: url.hasPrefix)
+                ? "pine status speaks no TLS; ask an http:// or unix:// address, or etcdctl endpoint status"
+                : "it is not an address, as http://pine-1:2379"
             return status
         }
         do {
