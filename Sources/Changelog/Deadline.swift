@@ -1,9 +1,11 @@
 // Owns: a moment on the monotonic clock by which something must be done.
 
-struct Deadline {
+struct Deadline: Comparable {
     let instant: ContinuousClock.Instant
 
     static func after(_ duration: Duration) -> Deadline { Deadline(instant: .now.advanced(by: duration)) }
+
+    static func < (one: Deadline, other: Deadline) -> Bool { one.instant < other.instant }
 
     var hasPassed: Bool { ContinuousClock.now >= instant }
 

@@ -36,6 +36,9 @@ package enum LogError: Error, Hashable, Sendable {
             || ["FATAL:  database \"", "FATAL:  role \""].contains { reason.contains($0) } && reason.contains("does not exist")
     }
 
+    /// The server said nothing for longer than it may.
+    static let noAnswer = LogError.lost("no answer in time")
+
     /// True where asking again, unchanged, may work: the database is away, restarting, a standby, or busy.
     /// False where an operator has to do something first.
     package var passesByItself: Bool {

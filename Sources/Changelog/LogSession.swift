@@ -25,8 +25,10 @@ package final class LogSession {
     package let isPooled: Bool
 
     /// Connects, checks that the server is one on which the log may live, and sets the session up. Once the descriptor
-    /// `interrupt` is readable, whatever waits for the server throws `closed`.
-    package init(_ settings: LogSettings, interrupt: Int32 = -1, logger: Logger) throws(LogError) {
+    /// `interrupt` is readable, whatever waits for the server throws `closed`. `patience`: see `LogLimits`; nil for none.
+    package init(
+        _ settings: LogSettings, patience: Duration? = nil, interrupt: Int32 = -1, logger: Logger
+    ) throws(LogError) {
         self.settings = settings
         self.logger = logger
         statements = LogStatements(schema: settings.schema, chunkByteLimit: settings.limits.chunkByteLimit)
@@ -34,12 +36,18 @@ package final class LogSession {
         connection = try PostgresConnection(
             conninfo: try settings.currentConninfo(), connectLimit: settings.limits.connectLimit, prepares: false,
             interrupt: interrupt, logger: logger)
+        connection.patience = patience
         isPooled = settings.transactionPooling ? true : try ServerCheck.findsPooler(on: connection, settings)
         connection.prepares = !isPooled
         try ServerCheck.run(on: connection, settings, isPooled: isPooled)
     }
 
     package var isOpen: Bool { connection.isOpen }
+
+    var patience: Duration? {
+        get { connection.patience }
+        set { connection.patience = newValue }
+    }
 
     package func close() { connection.close() }
 

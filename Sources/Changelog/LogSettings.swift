@@ -54,6 +54,9 @@ package struct LogSettings: Sendable {
 package struct LogLimits: Sendable {
     /// How long a connection attempt may take for each host; what the connection string or PGCONNECT_TIMEOUT says wins.
     package var connectLimit: Duration = .seconds(5)
+    /// How long the server may say nothing while it has something to answer, before its connection counts as lost. Each time that
+    /// it was too short it doubles, up to `recoverLimit`, so that a slow server is reached in the end.
+    package var patience: Duration = .seconds(3)
     /// How long an append may run before its connection counts as lost. Includes waiting for other writers.
     package var appendLimit: Duration = .seconds(10)
     /// The same for a read.

@@ -1,4 +1,4 @@
-// Owns: one PGconn, and the rule that every statement has a bound in time on our side.
+// Owns: one PGconn, and the rule that every statement has a bound in time on our side, and every silence of the server another.
 // Must never: be touched by another thread than the one that made it; be used after it was lost.
 // Invariant: between two calls no statement is under way, and the connection is not in pipeline mode.
 internal import Bytes
@@ -24,6 +24,11 @@ final class PostgresConnection {
     /// The names of the statements that this connection has prepared, by their text.
     private var prepared: [String: String] = [:]
     private let notices: Unmanaged<NoticeSink>
+    /// How long nothing may come while a statement runs, before the connection counts as lost; nil for as long as the statement
+    /// has. A network that swallows what is sent looks like a server that thinks.
+    var patience: Duration?
+    /// When bytes last went either way.
+    private var lastProgress: ContinuousClock.Instant = .now
 
     /// More would fill the server's memory; statements beyond it run unprepared.
     private static let preparedLimit = 64
@@ -194,6 +199,7 @@ final class PostgresConnection {
     func runScript(_ text: String, within limit: Duration) throws(LogError) {
         let raw = try usable()
         guard PQsendQuery(raw, text) == 1 else { throw lose() }
+        lastProgress = .now
         _ = try finishStatement(.after(limit))
     }
 
@@ -226,6 +232,7 @@ final class PostgresConnection {
         let raw = try usable()
         let name = "pine_\(prepared.count)"
         guard PQsendPrepare(raw, name, statement.text, 0, nil) == 1 else { throw lose() }
+        lastProgress = .now
         _ = try finishStatement(deadline)
         prepared[statement.text] = name
     }
@@ -241,6 +248,7 @@ final class PostgresConnection {
             }
         }
         guard sent == 1 else { throw lose() }
+        lastProgress = .now
     }
 
     /// The last result of the statements under way, or the first error.
@@ -295,7 +303,9 @@ final class PostgresConnection {
     }
 
     @discardableResult
-    private func wait(for events: Int16, _ deadline: Deadline) throws(LogError) -> Int16 {
+    private func wait(for events: Int16, _ statementDeadline: Deadline) throws(LogError) -> Int16 {
+        var deadline = statementDeadline
+        if let patience { deadline = min(deadline, Deadline(instant: lastProgress.advanced(by: patience))) }
         var entries = (
             pollfd(fd: socket, events: events, revents: 0), pollfd(fd: interrupt, events: Int16(POLLIN), revents: 0)
         )
@@ -305,8 +315,11 @@ final class PostgresConnection {
                 $0.withMemoryRebound(to: pollfd.self, capacity: 2) { poll($0, 2, deadline.pollTimeoutMs) }
             }
             if entries.1.revents != 0 { throw lose(.closed) }
-            if ready > 0 { return entries.0.revents }
-            if ready == 0 && deadline.hasPassed { throw lose(.lost("no answer in time")) }
+            if ready > 0 {
+                lastProgress = .now
+                return entries.0.revents
+            }
+            if ready == 0 && deadline.hasPassed { throw lose(.noAnswer) }
             if ready < 0 && errno != EINTR { throw lose(.lost("poll failed with errno \(errno)")) }
         }
     }

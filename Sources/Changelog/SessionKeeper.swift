@@ -1,5 +1,7 @@
 // Owns: a worker's session, and when the next attempt to make one is due.
 // Must never: try to connect more often than the backoff says, except when asked for a fresh session at once.
+// Invariant: patience lies between what `LogLimits` begins with and `recoverLimit`: a server that was once too slow is given more
+// time, one that has answered often less again.
 internal import Logging
 
 struct SessionKeeper {
@@ -8,7 +10,9 @@ struct SessionKeeper {
     private let logger: Logger
     private let outage: Outage
     private let wire: TripWire
-    private var backoff = Backoff(first: .milliseconds(50), most: .seconds(2))
+    private var backoff = Backoff(first: .milliseconds(50), most: .seconds(1))
+    private var patience: Duration
+    private var answersInARow = 0
     private(set) var session: LogSession?
     /// How many sessions there have been: another number means that the server was out of reach, or is another one.
     private(set) var sessionCount: UInt64 = 0
@@ -20,7 +24,11 @@ struct SessionKeeper {
         self.logger = logger
         self.outage = outage
         self.wire = wire
+        patience = settings.limits.patience
     }
+
+    /// After so many answers the server is fast enough for less patience.
+    private static let answersUntilFast = 64
 
     /// -1 without a session.
     var socket: Int32 { session?.connection.socket ?? -1 }
@@ -34,21 +42,40 @@ struct SessionKeeper {
     mutating func ready() throws(LogError) -> LogSession {
         if let session, session.isOpen { return session }
         session = nil
-        let fresh = try LogSession(settings, interrupt: wire.descriptor, logger: logger)
-        session = fresh
-        sessionCount += 1
-        return fresh
+        var settings = settings
+        settings.limits.connectLimit = min(settings.limits.connectLimit, patience)
+        let started = ContinuousClock.now
+        do {
+            let fresh = try LogSession(settings, patience: patience, interrupt: wire.descriptor, logger: logger)
+            session = fresh
+            sessionCount += 1
+            return fresh
+        } catch {
+            if case .unreachable = error, started.duration(to: .now) >= settings.limits.connectLimit { becomePatient() }
+            throw error
+        }
+    }
+
+    private mutating func becomePatient() {
+        answersInARow = 0
+        patience = min(patience * 2, settings.limits.recoverLimit)
     }
 
     /// The session works: it has answered.
     mutating func worked() {
         backoff.reset()
         outage.back(worker)
+        answersInARow += 1
+        guard answersInARow == Self.answersUntilFast else { return }
+        answersInARow = 0
+        patience = max(patience / 2, settings.limits.patience)
+        session?.patience = patience
     }
 
     /// Connecting or an operation failed: sets the time of the next attempt. A session whose connection is gone is dropped.
     mutating func failed(_ error: LogError) {
         if session?.isOpen != true { session = nil }
+        if error == .noAnswer { becomePatient() }
         nextAttempt = .now.advanced(by: backoff.next())
         if error != .closed { outage.lost(worker, error) }
     }
