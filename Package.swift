@@ -20,6 +20,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
@@ -92,6 +93,14 @@ let package = Package(
         tests("TLSTests", ["TLS", "TestSupport", nioCore, nioPosix, logging]),
         tests("HTTP2Tests", ["Bytes", "CNghttp2", "HTTP2", "RawHTTP2", "TestSupport", nioCore, nioPosix, logging]),
         tests("GRPCTests", ["Bytes", "CZlib", "HTTP2", "GRPC", "RawHTTP2", "TestSupport", nioCore, nioPosix, logging]),
+        // The whole server on one thread, for scripts/fuzz and the replay of its seeds.
+        .target(
+            name: "PineFuzz",
+            dependencies: [
+                "Bytes", "EtcdAPI", "Keyspace", "Replica", "HTTP2", "GRPC", "PineServer", nioCore, nioEmbedded, logging,
+            ],
+            path: "Tests/PineFuzz", swiftSettings: settings),
+        tests("PineFuzzTests", ["PineFuzz"], resources: [.copy("Corpus")]),
         tests("PineServerTests", ["PineServer", "Replica"]),
         tests("EmbeddedPostgresTests", ["EmbeddedPostgres", "TestSupport", logging]),
         tests("PineBenchTests", ["Bytes", "EtcdAPI", "EtcdClient", "PineBench"]),

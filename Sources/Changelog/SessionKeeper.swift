@@ -11,7 +11,7 @@ struct SessionKeeper {
     private let outage: Outage
     private let wire: TripWire
     private var backoff = Backoff(first: .milliseconds(50), most: .seconds(1))
-    private var patience: Duration
+    private(set) var patience: Duration
     private var answersInARow = 0
     private(set) var session: LogSession?
     /// How many sessions there have been: another number means that the server was out of reach, or is another one.

@@ -33,7 +33,7 @@ enum EngineMessage: Sendable {
 }
 
 final class Engine: Sendable {
-    private let mailbox: EngineMailbox<EngineMessage>
+    let mailbox: EngineMailbox<EngineMessage>
     private let shared: SharedState
     private let configuration: ReplicaConfiguration
     private let logger: Logger

@@ -1,0 +1,190 @@
+// Owns: a whole server on one thread, from the bytes of one connection to the replica and back, for the fuzzer and the replay of
+// its seeds: the production connection, calls, services and replica, over a log in memory.
+// Must never: decide anything by a clock or by chance: one input takes one way through the code.
+internal import Bytes
+internal import EtcdAPI
+internal import Keyspace
+internal import NIOCore
+internal import NIOEmbedded
+
+internal import struct Logging.Logger
+internal import struct Logging.SwiftLogNoOpLogHandler
+
+@testable internal import GRPC
+@testable internal import HTTP2
+@testable internal import PineServer
+@testable internal import Replica
+
+final class FuzzServer {
+    private let eventLoop = EmbeddedEventLoop()
+    private let http2: HTTP2Loop
+    private let services: LoopServices
+    private let channel: EmbeddedChannel
+    private let engine: Engine
+    private let shared = SharedState()
+    private var replica: Replica
+    private var log = FuzzLog()
+    private var now = Instant(nanoseconds: 1_000_000_000)
+    private var waiting: [ReplicaEvent] = []
+
+    private static let logger = Logger(label: "fuzz") { _ in SwiftLogNoOpLogHandler() }
+    private static let methods = MethodTable(servedMethods.map { GRPCMethod($0) })
+
+    init() {
+        var limits = HTTP2Limits()
+        limits.concurrentStreamsLimit = 100
+        var configuration = ReplicaConfiguration(origin: 1, memberID: 1)
+        configuration.scanKeyLimit = 3
+        configuration.batchRowLimit = 4
+        configuration.waitingLimit = 50
+        configuration.watchStreamBufferMinBytes = 256
+        configuration.watchBufferBytes = 1_024
+        configuration.historyRowLimit = 2
+        configuration.watcherLimit = 20
+        replica = Replica(configuration: configuration)
+        engine = Engine(configuration, shared: shared, logger: Self.logger)
+        http2 = HTTP2Loop(index: 0, eventLoop: eventLoop, limits: limits, keepAlive: KeepAlivePolicy(), logger: Self.logger)
+        let calls = GRPCLoop(http2: http2, methods: Self.methods, limits: GRPCLimits())
+        services = LoopServices(
+            calls, engine: engine, shared: shared, configuration: ServerConfiguration(listenURLs: ["http://127.0.0.1:0"]))
+        calls.handler = services
+        http2.handler = calls
+        channel = EmbeddedChannel(handler: nil, loop: eventLoop)
+        violatedIfThrown {
+            try channel.pipeline.syncOperations.addHandler(HTTP2Connection(loop: http2))
+            channel.connect(to: try SocketAddress(unixDomainSocketPath: "/fuzz"), promise: nil)
+        }
+    }
+
+    /// What the client sends.
+    func receive(_ bytes: ByteBuffer) {
+        // Once the server has closed the connection, what comes then is nobody's.
+        guard channel.isActive else { return }
+        // Errors of the channel are how the connection says that it ended.
+        _ = try? channel.writeInbound(bytes)
+        drop()
+    }
+
+    /// Whether the client takes what the server sends.
+    func setWritable(_ isWritable: Bool) {
+        guard channel.isActive else { return }
+        channel.isWritable = isWritable
+        channel.pipeline.fireChannelWritabilityChanged()
+    }
+
+    func passTime(ms: Int) { now = now.advanced(byMs: ms) }
+
+    func expireLeases() { log.expiresLeases = true }
+
+    /// Lets the engine take what has come, at most `turns` times. True where it has come to rest.
+    @discardableResult
+    func work(turns: Int) -> Bool {
+        for _ in 0..<turns {
+            eventLoop.run()
+            var messages: [EngineMessage] = []
+            engine.mailbox.take(into: &messages, until: Instant(nanoseconds: 0))
+            let events = waiting
+            waiting = []
+            for message in messages { if case .event(let event) = message { replica.step(event, now: now) } }
+            for event in events { replica.step(event, now: now) }
+            let actions = replica.endTurn(now: now)
+            perform(actions)
+            drop()
+            if messages.isEmpty, events.isEmpty, waiting.isEmpty, actions.isEmpty, !replica.hasMoreWork { return true }
+        }
+        return false
+    }
+
+    /// The client goes away; nothing may be left of it.
+    func close() {
+        setWritable(true)
+        if channel.isActive { channel.close(promise: nil) }
+        work(turns: 100)
+        invariant(http2.openConnectionCount == 0 && http2.openStreamCount == 0, "a closed connection leaves streams behind")
+        http2.handler = nil
+        _ = try? channel.finish(acceptAlreadyClosed: true)
+    }
+
+    private func perform(_ actions: [Action]) {
+        var outgoing: [Outgoing] = []
+        for action in actions {
+            switch action {
+            case .respond(let id, let message): outgoing.append(.respond(id, message))
+            case .fail(let id, let error): outgoing.append(.fail(id, error))
+            case .send(let id, let message, let report): outgoing.append(.send(id, message, reportDrained: report))
+            case .sendParts(let id, let parts, let report): outgoing.append(.sendParts(id, parts, reportDrained: report))
+            case .finish(let id): outgoing.append(.finish(id))
+            case .reportRevision(let id, let revision): outgoing.append(.revision(id, revision))
+            case .log(let command): if let answer = log.answer(command) { waiting.append(.log(answer)) }
+            case .load: waiting += [.rowsLoaded(log.rows), .loadFinished(log.head)]
+            case .note: break
+            }
+        }
+        guard !outgoing.isEmpty else { return }
+        http2.beginBatch()
+        services.deliver(outgoing)
+        services.turnEnded()
+        http2.endBatch()
+    }
+
+    /// The client reads and forgets.
+    private func drop() {
+        while let bytes = try? channel.readOutbound(as: ByteBuffer.self) { _ = bytes }
+    }
+}
+
+/// The log of one replica that is alone: every append arrives.
+private struct FuzzLog {
+    private(set) var head = Head(clusterID: 7, position: .start, digest: .start, epoch: 0, compactRevision: -1)
+    private(set) var rows: [LogRow] = []
+    /// The next time that somebody asks, all leases are due.
+    var expiresLeases = false
+    private var isHeld = false
+
+    private func tail(after position: Position, limit: Int) -> Tail {
+        let rest = rows.drop { $0.position <= position }
+        return Tail(head: head, rows: Array(rest.prefix(limit)), reachesHead: rest.count <= limit)
+    }
+
+    mutating func answer(_ command: LogCommand) -> LogEvent? {
+        switch command {
+        case .append(let batch):
+            invariant(batch.expectedDigest == head.digest, "the only writer knows where the log ends")
+            rows += batch.rows
+            head = batch.newHead
+            return .appended(number: batch.number)
+        case .lockHead(let position, let expiring):
+            return .headLocked(tail(after: position, limit: .max), expired: expiring?.leases.sorted() ?? [])
+        case .unlockHead: return nil
+        case .recover(let position): return .recovered(tail(after: position, limit: .max))
+        case .readHead: return .headRead(head)
+        case .readTail(let position, let limit): return .tailRead(tail(after: position, limit: limit))
+        case .readHistory(let position, let limit): return .historyRead(tail(after: position, limit: limit))
+        case .deleteRows(let positions):
+            let dead = Set(positions)
+            rows.removeAll { dead.contains($0.position) }
+            return .rowsDeleted(count: positions.count)
+        case .lease(let number, let command): return answer(command).map { .lease(number: number, $0) }
+        }
+    }
+
+    private mutating func answer(_ command: LeaseCommand) -> LeaseAnswer? {
+        switch command {
+        case .round(let round):
+            return .roundDone(remainingMs: Dictionary(uniqueKeysWithValues: Set(round.read).map { ($0, 5_000) }), head: head)
+        case .keepDuty:
+            defer { isHeld = true }
+            return .dutyAsked(.held(taken: !isHeld, sessions: 1))
+        case .releaseDuty: return nil
+        case .findDue:
+            guard expiresLeases else { return .dueFound([], nextMs: nil) }
+            expiresLeases = false
+            let revoked = Set(rows.filter { $0.kind == .revoke }.map(\.lease))
+            return .dueFound(Set(rows.filter { $0.kind == .grant }.map(\.lease)).subtracting(revoked).sorted(), nextMs: nil)
+        }
+    }
+}
+
+private func violatedIfThrown(_ body: () throws -> Void) {
+    do { try body() } catch { violated("\(error)") }
+}
