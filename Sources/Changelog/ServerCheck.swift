@@ -15,11 +15,15 @@ enum ServerCheck {
     /// What a session needs for itself, where the server knows the setting. What runs long here waits for other writers or for
     /// a synchronous standby; the bounds in time are ours, and a statement that the server cancels while it waits for a standby
     /// would count as committed.
+    ///
+    /// A prepared statement's plan is kept: one that was made while the log was short must not pass over all of it when it is long,
+    /// so passes over tables are ruled out where there is an index.
     private static let sessionSettings = Statement(
         """
         select set_config(s.name, v.value, false) from pg_settings s join (values
           ('statement_timeout', '0'), ('lock_timeout', '0'), ('idle_session_timeout', '0'), ('transaction_timeout', '0'),
-          ('default_transaction_isolation', 'read committed'), ('client_connection_check_interval', '10s'), ('jit', 'off'))
+          ('default_transaction_isolation', 'read committed'), ('client_connection_check_interval', '10s'), ('jit', 'off'),
+          ('enable_seqscan', 'off'))
           v(name, value) on s.name = v.name
         """)
 

@@ -45,7 +45,7 @@ import Testing
         // While the machine is busy, connecting may take too long, too.
         func connect() throws {
             try eventuallyBlocking("a connection") {
-                do {
+                do throws(LogError) {
                     return try keeper.ready().isOpen
                 } catch {
                     keeper.failed(error)
@@ -57,7 +57,7 @@ import Testing
             try connect()
             let before = keeper.patience
             try proxy.set(.swallowed)
-            do {
+            do throws(LogError) {
                 _ = try keeper.ready().readHead()
                 Issue.record("an answer came through")
             } catch {

@@ -1,4 +1,4 @@
-// Owns: the stage of the fault tests: PostgreSQL behind a faulty network, several Pines on it, and clients of every kind on each.
+// Owns: the stage of the fault tests: PostgreSQL behind a faulty network, several Pines on it, and a crowd of clients.
 // Must never: end a fault without saying how long it took until everybody was served again.
 import Bytes
 import EtcdAPI
@@ -21,9 +21,8 @@ final class FaultArena {
     let postgres: PostgresServer
     let proxy: FaultyProxy
     let cluster: PineCluster
-    let load: WriteLoad
-    private let followers: [WatchFollower]
-    private let keepers: [LeaseKeeper]
+    let crowd: ClientCrowd
+    private var load: WriteLoad { crowd.load }
     private var random: SeededGenerator
     private var back: [Fault: [Duration]] = [:]
     /// The longest that a service may take to be back on a machine that is busy with other things; what it took is printed.
@@ -37,14 +36,7 @@ final class FaultArena {
         try postgres.psql("create database pine owner pine")
         proxy = try FaultyProxy(to: postgres.port, filter: filter)
         cluster = try PineCluster(3, postgres: "postgresql://pine@127.0.0.1:\(proxy.port)/pine")
-        load = WriteLoad(ports: cluster.ports, clients: 9, seed: seed, pause: .milliseconds(8))
-        followers = cluster.ports.map { WatchFollower(port: $0) }
-        let ports = cluster.ports
-        let load = load
-        keepers = try (0..<3).map { index in
-            let leases = (0..<5).map { Int64(index * 100 + $0 + 1) }
-            return try LeaseKeeper(leases, ports: Array(ports[index...] + ports[..<index]), load: load)
-        }
+        crowd = try ClientCrowd(cluster.ports, seed: seed)
     }
 
     /// Lets the fault last for `length`, where it is one that lasts, and waits until every Pine serves again.
@@ -59,29 +51,9 @@ final class FaultArena {
         }
     }
 
-    /// Ends the load and judges what was said. `loadMeanwhile` more writes come first, on each Pine.
+    /// Ends the load and judges what was said.
     func finish(_ name: String) throws {
-        for port in cluster.ports { try load.awaitAcknowledged(20, on: port) }
-        for keeper in keepers { try keeper.stop() }
-        let writes = try load.stop()
-        let verdict = try Verdict(writes) { try postgres.psql($0, connection: "pine") }
-        try verdict.judge()
-        try verdict.judge(load.seen)
-        for port in cluster.ports { try verdict.compare(with: EtcdClient(port: port)) }
-        for follower in followers {
-            try verdict.judge(try follower.finish(at: verdict.lastRevision), by: "the watcher on \(follower.port)")
-        }
-        let leases = keepers.flatMap(\.leases)
-        #expect(verdict.endedLeases.isDisjoint(with: leases))
-        let client = try EtcdClient(port: cluster.ports[0])
-        for lease in leases { #expect(try client.get(LeaseKeeper.key(lease)).kvs.first?.lease == lease) }
-        let open = writes.filter { if case .unknown = $0.fate { true } else { false } }.count
-        print(
-            """
-            \(name): \(writes.count) writes, \(open) with an open outcome, \(load.seen.count) reads, \(verdict.rows.count) events on \
-            each of 3 watches over \(followers.map(\.streams)) streams, leases kept with gaps of at most \
-            \(keepers.map(\.longestGap).max() ?? .zero)
-            """)
+        try crowd.finish(name) { try postgres.psql($0, connection: "pine") }
         for (fault, times) in back.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
             let sorted = times.sorted()
             print("\(name), \(fault): all served again after \(sorted[sorted.count / 2]) (median), \(sorted[sorted.count - 1]) (most)")

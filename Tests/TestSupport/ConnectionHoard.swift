@@ -71,14 +71,33 @@ package final class ConnectionHoard: Sendable {
         for text in ["user", user, "database", database] { message += Array(text.utf8) + [0] }
         message.append(0)
         message = withUnsafeBytes(of: UInt32(message.count + 4).bigEndian) { Array($0) } + message
-        var answer: UInt8 = 0
-        // R: the authentication request, here that none is needed. E: an error.
-        guard status == 0, send(descriptor, message, message.count, Int32(MSG_NOSIGNAL)) == message.count,
-            recv(descriptor, &answer, 1, 0) == 1, answer == UInt8(ascii: "R")
+        // The server may let a client in before it finds that the places left are reserved for others.
+        guard status == 0, send(descriptor, message, message.count, Int32(MSG_NOSIGNAL)) == message.count, isReady(descriptor)
         else {
             Glibc.close(descriptor)
             return nil
         }
         return descriptor
+    }
+
+    /// Reads messages until the server is ready for queries; false where it refuses or hangs up.
+    private static func isReady(_ descriptor: Int32) -> Bool {
+        var unread: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 4_096)
+        while true {
+            // A type, then a length that counts itself.
+            while unread.count >= 5 {
+                let length = unread[1..<5].reduce(0) { $0 << 8 | Int($1) }
+                guard unread.count > length else { break }
+                switch unread[0] {
+                case UInt8(ascii: "Z"): return true
+                case UInt8(ascii: "E"): return false
+                default: unread.removeFirst(length + 1)
+                }
+            }
+            let count = recv(descriptor, &buffer, buffer.count, 0)
+            guard count > 0 else { return false }
+            unread += buffer[..<count]
+        }
     }
 }

@@ -64,6 +64,35 @@ package final class PostgresServer: Sendable {
         if start { try self.start() }
     }
 
+    /// A hot standby of `primary`, started, that follows it over `port`, which may be a proxy's. It knows the primary's settings in
+    /// postgresql.conf, not those that `primary` was started with.
+    package init(standbyOf primary: PostgresServer, over port: Int? = nil, settings: [String: String] = [:]) throws {
+        let folder = try TemporaryFolder()
+        self.folder = folder
+        user = primary.user
+        volume = nil
+        self.port = try freePort()
+        dataFolder = folder.file("data")
+        socketFolder = folder.path
+        logPath = folder.file("log")
+        state = Mutex(State(settings: settings))
+        try user?.own(folder.path)
+        // What it connects to later is written down by -R.
+        let copy = try runCommand(
+            try PostgresTemplate.binary("pg_basebackup"),
+            [
+                "-D", dataFolder, "-d", "host=127.0.0.1 port=\(port ?? primary.port) user=postgres application_name=standby", "-R", "-X",
+                "stream", "-c", "fast", "--no-sync",
+            ], user: user)
+        guard copy.status == 0 else { throw TestSupportError("pg_basebackup: \(copy.stderr)") }
+        try start()
+    }
+
+    /// Makes a standby the primary; returns once it takes writes.
+    package func promote() throws {
+        guard try psql("select pg_promote(true, 60)") == "t" else { throw TestSupportError("the standby was not promoted") }
+    }
+
     deinit {
         kill()
         PostgresTemplate.removeSharedMemory(of: dataFolder)
