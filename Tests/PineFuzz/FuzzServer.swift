@@ -21,7 +21,7 @@ final class FuzzServer {
     private let services: LoopServices
     private let channel: EmbeddedChannel
     private let engine: Engine
-    private let shared = SharedState()
+    private let shared = SharedState(logger: FuzzServer.logger)
     private var replica: Replica
     private var log = FuzzLog()
     private var now = Instant(nanoseconds: 1_000_000_000)
@@ -160,10 +160,10 @@ private struct FuzzLog {
         case .readHead: return .headRead(head)
         case .readTail(let position, let limit): return .tailRead(tail(after: position, limit: limit))
         case .readHistory(let position, let limit): return .historyRead(tail(after: position, limit: limit))
-        case .deleteRows(let positions):
-            let dead = Set(positions)
+        case .deleteRows(let deletion):
+            let dead = Set(deletion.positions)
             rows.removeAll { dead.contains($0.position) }
-            return .rowsDeleted(count: positions.count)
+            return .rowsDeleted(number: deletion.number, count: dead.count)
         case .lease(let number, let command): return answer(command).map { .lease(number: number, $0) }
         }
     }
