@@ -4,12 +4,15 @@
 /// Flags of etcd that steer what PostgreSQL does for Pine (consensus, disks, peers), or what Pine does not have. An operator who
 /// moves from etcd may leave them where they are: they are named in one line of the log, and have no effect.
 enum EtcdFlags {
-    static func isIgnored(_ name: String) -> Bool {
-        ignored.contains(name) || ignoredPrefixes.contains { name.hasPrefix($0) } && name != "experimental-dump-help"
+    /// `value` is nil where none was given on the spot.
+    static func isIgnored(_ name: String, value: String?) -> Bool {
+        // Asks for encryption, unless it is switched off.
+        if name == "auto-tls" { return value == "false" }
+        return ignored.contains(name) || ignoredPrefixes.contains { name.hasPrefix($0) } && name != "experimental-dump-help"
     }
 
-    /// Peers, their discovery and their certificates; experiments of one etcd release.
-    private static let ignoredPrefixes = ["initial-", "peer-", "listen-peer-", "discovery", "experimental-", "corrupt-check-"]
+    /// Peers, their discovery and their certificates; experiments of one etcd release; the proxy of etcd 2.
+    private static let ignoredPrefixes = ["initial-", "peer-", "listen-peer-", "discovery", "experimental-", "corrupt-check-", "proxy"]
 
     private static let ignored: Set = [
         // Consensus.

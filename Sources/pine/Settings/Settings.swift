@@ -47,12 +47,15 @@ struct Settings {
             for entry in file.entries {
                 let place = "\(file.path):\(entry.line)"
                 guard let flag = command.flags[entry.name], flag.name != Self.fileFlag else {
-                    if try Self.isForAnother(entry.name, place) { continue }
+                    if try Self.isForAnother(entry, place) { continue }
                     ignored.append(entry.name)
                     continue
                 }
                 guard line.names.insert(flag.name).inserted else { continue }
-                added += try Self.spell(flag, entry.values, from: "\(place): \(flag.name)")
+                guard let values = entry.values else {
+                    throw UsageError("\(place): \(flag.name) must be a value, not a map")
+                }
+                added += try Self.spell(flag, values, from: "\(place): \(flag.name)")
                 origins[flag.name] = place
             }
         }
@@ -79,11 +82,12 @@ struct Settings {
     // MARK: Inside
 
     /// Whether a key of the file is another command's flag: one file serves all of them. False for one that is to be ignored.
-    private static func isForAnother(_ name: String, _ place: String) throws -> Bool {
+    private static func isForAnother(_ entry: SettingsFile.Entry, _ place: String) throws -> Bool {
+        let name = entry.name
         let known = DeclaredCommand.root.allFlags
         if name != fileFlag {
             if known[name] != nil { return true }
-            if EtcdFlags.isIgnored(name) { return false }
+            if EtcdFlags.isIgnored(name, value: entry.values?.first) { return false }
         }
         let meant = likelyMeant(name, among: known.keys.filter { $0 != fileFlag })
         let hint = meant.map { "did you mean \($0)?" } ?? "the keys are the flags that `pine serve --help` shows, without dashes"
@@ -136,7 +140,7 @@ private struct CommandLineFlags {
             let name = String(parts[0])
             let value = parts.count > 1 ? String(parts[1]) : nil
             guard let flag = command.flags[name] else {
-                if command.flags[Settings.fileFlag] != nil, EtcdFlags.isIgnored(name) {
+                if command.flags[Settings.fileFlag] != nil, EtcdFlags.isIgnored(name, value: value) {
                     ignored.append(name)
                     if value == nil, let next = rest.first, !next.hasPrefix("-") { rest = rest.dropFirst() }
                 } else {

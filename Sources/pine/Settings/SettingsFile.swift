@@ -8,8 +8,8 @@ struct SettingsFile {
     struct Entry {
         /// A flag's name.
         let name: String
-        /// More than one where the file has a list.
-        let values: [String]
+        /// More than one where the file has a list; nil where it has a map, which no flag of ours takes.
+        let values: [String]?
         let line: Int
     }
 
@@ -68,10 +68,7 @@ struct SettingsFile {
             }
             return values.isEmpty ? nil : Entry(name: name, values: values, line: line)
         }
-        guard let text = value.scalar?.string else {
-            throw UsageError("\(path):\(line): \(name) must be a value, not a map")
-        }
-        return Entry(name: name, values: [text], line: line)
+        return Entry(name: name, values: value.scalar.map { [$0.string] }, line: line)
     }
 
     /// Yams shows the place over several lines.
