@@ -66,13 +66,14 @@ let package = Package(
         room("GRPC", ["Bytes", "CZlib", "HTTP2", nioCore, nioPosix, logging]),
         room("PineServer", ["Bytes", "EtcdAPI", "Keyspace", "Replica", "Changelog", "TLS", "HTTP2", "GRPC", nioCore, nioPosix, logging]),
         room("EtcdClient", ["Bytes", "EtcdAPI", "GRPC", "HTTP2", nioCore, nioPosix]),
+        room("Moving", ["Bytes", "CZlib", "Changelog", "EtcdAPI", "EtcdClient", "GRPC", logging]),
         room("PineBench", ["Bytes", "EtcdAPI", "EtcdClient", "GRPC", "HTTP2", deque, histogram, nioCore, nioPosix]),
         room("EmbeddedPostgres", [subprocess, systemPackage, logging]),
         .executableTarget(
             name: "pine",
             dependencies: [
-                "Bytes", "Changelog", "EtcdAPI", "GRPC", "Keyspace", "TLS", "PineServer", "EmbeddedPostgres", "EtcdClient", "PineBench",
-                nioCore, nioPosix, argumentParser, logging, yams,
+                "Bytes", "Changelog", "EtcdAPI", "GRPC", "Keyspace", "TLS", "PineServer", "EmbeddedPostgres", "EtcdClient", "Moving",
+                "PineBench", nioCore, nioPosix, argumentParser, logging, yams,
             ],
             swiftSettings: settings),
 
