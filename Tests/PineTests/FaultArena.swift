@@ -51,6 +51,21 @@ final class FaultArena {
         }
     }
 
+    /// Leaves PostgreSQL no room on its disk for `length`, from when it has first met that.
+    func endureFullDisk(for length: Duration) throws {
+        try load.awaitAcknowledged(50)
+        try postgres.fillDisk()
+        try eventuallyBlocking("PostgreSQL finding its disk full") { postgres.log.contains("No space left on device") }
+        Thread.sleep(forTimeInterval: length / .seconds(1))
+        postgres.emptyDisk()
+        // Where it had no room for its log either, it has given up.
+        let gaveUp = !postgres.isRunning
+        try postgres.start()
+        let back = try load.serviceBack(after: .now, timeout: Self.backLimit)
+        try cluster.requireRunning()
+        print("FaultTests, diskFull: all served again after \(back), PostgreSQL \(gaveUp ? "had ended" : "went on")")
+    }
+
     /// Ends the load and judges what was said.
     func finish(_ name: String) throws {
         try crowd.finish(name) { try postgres.psql($0, connection: "pine") }

@@ -29,6 +29,14 @@ struct FaultTests {
         try arena.finish("FaultTests")
     }
 
+    @Test("PostgreSQL's disk is full: nothing acknowledged is lost, and everybody is served again once there is room")
+    func diskFull() throws {
+        let postgres = try PostgresServer(volumeBytes: 160 << 20)
+        let arena = try FaultArena(seed: testSeed("FaultTests.diskFull"), postgres: postgres)
+        try arena.endureFullDisk(for: .seconds(Self.minutes == nil ? 1 : 20))
+        try arena.finish("FaultTests, diskFull")
+    }
+
     private static func fullLength(_ fault: Fault, _ random: inout SeededGenerator) -> Duration {
         switch fault {
         case .replicaStopped: .seconds(30)

@@ -1,0 +1,102 @@
+"""Three Pines on one PostgreSQL: throughput against one Pine's under the same load, each one's share, and how long an event takes
+from one to another. Called by scripts/fairness."""
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+pine, seconds = sys.argv[1], sys.argv[2]
+processes = []
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(folder, name, arguments):
+    """A `pine serve`, once it serves; gives its port."""
+    port = free_port()
+    log = open(Path(folder, name + ".log"), "w+")
+    processes.append(
+        subprocess.Popen(
+            [pine, "serve", "--listen-client-urls", f"http://127.0.0.1:{port}", "--name", name, "--data-dir", str(Path(folder, name))]
+            + arguments, stdout=log, stderr=subprocess.STDOUT, cwd=folder))
+    deadline = time.time() + 120
+    while time.time() < deadline:
+        text = Path(log.name).read_text()
+        if '"serving"' in text or "serving" in text.split():
+            return port
+        if processes[-1].poll() is not None:
+            break
+        time.sleep(0.05)
+    raise SystemExit(f"{name} does not serve:\n{Path(log.name).read_text()}")
+
+
+def bench(*arguments):
+    return subprocess.Popen(
+        [pine, "bench", "run", *arguments, "--duration", seconds, "--output", "json", "--quiet"], stdout=subprocess.PIPE, text=True)
+
+
+def result(process):
+    text = process.communicate()[0]
+    if process.returncode != 0:
+        raise SystemExit(f"pine bench failed:\n{text}")
+    return json.loads(text)
+
+
+def find(tree, *names):
+    """The first value under one of the names, wherever it is."""
+    if isinstance(tree, dict):
+        for name in names:
+            if name in tree and not isinstance(tree[name], (dict, list)):
+                return tree[name]
+        tree = tree.values()
+    elif not isinstance(tree, list):
+        return None
+    for part in tree:
+        found = find(part, *names)
+        if found is not None:
+            return found
+    return None
+
+
+def rate(report):
+    return float(find(report, "requestsPerSecond", "ratePerSecond", "rate", "throughput"))
+
+
+def main(folder):
+    first = start(folder, "one", [])
+    data = Path(folder, "one")
+    pidfile = (data / "postgres/data/postmaster.pid").read_text().splitlines()
+    database = f"host={pidfile[4]} port={pidfile[3]} user=pine dbname=pine passfile={data}/pgpass"
+    alone = rate(result(bench("put", "--endpoints", f"http://127.0.0.1:{first}", "--connections", "12", "--prefix", "/alone/")))
+    ports = [first] + [start(folder, name, ["--postgres", database]) for name in ("two", "three")]
+    runs = [
+        bench("put", "--endpoints", f"http://127.0.0.1:{port}", "--connections", "4", "--prefix", f"/together/{port}/") for port in ports
+    ]
+    shares = [rate(result(run)) for run in runs]
+    together = sum(shares)
+    print(f"puts a second: one Pine {alone:,.0f}, three together {together:,.0f}: {together / alone:.0%}")
+    print("shares: " + ", ".join(f"{share / together:.0%}" for share in shares))
+    watch = result(
+        bench(
+            "watch", "--endpoints", f"http://127.0.0.1:{ports[0]}", "--watch-endpoints", f"http://127.0.0.1:{ports[1]}", "--rate", "100",
+            "--watchers", "1", "--watch-connections", "1", "--connections", "1", "--prefix", "/watched/", "--keys", "10"))
+    latency = watch[0]["events"]["latency"]
+    print(f"written on one, heard of on another: p50 {latency['p50'] / 1000:.1f} ms, p99 {latency['p99'] / 1000:.1f} ms")
+
+
+with tempfile.TemporaryDirectory(prefix="pine-fairness-") as folder:
+    Path(folder).chmod(0o755)
+    try:
+        main(folder)
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+        for process in processes:
+            process.wait()
