@@ -86,7 +86,7 @@ struct Appender {
             }
         case .unlockHead(let keepingRemovals): unlock(keepingRemovals: keepingRemovals)
         case .recover(let position): recover(after: position)
-        case .readHead, .readTail, .readHistory, .deleteRows, .lease: break
+        case .readHead, .readTail, .readHistory, .readValues, .deleteRows, .lease: break
         }
     }
 

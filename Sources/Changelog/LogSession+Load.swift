@@ -12,15 +12,24 @@ extension LogSession {
     /// Hands out every row in position order, in chunks, and gives the head that belongs to them: all of one snapshot, so that
     /// what comes later comes after this head. The server prepares the next chunk while `chunk` works on one.
     ///
+    /// Where all values together take more than `valueBytes`, as far as the catalog tells, rows come without theirs (then the
+    /// values' lengths are not nil) except the newest.
+    ///
     /// `chunk` stops the loading by returning false; then `closed` is thrown.
-    package func load(_ chunk: ([LogRow], LoadProgress) -> Bool) throws(LogError) -> Head {
+    package func load(
+        valueBytes: Int = .max, _ chunk: ([LogRow], [Int]?, LoadProgress) -> Bool
+    ) throws(LogError) -> Head {
         let limits = settings.limits
-        let estimate = try databaseSizes().estimatedRows
+        let sizes = try databaseSizes()
         return try finishingTransaction { () throws(LogError) in
             _ = try connection.run(LogStatements.beginSnapshot, within: limits.readLimit)
-            let statement = statements.readTail(limit: limits.loadRowLimit)
             var after = Position(0, -1)
-            var progress = LoadProgress(rows: 0, estimatedRows: estimate)
+            var progress = LoadProgress(rows: 0, estimatedRows: sizes.estimatedRows)
+            if let bound = try lastWithoutValue(sizes, valueBytes: valueBytes) {
+                try loadMetadata(through: bound, &progress, chunk)
+                after = bound
+            }
+            let statement = statements.readTail(limit: limits.loadRowLimit)
             try connection.start(statement, .position(after), within: limits.readLimit)
             while true {
                 let tail = try connection.finishStatement(within: limits.readLimit)
@@ -28,7 +37,7 @@ extension LogSession {
                 if let last = tail.rows.last { after = last.position }
                 if !tail.reachesHead { try connection.start(statement, .position(after), within: limits.readLimit) }
                 progress.rows += tail.rows.count
-                let goesOn = tail.rows.isEmpty || chunk(tail.rows, progress)
+                let goesOn = tail.rows.isEmpty || chunk(tail.rows, nil, progress)
                 if tail.reachesHead {
                     _ = try connection.run(LogStatements.commit, within: limits.readLimit)
                     return tail.head
@@ -38,6 +47,55 @@ extension LogSession {
                     throw LogError.closed
                 }
             }
+        }
+    }
+
+    /// The last row that comes without its value; nil where all have room. The tables' size on disk stands for the values'.
+    private func lastWithoutValue(_ sizes: DatabaseSizes, valueBytes: Int) throws(LogError) -> Position? {
+        guard valueBytes < sizes.total, sizes.estimatedRows > 0 else { return nil }
+        let kept = Int64(Double(sizes.estimatedRows) * Double(valueBytes) / Double(sizes.total))
+        let result = try connection.run(statements.findNewest, .build { $0.add(kept) }, within: settings.limits.readLimit)
+        return result.rowCount == 1 ? Position(try result.integer(0, 0), try result.integer(0, 1)) : nil
+    }
+
+    private func loadMetadata(
+        through bound: Position, _ progress: inout LoadProgress, _ chunk: ([LogRow], [Int]?, LoadProgress) -> Bool
+    ) throws(LogError) {
+        let limit = settings.limits.loadRowLimit
+        let statement = statements.readMetadata(limit: limit)
+        func start(after position: Position) throws(LogError) {
+            let parameters = Parameters.build { writer in
+                for end in [position, bound] {
+                    writer.add(end.revision)
+                    writer.add(end.sub)
+                }
+            }
+            try connection.start(statement, parameters, within: settings.limits.readLimit)
+        }
+        try start(after: Position(0, -1))
+        while true {
+            let result = try connection.finishStatement(within: settings.limits.readLimit)
+            guard result.rowCount > 0 else { throw LogError.malformed("the head table is empty; was it truncated?") }
+            guard !result.isNull(0, 6) else { return }
+            var rows: [LogRow] = []
+            var byteCounts: [Int] = []
+            rows.reserveCapacity(result.rowCount)
+            byteCounts.reserveCapacity(result.rowCount)
+            for row in 0..<result.rowCount {
+                rows.append(try result.logRow(row, from: 6))
+                byteCounts.append(Int(try result.integer(row, 15, as: Int32.self)))
+            }
+            guard zip(rows, rows.dropFirst()).allSatisfy({ $0.position < $1.position }) else {
+                throw LogError.malformed("rows without values out of order")
+            }
+            let isLast = rows.count < limit || rows[rows.count - 1].position == bound
+            if !isLast { try start(after: rows[rows.count - 1].position) }
+            progress.rows += rows.count
+            guard chunk(rows, byteCounts, progress) else {
+                if !isLast { _ = try connection.finishStatement(within: settings.limits.readLimit) }
+                throw LogError.closed
+            }
+            if isLast { return }
         }
     }
 }

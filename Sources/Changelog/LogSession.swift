@@ -1,7 +1,7 @@
 // Owns: one connection to the log and the operations on it, each blocking and bounded in time.
 // Must never: be used after an operation threw `lost` (isOpen is false then), or by another thread than its own.
 // Invariant: holdsHeadLock is true exactly while a transaction with the head row's lock is open.
-internal import Bytes
+package import Bytes
 package import Keyspace
 package import Logging
 package import Replica
@@ -145,6 +145,20 @@ package final class LogSession {
         try retrying { () throws(LogError) in
             try connection.run(statements.readTail(limit: limit), .position(position), within: settings.limits.readLimit)
                 .tail(after: position, limit: limit, chunkByteLimit: settings.limits.chunkByteLimit)
+        }
+    }
+
+    /// The values of those rows that are there.
+    package func readValues(_ positions: [Position]) throws(LogError) -> [Position: ByteString] {
+        try retrying { () throws(LogError) in
+            let result = try connection.run(statements.readValues, .positions(positions), within: settings.limits.readLimit)
+            var values: [Position: ByteString] = [:]
+            values.reserveCapacity(result.rowCount)
+            for row in 0..<result.rowCount {
+                let position = Position(try result.integer(row, 0), try result.integer(row, 1))
+                values[position] = ByteString(copying: result.bytes(row, 2))
+            }
+            return values
         }
     }
 

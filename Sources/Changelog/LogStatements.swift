@@ -13,6 +13,7 @@ struct LogStatements: Sendable {
     let raiseEpoch: Statement
     let lockHead: Statement
     let deleteRows: Statement
+    let readValues: Statement
     /// Says how far deleting has come, as long as the duty is the holder's.
     let advanceSweep: Statement
     let hint: Statement
@@ -50,6 +51,11 @@ struct LogStatements: Sendable {
             delete from \(schema).changelog where (revision, sub) in (
               select d.revision, d.sub from unnest($1::bigint[], $2::int[]) as d(revision, sub))
                and exists (select 1 from \(schema).head where compact_revision >= $3::bigint)
+            """)
+        readValues = Statement(
+            """
+            select c.revision, c.sub, c.value from unnest($1::bigint[], $2::int[]) as r(revision, sub)
+              join \(schema).changelog c on c.revision = r.revision and c.sub = r.sub
             """)
         advanceSweep = Statement(
             """
@@ -98,6 +104,25 @@ struct LogStatements: Sendable {
                          order by revision, sub limit \(limit)) r) c
                 on c.earlier < \(chunkByteLimit)
             """)
+    }
+
+    /// Rows after a position up to another, without values, whose lengths come last; and the head, as `readTail`. Parameters: both
+    /// positions.
+    func readMetadata(limit: Int) -> Statement {
+        Statement(
+            """
+            select h.cluster_id, h.revision, h.sub, h.digest, h.epoch, h.compact_revision,
+              c.revision, c.sub, c.kind, c.key, ''::bytea, c.create_revision, c.version, c.lease, c.origin, octet_length(c.value)
+              from \(schema).head h left join lateral (
+                select \(Self.rowColumns) from \(schema).changelog
+                 where (revision, sub) > ($1::bigint, $2::int) and (revision, sub) <= ($3::bigint, $4::int)
+                 order by revision, sub limit \(limit)) c on true
+            """)
+    }
+
+    /// The position of the row that has so many newer ones. Parameter: how many.
+    var findNewest: Statement {
+        Statement("select revision, sub from \(schema).changelog order by revision desc, sub desc offset $1::bigint limit 1")
     }
 
     /// Gives the lock on the head row up where our process stalls while it holds it. In the transaction that takes the lock.

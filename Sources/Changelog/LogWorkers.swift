@@ -9,6 +9,8 @@ package import struct Logging.Logger
 /// What loading the log gives, in this order: rows any number of times, then finished. `restarted` may come in between.
 package enum LoadEvent: Hashable, Sendable {
     case rows([LogRow], LoadProgress)
+    /// Rows whose values stay in the log, and the values' lengths in bytes.
+    case rowsWithoutValues([LogRow], [Int], LoadProgress)
     /// The connection was lost; everything comes again from the start, from a later snapshot.
     case restarted
     case finished(Head)
@@ -25,6 +27,7 @@ package final class LogWorkers: Sendable {
     private let appends = Mailbox<LogCommand>(limit: 64)
     private let reads = Mailbox<Reader.Message>(limit: 64)
     private let histories = Mailbox<Reader.Message>(limit: 64)
+    private let values = Mailbox<Reader.Message>(limit: 64)
     private let chores = Mailbox<Steward.Message>(limit: 1024)
     private let threads: Mutex<[WorkerThread]>
 
@@ -34,7 +37,7 @@ package final class LogWorkers: Sendable {
         self.logger = logger
         let outage = Outage(logger: logger)
         self.outage = outage
-        let (wire, appends, reads, histories, chores) = (wire, appends, reads, histories, chores)
+        let (wire, appends, reads, histories, values, chores) = (wire, appends, reads, histories, values, chores)
         @Sendable func keeper(_ worker: String) -> SessionKeeper {
             SessionKeeper(worker: worker, settings: settings, logger: logger, outage: outage, wire: wire)
         }
@@ -64,6 +67,15 @@ package final class LogWorkers: Sendable {
                     hintRequest: HintRequest(hasPeers: false), connectsOnDemand: true, deliver: deliver)
                 reader.run()
             },
+            WorkerThread(name: "pine-values") {
+                // Values that are not in memory, for requests that wait for them.
+                var settings = settings
+                settings.listensForHints = false
+                var reader = Reader(
+                    mailbox: values, keeper: keeper("values"), settings: settings, logger: logger,
+                    hintRequest: HintRequest(hasPeers: false), connectsOnDemand: true, deliver: deliver)
+                reader.run()
+            },
             WorkerThread(name: "pine-steward") {
                 var steward = Steward(mailbox: chores, keeper: keeper("steward"), settings: settings, deliver: deliver)
                 steward.run()
@@ -78,6 +90,7 @@ package final class LogWorkers: Sendable {
         appends.close()
         reads.close()
         histories.close()
+        values.close()
         chores.close()
         let threads = threads.withLock { threads in
             defer { threads = [] }
@@ -96,13 +109,15 @@ package final class LogWorkers: Sendable {
         case .append, .lockHead, .unlockHead, .recover: appends.put(command)
         case .readHistory: histories.put(.command(command))
         case .readHead, .readTail: reads.put(.command(command))
+        case .readValues: values.put(.command(command))
         case .deleteRows(let deletion): chores.put(.deleteRows(deletion))
         case .lease(let number, let command): chores.put(.lease(number: number, command))
         }
     }
 
     /// Reads the whole log on a thread of its own, again and again until it has worked or the log is closed.
-    package func load(_ deliver: @escaping @Sendable (LoadEvent) -> Void) {
+    /// Values come with the newest rows only, about as many as take `valueBytes`.
+    package func load(valueBytes: Int = .max, _ deliver: @escaping @Sendable (LoadEvent) -> Void) {
         let (settings, logger, outage, wire) = (settings, logger, outage, wire)
         let thread = WorkerThread(name: "pine-load") {
             var keeper = SessionKeeper(worker: "load", settings: settings, logger: logger, outage: outage, wire: wire)
@@ -114,9 +129,9 @@ package final class LogWorkers: Sendable {
                         hasDelivered = false
                     }
                     let session = try keeper.ready()
-                    let head = try session.load { rows, progress in
+                    let head = try session.load(valueBytes: valueBytes) { rows, byteCounts, progress in
                         hasDelivered = true
-                        deliver(.rows(rows, progress))
+                        deliver(byteCounts.map { .rowsWithoutValues(rows, $0, progress) } ?? .rows(rows, progress))
                         return true
                     }
                     keeper.worked()

@@ -138,6 +138,8 @@ struct Reader {
             case .readHead: deliver(.headRead(try session.readHead()))
             case .readTail(let position, let limit): deliver(.tailRead(try session.readTail(after: position, limit: limit)))
             case .readHistory(let position, let limit): deliver(.historyRead(try session.readTail(after: position, limit: limit)))
+            case .readValues(let number, let positions):
+                deliver(.valuesRead(number: number, try session.readValues(positions)))
             case .append, .lockHead, .unlockHead, .recover, .deleteRows, .lease: break
             }
             keeper.worked()
@@ -153,6 +155,7 @@ struct Reader {
         case .readHead: deliver(.headReadFailed(reason: error.description))
         case .readTail: deliver(.tailReadFailed(reason: error.description))
         case .readHistory: deliver(.historyReadFailed(reason: error.description))
+        case .readValues(let number, _): deliver(.valuesReadFailed(number: number, reason: error.description))
         case .append, .lockHead, .unlockHead, .recover, .deleteRows, .lease: break
         }
     }

@@ -34,6 +34,14 @@ extension Parameters {
         }
     }
 
+    /// The same without a compaction.
+    static func positions(_ positions: [Position]) -> Parameters {
+        .build(capacity: 64 + positions.count * 20) { writer in
+            writer.array(of: TypeID.int8, positions) { $0.element($1.revision) }
+            writer.array(of: TypeID.int4, positions) { $0.element($1.sub) }
+        }
+    }
+
     static func position(_ position: Position) -> Parameters {
         .build { writer in
             writer.add(position.revision)

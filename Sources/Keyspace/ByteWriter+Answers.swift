@@ -32,19 +32,9 @@ extension ByteWriter {
         replace(start..<start + before.count, with: after.finish())
     }
 
-    mutating func appendKeyValue(_ field: Int, key: ByteString, version: borrowing KeyVersion) {
+    mutating func appendKeyValue(_ field: Int, key: ByteString, version: borrowing KeyVersion, _ cold: ColdValues) {
         appendKeyValue(
             field, key: key, createRevision: version.createRevision, modRevision: version.position.revision, version: version.version,
-            value: version.residentValue, lease: version.lease)
-    }
-}
-
-extension KeyVersion {
-    /// The value, which must be in memory.
-    package var residentValue: ByteString {
-        @inline(__always) get {
-            guard let value else { violated("the value at \(position) is not in memory") }
-            return value
-        }
+            value: cold.value(of: version, key: key), lease: version.lease)
     }
 }

@@ -53,7 +53,7 @@ extension RequestOp {
 
 extension Store {
     /// Executes `request` at the tip, appends the rows that it made to `rows`, and returns the encoded answer.
-    /// Where it throws, nothing has changed.
+    /// Where it throws, nothing has changed. Where `cold` has missing values then, it is to be run again with them.
     package mutating func execute(
         _ request: WriteRequest, header: ResponseHeader, origin: Int64, rows: inout [LogRow]
     ) throws(EtcdError) -> ByteString {
@@ -88,6 +88,7 @@ extension Store {
                 header.revision = tip.revision
                 AlarmResponse(header: header, alarms: changeAlarm(change, origin, &rows)).encode(into: &writer)
             }
+            if cold.hasMissing { throw .valuesMissing }
             return writer.finish()
         } catch {
             rollBack(to: before)
@@ -103,11 +104,11 @@ extension Store {
     ) throws(EtcdError) {
         let previous = index.latest(put.key)
         if (put.ignoreValue || put.ignoreLease) && previous == nil { throw .keyNotFound }
-        if put.prevKV, let previous { writer.appendKeyValue(2, key: put.key, version: previous) }
+        if put.prevKV, let previous { writer.appendKeyValue(2, key: put.key, version: previous, cold) }
         let position = execution.nextPosition()
         append(
             LogRow(
-                position: position, kind: .put, key: put.key, value: put.ignoreValue ? previous!.residentValue : put.value,
+                position: position, kind: .put, key: put.key, value: put.ignoreValue ? cold.value(of: previous!, key: put.key) : put.value,
                 createRevision: previous?.createRevision ?? position.revision, version: (previous?.version ?? 0) + 1,
                 lease: put.ignoreLease ? previous!.lease : put.lease, origin: execution.origin), &rows)
     }
@@ -131,7 +132,7 @@ extension Store {
         if let header { writer.appendHeader(header, revision: revision) } else { writer.appendNestedHeader(revision: revision) }
         writer.appendDeleted(Int64(doomed.count))
         for (key, version) in doomed {
-            if delete.prevKV { writer.appendKeyValue(3, key: key, version: version) }
+            if delete.prevKV { writer.appendKeyValue(3, key: key, version: version, cold) }
             append(LogRow(position: execution.nextPosition(), kind: .delete, key: key, origin: execution.origin), &rows)
         }
     }
@@ -240,8 +241,8 @@ extension Store {
     private func range(_ request: RangeRequest, current: Revision, into writer: inout ByteWriter) throws(EtcdError) {
         var scan = try RangeScan(request, current: current, compactRevision: compactRevision)
         writer.appendNestedHeader(revision: current)
-        let done = scan.step(index, budget: Int.max, into: &writer)
-        invariant(done, "a range without a budget is done in one step")
+        let done = scan.step(index, cold, budget: Int.max, into: &writer)
+        invariant(done || cold.hasMissing, "a range without a budget is done in one step")
     }
 
     /// Which branch each transaction takes, in the order in which they are met.
@@ -313,17 +314,23 @@ extension Store {
     private func holds(_ comparison: Compare, at revision: Revision) -> Bool {
         if comparison.rangeEnd.isEmpty {
             guard let version = index.version(of: comparison.key, at: revision) else { return comparison.holdsForNothing }
-            return comparison.holds(version)
+            return comparison.holds(version, comparison.key, cold)
         }
         var any = false
         var all = true
         _ = index.scan(KeyRange(key: comparison.key, rangeEnd: comparison.rangeEnd), at: revision) { view in
             any = true
-            all = comparison.holds(view.version)
-            return all ? .goOn : .stop
+            all = comparison.holds(view.version, view.key, cold)
+            // What is missing may hold or not; the others' values will be needed, too.
+            return all || cold.hasMissing ? .goOn : .stop
         }
         return any ? all : comparison.holdsForNothing
     }
+}
+
+extension EtcdError {
+    /// Never told to a client: the request is run again.
+    static let valuesMissing = EtcdError(code: .internal, text: "pine: values are being read")
 }
 
 extension Compare {
@@ -331,8 +338,8 @@ extension Compare {
         target != .value && holds(order: order(0, 0, 0, 0))
     }
 
-    fileprivate func holds(_ version: borrowing KeyVersion) -> Bool {
-        if target == .value { return holds(order: version.residentValue.order(against: valueOperand)) }
+    fileprivate func holds(_ version: borrowing KeyVersion, _ key: @autoclosure () -> ByteString, _ cold: ColdValues) -> Bool {
+        if target == .value { return holds(order: cold.value(of: version, key: key()).order(against: valueOperand)) }
         return holds(
             order: order(version.version, version.createRevision, version.position.revision, version.lease))
     }

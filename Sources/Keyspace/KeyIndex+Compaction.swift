@@ -83,7 +83,7 @@ extension KeyIndex {
         dropped.append(version.position)
         versionCount -= 1
         valueBytes -= version.value?.count ?? 0
-        rowBytes -= record.keyCount + (version.value?.count ?? 0)
+        rowBytes -= record.keyCount + Int(version.valueLength)
     }
 
     /// Traps where the index breaks its rules. Visits every key: for tests.
@@ -101,7 +101,7 @@ extension KeyIndex {
             seen.keyBytes += record.keyCount
             seen.versions += 1
             seen.valueBytes += record.newest.pointee.value?.count ?? 0
-            seenRowBytes += record.keyCount * (1 + (record.older?.count ?? 0)) + (record.newest.pointee.value?.count ?? 0)
+            seenRowBytes += record.keyCount * (1 + (record.older?.count ?? 0)) + Int(record.newest.pointee.valueLength)
             var last = record.newest.pointee.position
             invariant(last <= tip, "a version is past the tip")
             guard let older = record.older else { return true }
@@ -113,7 +113,7 @@ extension KeyIndex {
                 invariant(version.pointee.position < last, "a key's versions are out of order")
                 last = version.pointee.position
                 seen.valueBytes += version.pointee.value?.count ?? 0
-                seenRowBytes += version.pointee.value?.count ?? 0
+                seenRowBytes += Int(version.pointee.valueLength)
             }
             return true
         }

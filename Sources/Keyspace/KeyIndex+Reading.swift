@@ -52,6 +52,7 @@ extension KeyIndex {
     /// The key's version at the tip, speculative rows included; nil where it is not alive.
     package borrowing func latest(_ key: ByteString) -> KeyVersion? {
         guard let record = tree.find(key), !record.newest.pointee.isTombstone else { return nil }
+        if clockRuns { record.newest.pointee.wasRead = true }
         return record.newest.pointee
     }
 
@@ -63,6 +64,7 @@ extension KeyIndex {
     /// The key's version after the row at `position`; nil where it was not alive.
     package borrowing func version(of key: ByteString, at position: Position) -> KeyVersion? {
         guard let record = tree.find(key), let version = record.version(at: position) else { return nil }
+        if clockRuns { version.pointee.wasRead = true }
         return version.pointee.isTombstone ? nil : version.pointee
     }
 

@@ -58,6 +58,14 @@ package struct KeyIndex: ~Copyable {
     package internal(set) var rowBytes = 0
     var historyBytes = 0
 
+    /// What values may take in memory, in bytes.
+    package var valueByteLimit = Int.max
+    /// Whether values have places in the clock.
+    var clockRuns = false
+    var clock = KeyIndexQueue<CachedValue>()
+    /// Values that had to go.
+    package internal(set) var evictions: UInt64 = 0
+
     package init() { self.init(leafLimit: 64, innerLimit: 64) }
 
     /// The fan-outs are for tests: small ones make small trees high.
@@ -65,24 +73,34 @@ package struct KeyIndex: ~Copyable {
         tree = KeyTree(leafLimit: leafLimit, innerLimit: innerLimit)
     }
 
+    deinit { releasePlaces() }
+
     // MARK: Writing
 
     /// Folds a row in at the tip, after all rows before it. Rows that touch no key only move the tip.
     /// A delete of a key that is not alive is recorded and changes nothing else.
-    package mutating func apply(_ row: LogRow) {
+    /// - Parameter coldBytes: the length of the row's value where that was left in the log.
+    package mutating func apply(_ row: LogRow, coldBytes: Int? = nil) {
         invariant(row.position > tip, "row \(row.position) comes after \(tip)")
         tip = row.position
         switch row.kind {
         case .put, .delete: break
         case .grant, .revoke, .compact, .alarm: return
         }
-        let version = KeyVersion(row)
-        valueBytes += version.value?.count ?? 0
-        rowBytes += row.key.count + row.value.count
+        var version = KeyVersion(row)
+        if let coldBytes, row.kind == .put {
+            version.value = nil
+            version.valueLength = UInt32(coldBytes)
+        }
+        let valueCount = version.value?.count ?? 0
+        valueBytes += valueCount
+        rowBytes += row.key.count + Int(version.valueLength)
         versionCount += 1
         let isLive = !version.isTombstone
         let place = tree.locate(row.key)
-        if let record = place.record {
+        let record: KeyRecord
+        if let known = place.record {
+            record = known
             let wasLive = !record.newest.pointee.isTombstone
             push(version, on: record)
             journal.append(
@@ -90,12 +108,13 @@ package struct KeyIndex: ~Copyable {
                     record: record, position: row.position, lifeChange: isLive == wasLive ? 0 : isLive ? 1 : -1, supersedes: true)
             )
         } else {
-            let record = KeyRecord(row.key, version)
+            record = KeyRecord(row.key, version)
             keyBytes += row.key.count
             tree.insert(record, at: place)
             journal.append(
                 JournalRow(record: record, position: row.position, lifeChange: isLive ? 1 : 0, supersedes: !isLive))
         }
+        noteValue(record, row.position, valueCount)
     }
 
     /// Makes all rows up to `position` visible. They can't be undone any more.
@@ -107,6 +126,7 @@ package struct KeyIndex: ~Copyable {
             if row.supersedes { superseded.append(SupersedingRow(record: row.record, position: row.position)) }
             journal.removeFirst()
         }
+        makeRoom()
     }
 
     /// Undoes all rows after `position`, which must not be committed.
@@ -117,7 +137,7 @@ package struct KeyIndex: ~Copyable {
             invariant(record.newest.pointee.position == row.position, "a row to undo is not its key's newest")
             versionCount -= 1
             valueBytes -= record.newest.pointee.value?.count ?? 0
-            rowBytes -= record.keyCount + (record.newest.pointee.value?.count ?? 0)
+            rowBytes -= record.keyCount + Int(record.newest.pointee.valueLength)
             if !pop(record) {
                 keyBytes -= record.keyCount
                 tree.remove(record)
@@ -171,7 +191,7 @@ package struct KeyIndex: ~Copyable {
     package var overheadBytes: Int {
         // A value's object header, its capacity, the allocator's own word, and half of its rounding.
         let storageBytes = 40
-        return tree.allocatedBytes + historyBytes + journal.allocatedBytes + superseded.allocatedBytes + keptTombstones.allocatedBytes
+        return tree.allocatedBytes + historyBytes + journal.allocatedBytes + superseded.allocatedBytes + keptTombstones.allocatedBytes + clock.allocatedBytes
             + KeyRecord.overheadBytes * keyCount + storageBytes * versionCount
     }
 }

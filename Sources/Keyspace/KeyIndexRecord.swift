@@ -90,8 +90,23 @@ struct KeyRecord: Equatable {
     func destroy() {
         older?.free()
         fields.deinitialize(count: 1)
+        // For those who keep the allocation alive: no version has such a revision.
+        base.storeBytes(of: 0, as: Revision.self)
         storage.release()
     }
+
+    // MARK: For who points at records that may leave the tree
+
+    /// Keeps the allocation alive until `release`.
+    func retained() -> KeyRecord {
+        _ = storage.retain()
+        return self
+    }
+
+    func release() { storage.release() }
+
+    /// Whether the key has left the tree, and its versions are gone.
+    var isDestroyed: Bool { base.load(as: Revision.self) == 0 }
 
     /// What a record takes beside the key's bytes: the object's header, the capacity, the fields, the allocator's own word
     /// and half of its rounding.

@@ -7,6 +7,8 @@ package struct KeyVersion: Hashable, Sendable {
     package var position: Position
     /// True where the row deleted the key. Then `createRevision`, `version` and `lease` are 0 and `value` is empty.
     package var isTombstone: Bool
+    /// Whether somebody has read it since the cache's hand came by. Only kept where values may have to go.
+    var wasRead = false
     /// The revision of the put that brought the key to life.
     package var createRevision: Revision
     /// How many puts the key has seen since it came to life, this one included: 1 or more.
@@ -15,6 +17,8 @@ package struct KeyVersion: Hashable, Sendable {
     package var lease: LeaseID
     /// nil where the value is not in memory and has to be fetched from the changelog by `position`.
     package var value: ByteString?
+    /// The value's length in bytes, wherever it is.
+    package var valueLength: UInt32
 
     package init(
         position: Position, isTombstone: Bool = false, createRevision: Revision, version: Int64, lease: LeaseID,
@@ -26,6 +30,7 @@ package struct KeyVersion: Hashable, Sendable {
         self.version = version
         self.lease = lease
         self.value = value
+        valueLength = UInt32(value?.count ?? 0)
     }
 
     /// What `row`, a put or a delete, makes of its key.

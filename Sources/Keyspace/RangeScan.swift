@@ -28,6 +28,8 @@ package struct RangeScan: Sendable {
     /// Known at the first step where the revision is the newest; else every key must be looked at.
     private var count: Int?
     private var found: [Found] = []
+    /// All is found; what is left is to sort, filter and encode it.
+    private var isScanned = false
 
     /// Throws etcd's compacted and future-revision errors. `current` is the newest revision that the reader may see.
     package init(_ request: RangeRequest, current: Revision, compactRevision: Revision) throws(EtcdError) {
@@ -42,63 +44,114 @@ package struct RangeScan: Sendable {
     }
 
     /// Looks at up to `budget` keys, and stops once `writer` holds `byteLimit` bytes. True once the answer is complete: its
-    /// kvs, more and count are in `writer`.
+    /// kvs, more and count are in `writer`. Where `cold` has missing values afterwards, it goes on once these were fetched.
     package mutating func step(
-        _ index: borrowing KeyIndex, budget: Int, byteLimit: Int = Int.max, into writer: inout ByteWriter
+        _ index: borrowing KeyIndex, _ cold: ColdValues, budget: Int, byteLimit: Int = Int.max, into writer: inout ByteWriter
     ) -> Bool {
-        if seen == 0, revision >= index.committed.revision { count = index.count(in: range, at: revision) }
-        if !(request.countOnly && count != nil) {
-            guard scan(index, budget: budget, byteLimit: byteLimit, into: &writer) else { return false }
+        if !isScanned {
+            if seen == 0, revision >= index.committed.revision { count = index.count(in: range, at: revision) }
+            if !(request.countOnly && count != nil) {
+                guard scan(index, cold, budget: budget, byteLimit: byteLimit, into: &writer) else { return false }
+            }
+            isScanned = true
         }
-        if mustCollect { encodeFound(into: &writer) }
+        if mustCollect {
+            guard encodeFound(cold, into: &writer) else { return false }
+        }
         writer.appendRangeTail(more: more, count: Int64(count ?? seen))
         return true
     }
 
-    /// False where the budget ran out first.
+    /// False where the budget ran out first, or values are missing: then it goes on at the first key that lacks one, and looks
+    /// ahead for what the next ones lack.
     private mutating func scan(
-        _ index: borrowing KeyIndex, budget: Int, byteLimit: Int, into writer: inout ByteWriter
+        _ index: borrowing KeyIndex, _ cold: ColdValues, budget: Int, byteLimit: Int, into writer: inout ByteWriter
     ) -> Bool {
         var enough = false
         let visibleLimit = request.limit > 0 ? Int(request.limit) : Int.max
+        let showsValues = !request.countOnly && !request.keysOnly && !mustCollect
+        let shownLimit = min(fetchLimit, visibleLimit)
+        // Who does all in one step needs all values at once.
+        let aheadLimit = budget == Int.max ? Int.max : lookaheadBytes
+        var firstLacking: ByteString?
+        var ahead = 0
+        var lackingBytes = 0
         nextKey = index.scan(range, at: revision, startingAt: nextKey, visitLimit: budget) { view in
-            seen += 1
-            if request.countOnly { return .goOn }
-            if fetched < fetchLimit {
-                fetched += 1
-                if mustCollect {
-                    found.append(Found(key: view.key, version: view.version))
-                } else if fetched <= visibleLimit {
-                    append(view.key, view.version, into: &writer)
-                } else {
-                    more = true
+            if firstLacking == nil {
+                if !showsValues || view.version.value != nil || fetched >= shownLimit || cold.has(view.version, key: view.key) {
+                    return take(view, cold, &enough, visibleLimit, byteLimit, into: &writer)
                 }
+                firstLacking = view.key
+                ahead = fetched
+            } else {
+                _ = cold.has(view.version, key: view.key)
             }
-            if fetched == fetchLimit && count != nil {
-                enough = true
-                return .stop
-            }
-            return writer.count < byteLimit ? .goOn : .stop
+            ahead += 1
+            lackingBytes += Int(view.version.valueLength)
+            return ahead < shownLimit && lackingBytes < aheadLimit ? .goOn : .stop
+        }
+        if let firstLacking {
+            nextKey = firstLacking
+            return false
         }
         return enough || nextKey == nil
     }
 
-    private mutating func encodeFound(into writer: inout ByteWriter) {
+    /// Takes a key into the answer.
+    @inline(__always)
+    private mutating func take(
+        _ view: borrowing KeyView, _ cold: ColdValues, _ enough: inout Bool, _ visibleLimit: Int, _ byteLimit: Int,
+        into writer: inout ByteWriter
+    ) -> ScanStep {
+        seen += 1
+        if request.countOnly { return .goOn }
+        if fetched < fetchLimit {
+            fetched += 1
+            if mustCollect {
+                found.append(Found(key: view.key, version: view.version))
+            } else if fetched <= visibleLimit {
+                append(view.key, view.version, cold, into: &writer)
+            } else {
+                more = true
+            }
+        }
+        if fetched == fetchLimit && count != nil {
+            enough = true
+            return .stop
+        }
+        return writer.count < byteLimit ? .goOn : .stop
+    }
+
+    /// False where values are missing. Sorting and filtering again what is sorted and filtered changes nothing.
+    private mutating func encodeFound(_ cold: ColdValues, into writer: inout ByteWriter) -> Bool {
         if request.hasRevisionFilters { found = found.filter { passesFilters($0.version) } }
+        if request.sortTarget == .value, !takeValues(cold) { return false }
         sort(&found, by: request)
         if request.limit > 0, found.count > request.limit {
             found.removeLast(found.count - Int(request.limit))
             more = true
         }
-        for pair in found { append(pair.key, pair.version, into: &writer) }
+        if !request.keysOnly, !takeValues(cold) { return false }
+        for pair in found { append(pair.key, pair.version, cold, into: &writer) }
+        return true
     }
 
-    private func append(_ key: ByteString, _ version: borrowing KeyVersion, into writer: inout ByteWriter) {
+    /// Takes what was fetched for the pairs that lack their values. False where some still do.
+    private mutating func takeValues(_ cold: ColdValues) -> Bool {
+        for index in found.indices where found[index].version.value == nil {
+            if cold.has(found[index].version, key: found[index].key) {
+                found[index].version.value = cold.fetched[found[index].version.position]
+            }
+        }
+        return !cold.hasMissing
+    }
+
+    private func append(_ key: ByteString, _ version: borrowing KeyVersion, _ cold: ColdValues, into writer: inout ByteWriter) {
         // etcd takes keys without values from its index, which doesn't know leases, unless it must sort by value.
         let withLease = !request.keysOnly || request.sortTarget == .value
         writer.appendKeyValue(
             2, key: key, createRevision: version.createRevision, modRevision: version.position.revision, version: version.version,
-            value: request.keysOnly ? ByteString() : version.residentValue, lease: withLease ? version.lease : 0)
+            value: request.keysOnly ? ByteString() : cold.value(of: version, key: key), lease: withLease ? version.lease : 0)
     }
 
     private func passesFilters(_ version: KeyVersion) -> Bool {
@@ -111,6 +164,9 @@ package struct RangeScan: Sendable {
     }
 }
 
+/// How much a scan looks ahead for missing values, in bytes, so that they are fetched together.
+private let lookaheadBytes = 4 << 20
+
 /// Sorts as the request asks. An order of NONE on a target other than the key means ascending.
 private func sort(_ found: inout [RangeScan.Found], by request: RangeRequest) {
     let descending = request.sortOrder == .descend
@@ -120,7 +176,8 @@ private func sort(_ found: inout [RangeScan.Found], by request: RangeRequest) {
     case .version: sort(&found, descending: descending) { $0.version.version < $1.version.version }
     case .create: sort(&found, descending: descending) { $0.version.createRevision < $1.version.createRevision }
     case .mod: sort(&found, descending: descending) { $0.version.position.revision < $1.version.position.revision }
-    default: sort(&found, descending: descending) { $0.version.residentValue < $1.version.residentValue }
+    // All were taken before.
+    default: sort(&found, descending: descending) { ($0.version.value ?? ByteString()) < ($1.version.value ?? ByteString()) }
     }
 }
 

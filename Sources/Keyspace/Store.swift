@@ -16,6 +16,13 @@ package struct Store: ~Copyable {
     package private(set) var committedAlarms = Alarms()
     /// What the rows may take in the database before writes are refused, in bytes; 0 for no bound.
     package var quotaBytes: Int64 = 0
+    /// What the operation under way needs of values that are not in memory.
+    package let cold = ColdValues()
+    /// What values may take in memory, in bytes.
+    package var valueByteLimit: Int {
+        get { index.valueByteLimit }
+        set { index.valueByteLimit = newValue }
+    }
     /// The last row applied, speculation included.
     package private(set) var tip = Position.start
     package private(set) var tipDigest = Digest.start
@@ -38,6 +45,14 @@ package struct Store: ~Copyable {
 
     /// Applies the row after the tip.
     package mutating func apply(_ row: LogRow) {
+        fold(row, coldBytes: nil)
+        tipDigest = tipDigest.appending(row)
+    }
+
+    /// Applies a row whose value was left in the log; what the digest is, `adopt` has to tell.
+    package mutating func applyWithoutValue(_ row: LogRow, byteCount: Int) { fold(row, coldBytes: byteCount) }
+
+    private mutating func fold(_ row: LogRow, coldBytes: Int?) {
         invariant(row.position > tip, "row \(row.position) is not after the tip \(tip)")
         switch row.kind {
         case .put, .delete:
@@ -45,7 +60,7 @@ package struct Store: ~Copyable {
                 leases.detach(row.key, from: before.lease, at: row.position)
             }
             if row.kind == .put, row.lease != 0 { leases.attach(row.key.compacted(), to: row.lease, at: row.position) }
-            index.apply(row)
+            index.apply(row, coldBytes: coldBytes)
         case .grant:
             leases.grant(row.lease, ttl: row.version, at: row.position)
         case .revoke:
@@ -56,7 +71,6 @@ package struct Store: ~Copyable {
         case .alarm: apply(alarm: row)
         }
         tip = row.position
-        tipDigest = tipDigest.appending(row)
     }
 
     private mutating func apply(alarm row: LogRow) {
@@ -151,6 +165,9 @@ extension Store {
 
     var deadRowCount: Int { deadRows.count }
 
+    /// Takes in a value that was fetched from the log.
+    package mutating func admit(_ value: ByteString, of missing: MissingValue) { index.admit(value, of: missing) }
+
     /// The answer of a Range of a single key without filters, at the committed revision or an older one; nil where the
     /// request needs a scan.
     package func get(_ request: RangeRequest, header: ResponseHeader) throws(EtcdError) -> ByteString? {
@@ -165,7 +182,7 @@ extension Store {
             let withLease = !request.keysOnly || request.sortTarget == .value
             writer.appendKeyValue(
                 2, key: request.key, createRevision: version.createRevision, modRevision: version.position.revision,
-                version: version.version, value: request.keysOnly ? ByteString() : version.residentValue,
+                version: version.version, value: request.keysOnly ? ByteString() : cold.value(of: version, key: request.key),
                 lease: withLease ? version.lease : 0)
         }
         writer.appendRangeTail(more: false, count: version == nil ? 0 : 1)

@@ -58,6 +58,9 @@ package final class PineServer: Sendable {
         replica.watchProgressIntervalMs = configuration.watchProgressIntervalMs
         replica.autoCompaction = configuration.autoCompaction
         replica.quotaBackendBytes = configuration.quotaBackendBytes
+        // Rows that are kept for watchers share it.
+        replica.watchHistoryBytes = min(replica.watchHistoryBytes, max(configuration.valueCacheBytes / 4, leastHistoryBytes))
+        replica.valueCacheBytes = max(configuration.valueCacheBytes - replica.watchHistoryBytes, 0)
         replica.fragmentByteLimit = configuration.maxRequestBytes + grpcOverheadBytes
         let shared = SharedState(logger: logger)
         let engine = Engine(replica, shared: shared, logger: logger)
@@ -93,13 +96,14 @@ package final class PineServer: Sendable {
         let log = LogWorkers(settings, logger: logger) { engine.post(.log($0)) }
         let logger = logger
         let loops = grpc.loops
+        let valueBytes = configuration.valueCacheBytes
         let thread = engine.start(
             loopCount: loops.count,
             deliver: { loop, batch in
                 loops[loop].execute { calls in (calls.handler as! LoopServices).deliver(batch) }
             },
             log: { log.submit($0) },
-            load: { log.load { engine.take($0, logger: logger) } })
+            load: { log.load(valueBytes: valueBytes) { engine.take($0, logger: logger) } })
         let housekeeping = Task { [self] in await keepHouse(log) }
         running.withLock { $0 = Running(log: log, engineThread: thread, housekeeping: housekeeping) }
     }
@@ -164,6 +168,9 @@ extension PineServer {
     }
 }
 
+/// Rows kept for watchers where values have next to no room.
+private let leastHistoryBytes = 1 << 20
+
 /// What etcd allows for gRPC on top of `--max-request-bytes`.
 private let grpcOverheadBytes = 512 << 10
 
@@ -191,6 +198,11 @@ extension Engine {
         case .rows(let rows, let progress):
             logger.info("loading", metadata: ["rows": "\(progress.rows)", "total": "about \(max(progress.rows, progress.estimatedRows))"])
             post(.rowsLoaded(rows))
+        case .rowsWithoutValues(let rows, let byteCounts, let progress):
+            logger.info(
+                "loading, without values that memory has no room for",
+                metadata: ["rows": "\(progress.rows)", "total": "about \(max(progress.rows, progress.estimatedRows))"])
+            post(.rowsLoadedWithoutValues(rows, byteCounts))
         case .restarted: post(.loadRestarted)
         case .finished(let head): post(.loadFinished(head))
         }

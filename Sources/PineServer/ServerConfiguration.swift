@@ -25,6 +25,8 @@ package struct ServerConfiguration: Sendable {
     package var autoCompaction = AutoCompaction.off
     /// What the store may take in the database, in bytes; 0 for no bound.
     package var quotaBackendBytes: Int64 = 0
+    /// What values may take in memory, in bytes; a quarter of what there is.
+    package var valueCacheBytes = ServerMemory.bytes / 4
 
     package init(listenURLs: [String]) { self.listenURLs = listenURLs }
 }

@@ -69,6 +69,10 @@ package struct ReplicaCounters: Sendable, Hashable {
     /// Dead rows that this process has deleted from the log.
     package var rowsDeleted: UInt64 = 0
     package var autoCompactions: UInt64 = 0
+    /// Operations that had to wait for values that are not in memory, and the values and bytes that were read for them.
+    package var valueWaits: UInt64 = 0
+    package var valuesRead: UInt64 = 0
+    package var valueBytesRead: UInt64 = 0
 
     package init() {}
 }

@@ -33,7 +33,7 @@ extension Replica {
         guard collector.inFlight == nil else { return }
         var dead: [Position] = []
         let swept = store.collect(
-            limit: deletedRowLimit, keepingReadersAt: scans.map(\.revision).min(), within: isSteward ? .everything : collector.swept,
+            limit: deletedRowLimit, keepingReadersAt: oldestScan, within: isSteward ? .everything : collector.swept,
             into: &dead)
         guard isSteward else {
             collector.hasMoreWork = dead.count == deletedRowLimit
@@ -46,6 +46,13 @@ extension Replica {
         collector.nextNumber += 1
         collector.inFlight = (deletion.number, swept)
         actions.append(.log(.deleteRows(deletion)))
+    }
+
+    /// The lowest revision that a long scan is at, whether it waits for values or not.
+    private var oldestScan: Revision? {
+        let parkedScan = parked.oldestScan
+        guard !scans.isEmpty else { return parkedScan }
+        return scans.reduce(parkedScan ?? .max) { min($0, $1.revision) }
     }
 
     mutating func rowsDeleted(_ number: UInt64, _ count: Int) {

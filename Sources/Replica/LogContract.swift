@@ -1,5 +1,6 @@
 // Owns: what the replica asks of the log and what it hears back. Plain values: production answers them from PostgreSQL,
 // the simulator from memory.
+package import Bytes
 package import Keyspace
 
 /// A batch to append, conditional on the log still ending where the replica believes.
@@ -61,6 +62,8 @@ package enum LogCommand: Hashable, Sendable {
     /// The same for watchers that are far behind: it may take its time and must not hold up the other reads. Answered by
     /// `historyRead` or `historyReadFailed`.
     case readHistory(after: Position, limit: Int)
+    /// Read values by primary key, for operations that wait for them. Answered by `valuesRead` or `valuesReadFailed`.
+    case readValues(number: UInt64, [Position])
     /// Delete dead rows by primary key, in paced statements, and then say how far that has come. Answered by `rowsDeleted`.
     case deleteRows(Deletion)
     /// Leases' deadlines and the steward's duty. The number comes back with the answer.
@@ -88,6 +91,9 @@ package enum LogEvent: Hashable, Sendable {
     case tailReadFailed(reason: String)
     case historyRead(Tail)
     case historyReadFailed(reason: String)
+    /// The values of those rows that are there.
+    case valuesRead(number: UInt64, [Position: ByteString])
+    case valuesReadFailed(number: UInt64, reason: String)
     case rowsDeleted(number: UInt64, count: Int)
     case lease(number: UInt64, LeaseAnswer)
     /// Somebody says that there are new rows.

@@ -17,6 +17,8 @@ extension Replica {
         case .tailReadFailed: tailReadFailed()
         case .historyRead(let tail): historyRead(tail)
         case .historyReadFailed: historyReadFailed()
+        case .valuesRead(let number, let values): valuesRead(number, values)
+        case .valuesReadFailed(let number, _): valuesReadFailed(number)
         case .rowsDeleted(let number, let count): rowsDeleted(number, count)
         case .lease(let number, let answer): heardOfLeases(number, answer)
         case .hinted: isHinted = true
@@ -32,6 +34,15 @@ extension Replica {
         counters.rowsFolded += UInt64(rows.count)
     }
 
+    /// Rows whose values stay in the log until somebody wants them.
+    mutating func loadWithoutValues(_ rows: [LogRow], _ byteCounts: [Int]) {
+        guard phase == .loading else { return }
+        for (row, byteCount) in zip(rows, byteCounts) { store.applyWithoutValue(row, byteCount: byteCount) }
+        store.commit()
+        isWhollyRead = false
+        counters.rowsFolded += UInt64(rows.count)
+    }
+
     mutating func restartLoading() {
         guard phase == .loading else { return }
         emptyStore()
@@ -39,13 +50,15 @@ extension Replica {
 
     private mutating func emptyStore() {
         store = Store()
+        isWhollyRead = true
         store.quotaBytes = configuration.quotaBackendBytes
+        store.valueByteLimit = configuration.valueCacheBytes
     }
 
     mutating func finishLoading(_ head: Head) {
         guard phase == .loading else { return }
         // Before the first compaction nothing has been removed, so the rows must add up to the digest.
-        if head.compactRevision < 0, store.committed != head.position || store.committedDigest != head.digest {
+        if head.compactRevision < 0, isWhollyRead, store.committed != head.position || store.committedDigest != head.digest {
             actions.append(.note(.logDamaged(at: store.committed)))
             reset()
             return
@@ -120,6 +133,7 @@ extension Replica {
             startTailRead()
             return
         }
+        parkedMayGoOn()
         // A head behind us was read before our own last append; one at our position must have our digest.
         if tail.head.position > store.committed
             || (tail.head.position == store.committed && tail.head.digest != store.committedDigest)
@@ -170,6 +184,7 @@ extension Replica {
         if let batch {
             for write in batch.writes { respond(write.id, .failure(.leaderChanged)) }
         }
+        failParked()
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
         for scan in scans { actions.append(.fail(scan.id, .leaderChanged)) }
         for id in watches.streams.keys.sorted(by: { $0.rawValue < $1.rawValue }) { actions.append(.fail(id, .leaderChanged)) }
@@ -193,6 +208,7 @@ extension Replica {
         racesLostInARow = 0
         readsWaiting.insert(contentsOf: readsConfirming, at: 0)
         readsConfirming = []
+        if case .inFlight = headRead { staleHeadReads += 1 }
         headRead = .idle
         scans = []
         streams = []

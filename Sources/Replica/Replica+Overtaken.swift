@@ -29,6 +29,7 @@ extension Replica {
         if let batch {
             for write in batch.writes { respond(write.id, .failure(.leaderChanged)) }
         }
+        failParked()
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
         for scan in scans { actions.append(.fail(scan.id, .leaderChanged)) }
         for waiter in collector.physicalWaiters { actions.append(.fail(waiter.id, .leaderChanged)) }

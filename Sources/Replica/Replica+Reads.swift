@@ -54,6 +54,7 @@ extension Replica {
     }
 
     mutating func headRead(_ head: Head) {
+        guard !isStaleHeadAnswer() else { return }
         guard case .inFlight(let since) = headRead else { return }
         if head.position < since || (head.position == store.committed && head.digest != store.committedDigest) {
             historyChanged()
@@ -64,12 +65,20 @@ extension Replica {
     }
 
     mutating func headReadFailed(reason: String) {
+        guard !isStaleHeadAnswer() else { return }
         guard case .inFlight = headRead else { return }
         // They ask again with those that came since, until they time out.
         headRead = .idle
         readsConfirming.append(contentsOf: readsWaiting)
         readsWaiting = readsConfirming
         readsConfirming = []
+    }
+
+    /// Each read is answered once, in order.
+    private mutating func isStaleHeadAnswer() -> Bool {
+        guard staleHeadReads > 0 else { return false }
+        staleHeadReads -= 1
+        return true
     }
 
     /// Answers the reads whose head has been reached, or sees to it that it will be.
@@ -92,16 +101,25 @@ extension Replica {
     }
 
     /// Answers from the store as committed.
-    private mutating func answer(_ read: PendingRead) {
+    mutating func answer(_ read: PendingRead, with fetched: [Position: ByteString] = [:]) {
         counters.readsAnswered += 1
         switch read.kind {
-        case .range(let request): answerRange(read.id, request)
+        case .range(let request): answerRange(read, request, fetched)
         case .rangeStream(let request): startStream(read.id, request)
         case .txn(let txn):
             do throws(EtcdError) {
-                actions.append(.respond(read.id, try store.read(txn, header: header)))
+                let message = try store.read(txn, header: header)
+                if store.cold.hasMissing {
+                    park(.read(read), with: fetched, arrivedAt: read.arrivedAt)
+                } else {
+                    actions.append(.respond(read.id, message))
+                }
             } catch {
-                actions.append(.fail(read.id, error))
+                if store.cold.hasMissing {
+                    park(.read(read), with: fetched, arrivedAt: read.arrivedAt)
+                } else {
+                    actions.append(.fail(read.id, error))
+                }
             }
         case .revision:
             actions.append(.reportRevision(read.id, store.revision))
@@ -124,6 +142,8 @@ extension Replica {
             return
         }
         var rows: [LogRow] = []
+        store.cold.fetched = write.values
+        defer { store.cold.fetched = [:] }
         do throws(EtcdError) {
             let message = try store.execute(write.request, header: header, origin: configuration.origin, rows: &rows)
             if rows.isEmpty {
@@ -133,25 +153,28 @@ extension Replica {
                 enqueueFirst(write)
             }
         } catch {
-            respond(write.id, .failure(error))
+            if store.cold.hasMissing {
+                park(.write(write), with: write.values, arrivedAt: write.arrivedAt)
+            } else {
+                respond(write.id, .failure(error))
+            }
         }
     }
 
-    private mutating func answerRange(_ id: RequestID, _ request: RangeRequest) {
+    private mutating func answerRange(_ read: PendingRead, _ request: RangeRequest, _ fetched: [Position: ByteString]) {
         do throws(EtcdError) {
             if request.rangeEnd.isEmpty, let message = try store.get(request, header: header) {
-                actions.append(.respond(id, message))
+                if store.cold.hasMissing {
+                    park(.read(read), with: fetched, arrivedAt: read.arrivedAt)
+                } else {
+                    actions.append(.respond(read.id, message))
+                }
                 return
             }
             let scan = try RangeScan(request, current: store.revision, compactRevision: store.compactRevision)
-            let task = ScanTask(id: id, scan: scan, header: header, revision: store.revision)
-            if task.step(store, keyLimit: configuration.scanKeyLimit) {
-                actions.append(.respond(id, task.finish()))
-            } else {
-                scans.append(task)
-            }
+            advance(ScanTask(id: read.id, scan: scan, header: header, revision: store.revision, arrivedAt: read.arrivedAt))
         } catch {
-            actions.append(.fail(id, error))
+            actions.append(.fail(read.id, error))
         }
     }
 }

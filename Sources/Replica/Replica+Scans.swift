@@ -9,8 +9,11 @@ final class ScanTask {
     private var scan: RangeScan
     private var writer: ByteWriter
 
-    init(id: RequestID, scan: RangeScan, header: ResponseHeader, revision: Revision) {
+    let arrivedAt: Instant
+
+    init(id: RequestID, scan: RangeScan, header: ResponseHeader, revision: Revision, arrivedAt: Instant) {
         self.id = id
+        self.arrivedAt = arrivedAt
         self.scan = scan
         writer = ByteWriter(capacity: 1024)
         writer.appendHeader(header, revision: revision)
@@ -21,7 +24,7 @@ final class ScanTask {
 
     /// True once the answer is complete.
     func step(_ store: borrowing Store, keyLimit: Int) -> Bool {
-        scan.step(store.index, budget: keyLimit, byteLimit: Int.max, into: &writer)
+        scan.step(store.index, store.cold, budget: keyLimit, byteLimit: Int.max, into: &writer)
     }
 
     /// The answer; nothing is left afterwards.
@@ -57,8 +60,8 @@ final class StreamTask {
     }
 
     func step(_ store: borrowing Store, keyLimit: Int, chunkBytes: Int) -> Step {
-        let done = scan.step(store.index, budget: keyLimit, byteLimit: chunkBytes, into: &writer)
-        if !done && writer.count < chunkBytes { return .unfinished }
+        let done = scan.step(store.index, store.cold, budget: keyLimit, byteLimit: chunkBytes, into: &writer)
+        if !done && (writer.count < chunkBytes || store.cold.hasMissing) { return .unfinished }
         var body = ByteWriter(capacity: done ? 0 : chunkBytes)
         swap(&body, &writer)
         // Header, more and count come with the last chunk, as etcd sends them.
@@ -76,12 +79,17 @@ extension Replica {
         guard !scans.isEmpty else { return }
         let tasks = scans
         scans.removeAll(keepingCapacity: true)
-        for task in tasks {
-            if task.step(store, keyLimit: configuration.scanKeyLimit) {
-                actions.append(.respond(task.id, task.finish()))
-            } else {
-                scans.append(task)
-            }
+        for task in tasks { advance(task) }
+    }
+
+    /// Takes a scan a step further.
+    mutating func advance(_ task: ScanTask) {
+        if task.step(store, keyLimit: configuration.scanKeyLimit) {
+            actions.append(.respond(task.id, task.finish()))
+        } else if store.cold.hasMissing {
+            park(.scan(task), arrivedAt: now)
+        } else {
+            scans.append(task)
         }
     }
 
@@ -109,22 +117,27 @@ extension Replica {
                 streams.append(task)
                 continue
             }
-            // Nobody is kept from compacting by a client that reads slowly.
-            if task.revision < store.compactRevision {
-                actions.append(.fail(task.id, .compacted))
-                continue
-            }
-            switch task.step(store, keyLimit: configuration.scanKeyLimit, chunkBytes: configuration.streamChunkBytes) {
-            case .unfinished:
-                streams.append(task)
-            case .chunk(let message):
-                task.isReady = false
-                actions.append(.send(task.id, message, reportDrained: true))
-                streams.append(task)
-            case .last(let message):
-                actions.append(.send(task.id, message, reportDrained: false))
-                actions.append(.finish(task.id))
-            }
+            advance(task)
+        }
+    }
+
+    /// Takes a stream whose client wants more a step further.
+    mutating func advance(_ task: StreamTask) {
+        // Nobody is kept from compacting by a client that reads slowly.
+        if task.revision < store.compactRevision {
+            actions.append(.fail(task.id, .compacted))
+            return
+        }
+        switch task.step(store, keyLimit: configuration.scanKeyLimit, chunkBytes: configuration.streamChunkBytes) {
+        case .unfinished:
+            if store.cold.hasMissing { park(.stream(task), arrivedAt: now) } else { streams.append(task) }
+        case .chunk(let message):
+            task.isReady = false
+            actions.append(.send(task.id, message, reportDrained: true))
+            streams.append(task)
+        case .last(let message):
+            actions.append(.send(task.id, message, reportDrained: false))
+            actions.append(.finish(task.id))
         }
     }
 }

@@ -22,6 +22,8 @@ struct Watches: ~Copyable {
     var historyRead: HistoryRead?
     /// Reads whose answers are not wanted any more.
     var staleHistoryReads = 0
+    /// Whether a sweep waits for values: nobody is taken further meanwhile.
+    var parkedSweep = false
     /// Where the sweeps through the recent rows and through the log go on.
     var recentSweep: Revision = 0
     var historySweep: Revision = 0

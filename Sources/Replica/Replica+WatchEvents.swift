@@ -54,13 +54,32 @@ extension Replica {
                     }
                     continue
                 }
-                if watcher.events.isEmpty { touched.append(watcher) }
                 let bytes = event.bytes(row, wantsPrevious: watcher.wantsPrevKV, store)
+                if store.cold.hasMissing {
+                    // It goes the way of those that are behind, who can wait for values.
+                    _ = store.cold.takeMissing()
+                    event = EncodedEvent()
+                    waitForValues(watcher, of: revision)
+                    continue
+                }
+                if watcher.events.isEmpty { touched.append(watcher) }
                 watcher.events.append((revision, bytes))
                 watcher.stream.gathered += bytes.count
             }
         }
         return touched
+    }
+
+    /// A synced watcher lacks the value before a row of this revision: it falls behind with the whole revision.
+    private mutating func waitForValues(_ watcher: Watcher, of revision: Revision) {
+        while let last = watcher.events.last, last.revision == revision {
+            watcher.events.removeLast()
+            watcher.stream.gathered -= last.bytes.count
+        }
+        watcher.nextRevision = revision
+        remove(watcher)
+        watcher.awaitsValues = true
+        fallBehind(watcher)
     }
 
     // MARK: Responses
@@ -136,6 +155,7 @@ extension Replica {
     /// Puts a watcher that is nowhere among those that have been sent everything.
     mutating func synchronise(_ watcher: Watcher) {
         watcher.place = .synced
+        watcher.awaitsValues = false
         watches.synced.insert(watcher.key, range: watcher.range)
     }
 
@@ -183,16 +203,16 @@ extension Replica {
     /// Takes lagging watchers a step further: those that are not far behind from memory, the others by reading the log. At most
     /// one read is in flight, and only for watchers whose clients take what they are sent.
     mutating func catchUp() {
-        guard !watches.laggards.isEmpty else { return }
+        guard !watches.laggards.isEmpty, !watches.parkedSweep else { return }
         sortOut()
         let recentStart = watches.recent.firstRevision
         if let start = next(watches.laggards, from: watches.recentSweep, where: { $0 >= recentStart }) {
             let (rows, areAll) = watches.recent.rows(from: start, limit: configuration.historyRowLimit)
             let end = areAll ? store.revision : rows[rows.count - 1].position.revision
             watches.recentSweep = end + 1
-            advance(rows, from: start, through: end)
+            sweep(WatchSweep(rows: rows, start: start, end: end))
         }
-        if watches.historyRead == nil, let start = next(watches.laggards, from: watches.historySweep, where: { $0 < recentStart }) {
+        if watches.historyRead == nil, !watches.parkedSweep, let start = next(watches.laggards, from: watches.historySweep, where: { $0 < recentStart }) {
             watches.historyRead = HistoryRead(start: start)
             readHistory(after: Position(start - 1, .max))
         }
@@ -200,6 +220,11 @@ extension Replica {
 
     /// Parks laggards whose clients have enough to take.
     private mutating func sortOut() {
+        // Those that compaction has spared, as long as their rows were in memory.
+        let bound = min(watches.recent.firstRevision, store.compactRevision)
+        for watcher in watches.laggards where watcher.awaitsValues && watcher.place == .catchingUp && watcher.nextRevision < bound {
+            cancelCompacted(watcher)
+        }
         for watcher in watches.laggards where watcher.place == .catchingUp && isBlocked(watcher.stream) {
             watches.catchingUp.remove(watcher.key)
             park(watcher)
@@ -230,7 +255,7 @@ extension Replica {
 
     /// Whether the next turn can take a watcher further without hearing from anybody.
     var canCatchUp: Bool {
-        guard !watches.laggards.isEmpty else { return false }
+        guard !watches.laggards.isEmpty, !watches.parkedSweep else { return false }
         let recentStart = watches.recent.firstRevision
         let awaitsHistory = watches.historyRead != nil
         return watches.laggards.contains {
@@ -264,7 +289,7 @@ extension Replica {
         }
         let rows = read.rows.prefix { $0.position.revision <= end }
         watches.historySweep = end + 1
-        advance(Array(rows), from: read.start, through: end)
+        sweep(WatchSweep(rows: Array(rows), start: read.start, end: end))
     }
 
     mutating func historyReadFailed() {
@@ -282,6 +307,36 @@ extension Replica {
         guard watches.staleHistoryReads > 0 else { return false }
         watches.staleHistoryReads -= 1
         return true
+    }
+
+    /// Gives old rows to those that wait for them, once the values before them are at hand.
+    private mutating func sweep(_ sweep: WatchSweep, with values: [Position: ByteString] = [:]) {
+        noteMissingValues(sweep)
+        if store.cold.hasMissing {
+            watches.parkedSweep = true
+            park(.sweep(sweep), with: values, arrivedAt: now)
+        } else {
+            advance(sweep.rows, from: sweep.start, through: sweep.end)
+        }
+    }
+
+    mutating func resume(_ sweep: WatchSweep, with values: [Position: ByteString]) {
+        watches.parkedSweep = false
+        self.sweep(sweep, with: values)
+    }
+
+    /// Looks for what was before the rows that watchers with `prev_kv` will be given.
+    private func noteMissingValues(_ sweep: WatchSweep) {
+        guard watches.laggards.contains(where: \.wantsPrevKV) else { return }
+        for row in sweep.rows where row.kind == .put || row.kind == .delete {
+            guard let previous = store.previous(of: row), previous.value == nil else { continue }
+            var isWanted = false
+            watches.catchingUp.matches(row.key) { key in
+                guard let watcher = watches.watchers[key], watcher.wantsPrevKV, watcher.wants(row.kind) else { return }
+                isWanted = isWanted || watcher.nextRevision >= sweep.start && watcher.nextRevision <= row.position.revision
+            }
+            if isWanted { _ = store.cold.value(of: previous, key: row.key) }
+        }
     }
 
     /// Gives watchers that are catching up and stand between `start` and `end` the rows of these revisions; those that took them
@@ -311,7 +366,11 @@ extension Replica {
     mutating func cancelOvertaken() {
         guard store.compactRevision > watches.compactedThrough else { return }
         watches.compactedThrough = store.compactRevision
-        let overtaken = watches.watchers.values.filter { $0.isLagging && $0.nextRevision < store.compactRevision }
+        let recentStart = watches.recent.firstRevision
+        let overtaken = watches.watchers.values.filter {
+            // Who only waits for a value has its rows in memory. What was before them is compacted then, and not told.
+            $0.isLagging && $0.nextRevision < store.compactRevision && !($0.awaitsValues && $0.nextRevision >= recentStart)
+        }
         for watcher in overtaken.sorted(by: { $0.key < $1.key }) { cancelCompacted(watcher) }
     }
 }
@@ -321,3 +380,10 @@ private let responseHeadLimit = 96
 
 /// From this size on, in bytes and on average, watchers' responses share the bytes of their events.
 private let sharedEventBytes = 512
+
+/// Rows of whole revisions, from `start` through `end`, for watchers that are behind.
+struct WatchSweep {
+    var rows: [LogRow]
+    var start: Revision
+    var end: Revision
+}

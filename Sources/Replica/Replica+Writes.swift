@@ -13,6 +13,8 @@ struct PendingWrite {
     var arrivedAt: Instant
     /// About how much memory the request keeps alive, in bytes.
     let byteCount: Int
+    /// What was read from the log for it.
+    var values: [Position: ByteString] = [:]
 
     init(id: RequestID, request: WriteRequest, physical: Bool, arrivedAt: Instant) {
         self.id = id
@@ -89,11 +91,18 @@ extension Replica {
         while rows.count < configuration.batchRowLimit, bytes < configuration.batchByteLimit, let write = writes.popFirst() {
             waitingWriteBytes -= write.byteCount
             let before = rows.count
+            if !write.values.isEmpty { store.cold.fetched = write.values }
+            defer { if !write.values.isEmpty { store.cold.fetched = [:] } }
             do {
                 answers.append(
                     .success(try store.execute(write.request, header: header, origin: configuration.origin, rows: &rows)))
                 for row in rows[before...] { bytes += row.key.count + row.value.count }
             } catch {
+                // It waits for its values; those behind it need not.
+                if store.cold.hasMissing {
+                    park(.write(write), with: write.values, arrivedAt: write.arrivedAt)
+                    continue
+                }
                 if error == .noSpace { upkeep.wasRefusedForSpace = true }
                 answers.append(.failure(error))
             }

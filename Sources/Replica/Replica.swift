@@ -61,6 +61,10 @@ package struct ReplicaConfiguration: Sendable {
     package var autoCompaction = AutoCompaction.off
     /// What the store's rows may take in the database, in bytes; 0 for no bound.
     package var quotaBackendBytes: Int64 = 0
+    /// What values may take in memory, in bytes; others are read when they are wanted.
+    package var valueCacheBytes = Int.max
+    /// How much is read for operations that lack values at once, in bytes; one operation may need more.
+    package var valueReadByteLimit = 16 << 20
 
     package init(origin: Int64, memberID: UInt64) {
         self.origin = origin
@@ -99,6 +103,8 @@ package struct Replica: ~Copyable {
     /// Wait for the head read in flight, or for the fold to get as far as it said.
     var readsConfirming: [PendingRead] = []
     var headRead = HeadRead.idle
+    /// Reads of the head that were under way when the log was loaded anew: their answers come first, and are too old.
+    var staleHeadReads = 0
     var scans: [ScanTask] = []
     var streams: [StreamTask] = []
 
@@ -115,6 +121,11 @@ package struct Replica: ~Copyable {
 
     var leases = Leases()
 
+    // Values that are not in memory
+    var parked = ParkedOperations()
+    /// Whether every row was loaded with its value, so that the digest is known without being told.
+    var isWhollyRead = true
+
     // Compaction and space
     var collector = Collector()
     var upkeep = Upkeep()
@@ -128,6 +139,7 @@ package struct Replica: ~Copyable {
         watches = Watches(recentBytes: configuration.watchHistoryBytes)
         leases.roundsLeft = configuration.leaseLimits.roundBurst
         store.quotaBytes = configuration.quotaBackendBytes
+        store.valueByteLimit = configuration.valueCacheBytes
         actions.append(.load)
     }
 
@@ -151,6 +163,7 @@ package struct Replica: ~Copyable {
         case .stopping: leaveDuty()
         case .log(let event): heard(event)
         case .rowsLoaded(let rows): load(rows)
+        case .rowsLoadedWithoutValues(let rows, let byteCounts): loadWithoutValues(rows, byteCounts)
         case .loadRestarted: restartLoading()
         case .loadFinished(let head): finishLoading(head)
         }
@@ -170,6 +183,7 @@ package struct Replica: ~Copyable {
             continueScans()
             continueStreams()
             catchUp()
+            startValueRead()
             notifyProgress()
             collectGarbage()
             poll()
@@ -194,6 +208,7 @@ package struct Replica: ~Copyable {
         if let oldest = writes.first?.arrivedAt { deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs)) }
         if watches.progressWatchers > 0 { deadline = min(deadline, watches.nextProgressCheck) }
         deadline = min(deadline, leaseDeadline, upkeepDeadline)
+        if !parked.isEmpty { deadline = min(deadline, now.advanced(byMs: expiryIntervalMs)) }
         if headRead != .idle { deadline = min(deadline, now.advanced(byMs: 100)) }
         return deadline
     }
@@ -230,6 +245,7 @@ package struct Replica: ~Copyable {
         readsConfirming.removeAll { gone.contains($0.id) }
         scans.removeAll { gone.contains($0.id) }
         streams.removeAll { gone.contains($0.id) }
+        parked.drop(gone)
         leases.drop(gone)
         watches.dropEarly(of: gone)
         for id in gone { endWatchStream(id) }
@@ -243,6 +259,7 @@ package struct Replica: ~Copyable {
             waitingWriteBytes -= oldest.byteCount
             respond(oldest.id, .failure(.timeout))
         }
+        expireParked()
         for read in takeExpired(&readsWaiting, timeoutMs: timeout, now) + takeExpired(&readsConfirming, timeoutMs: timeout, now) {
             if case .watchProgress = read.kind {
                 progressExpired(read.id)

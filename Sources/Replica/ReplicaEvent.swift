@@ -40,6 +40,8 @@ package enum ReplicaEvent: Sendable {
     case stopping
     /// A chunk of the log at start-up, in order, the first one from the log's start.
     case rowsLoaded([LogRow])
+    /// The same without values, whose lengths in bytes these are: what memory has no room for stays in the log.
+    case rowsLoadedWithoutValues([LogRow], [Int])
     /// The connection was lost while loading: the chunks come again from the start.
     case loadRestarted
     /// The head of the snapshot that the chunks came from.

@@ -32,6 +32,8 @@ final class Watcher {
     var nextRevision: Revision
     var place = Place.nowhere
     var isLagging: Bool { place == .catchingUp || place == .parked }
+    /// Whether it has fallen behind for no fault of its client: a value before an event has to be read first.
+    var awaitsValues = false
     /// Whether it has been sent something since its last progress notification was due.
     var wasBusy = false
 
@@ -131,21 +133,21 @@ struct EncodedEvent {
     mutating func bytes(_ row: LogRow, wantsPrevious: Bool, _ store: borrowing Store) -> ByteString {
         if !wantsPrevious {
             if let plain { return plain }
-            let bytes = Self.encode(row, previous: nil)
+            let bytes = Self.encode(row, previous: nil, store.cold)
             plain = bytes
             return bytes
         }
         if let withPrevious { return withPrevious }
         let previous = store.previous(of: row)
         // Without one there is nothing to tell the two apart.
-        let bytes = previous == nil ? self.bytes(row, wantsPrevious: false, store) : Self.encode(row, previous: previous)
+        let bytes = previous == nil ? self.bytes(row, wantsPrevious: false, store) : Self.encode(row, previous: previous, store.cold)
         withPrevious = bytes
         return bytes
     }
 
     /// The event as field 11 of a WatchResponse.
-    private static func encode(_ row: LogRow, previous: KeyVersion?) -> ByteString {
-        var writer = ByteWriter(capacity: row.key.count + row.value.count + 64 + (previous?.value?.count ?? 0))
+    private static func encode(_ row: LogRow, previous: KeyVersion?, _ cold: ColdValues) -> ByteString {
+        var writer = ByteWriter(capacity: row.key.count + row.value.count + 64 + Int(previous?.valueLength ?? 0))
         let kv =
             row.kind == .put
             ? KeyValue(
@@ -155,7 +157,7 @@ struct EncodedEvent {
         let before = previous.map {
             KeyValue(
                 key: row.key, createRevision: $0.createRevision, modRevision: $0.position.revision, version: $0.version,
-                value: $0.residentValue, lease: $0.lease)
+                value: cold.value(of: $0, key: row.key), lease: $0.lease)
         }
         writer.appendEvent(row.kind == .put ? .put : .delete, kv: kv, prevKV: before)
         return writer.finish()
@@ -164,7 +166,7 @@ struct EncodedEvent {
 
 extension Store {
     /// The key's state before the row's revision; nil where there was none, the row created the key, or it is compacted.
-    fileprivate borrowing func previous(of row: LogRow) -> KeyVersion? {
+    borrowing func previous(of row: LogRow) -> KeyVersion? {
         let before = row.position.revision - 1
         if row.kind == .put && row.createRevision == row.position.revision { return nil }
         return before < compactRevision ? nil : index.version(of: row.key, at: before)

@@ -275,7 +275,7 @@ import Testing
         let other = try LogSession(settings, logger: quiet)
         var rows: [LogRow] = []
         var next = writer
-        let head = try session.load { chunk, progress in
+        let head = try session.load { chunk, _, progress in
             rows += chunk
             #expect(progress.rows == rows.count)
             // What is written meanwhile is not in the snapshot.
@@ -285,8 +285,37 @@ import Testing
         #expect(rows == writer.rows)
         #expect(head == writer.head)
         #expect(try session.readTail(after: head.position, limit: 1).rows.count == 1)
-        #expect(throws: LogError.closed) { try session.load { _, _ in false } }
+        #expect(throws: LogError.closed) { try session.load { _, _, _ in false } }
         #expect(try session.readHead() == next.head)
+    }
+
+    @Test("where values have no room only the newest come with theirs; those that are read afterwards are the same")
+    func loadMetadata() throws {
+        let settings = try freshSettings()
+        let session = try LogSession(settings, logger: quiet)
+        var writer = Writer(head: try session.readHead())
+        for _ in 0..<25 { try session.put(writer.batch(count: 1_000, valueSize: 100), &writer) }
+        try session.connection.runScript("analyze pine.changelog", within: .seconds(30))
+        let total = try session.databaseSizes().total
+        var rows: [LogRow] = []
+        var byteCounts: [Int] = []
+        let head = try session.load(valueBytes: Int(total) / 4) { chunk, lengths, progress in
+            rows += chunk
+            if let lengths { byteCounts += lengths }
+            #expect(progress.rows == rows.count)
+            return true
+        }
+        #expect(head == writer.head)
+        #expect(rows.map(\.position) == writer.rows.map(\.position))
+        #expect((17_000...20_000).contains(byteCounts.count))
+        #expect(byteCounts == writer.rows.prefix(byteCounts.count).map(\.value.count))
+        #expect(rows[..<byteCounts.count].allSatisfy { $0.value.isEmpty })
+        #expect(Array(rows[byteCounts.count...]) == Array(writer.rows[byteCounts.count...]))
+        #expect(rows.first?.key == writer.rows.first?.key)
+        let wanted = stride(from: 0, to: 25_000, by: 7).map { writer.rows[$0] }
+        let values = try session.readValues(wanted.map(\.position) + [Position(1, 7)])
+        #expect(values.count == wanted.count)
+        for row in wanted { #expect(values[row.position] == row.value) }
     }
 
     @Test("sizes and members come from the database")

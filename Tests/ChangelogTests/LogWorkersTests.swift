@@ -319,6 +319,7 @@ extension Inbox where Event == LogEvent {
         for event in inbox.all() {
             switch event {
             case .rows(let chunk, _): rows += chunk
+            case .rowsWithoutValues: Issue.record("there is room for all values")
             case .restarted:
                 rows = []
                 restarts += 1

@@ -93,11 +93,12 @@ extension EtcdClient {
 
 @Suite("Pine beside a real etcd")
 struct DifferentialTests {
-    @Test("3,000 random KV requests in lockstep get the same answers")
-    func lockstep() throws {
+    @Test("3,000 random KV requests in lockstep get the same answers, with room for values and without", arguments: [nil, "1KB"])
+    func lockstep(valueCache: String?) throws {
         let seed = testSeed("DifferentialTests")
         let etcd = try EtcdServer()
-        let pine = try PineProcess(["--postgres", try PostgresServer.shared().newDatabase()])
+        let pine = try PineProcess(
+            ["--postgres", try PostgresServer.shared().newDatabase()] + (valueCache.map { ["--value-cache-bytes", $0] } ?? []))
         let toEtcd = try EtcdClient(port: etcd.port)
         let toPine = try EtcdClient(port: pine.port)
         var generator = RequestGenerator(seed: seed)

@@ -53,6 +53,10 @@ final class MemoryLog {
         case .readHead: return .headRead(head)
         case .readTail(let position, let limit): return .tailRead(tail(after: position, limit: limit))
         case .readHistory(let position, let limit): return .historyRead(tail(after: position, limit: limit))
+        case .readValues(let number, let positions):
+            let wanted = Set(positions)
+            let found = rows.filter { wanted.contains($0.position) }.map { ($0.position, $0.value) }
+            return .valuesRead(number: number, Dictionary(found) { $1 })
         case .deleteRows(let deletion):
             let dead = Set(deletion.positions)
             let before = rows.count
@@ -77,9 +81,12 @@ final class TestReplica {
     /// Answers of the log that have not been handed in yet.
     private var pending: [LogEvent] = []
     var holdsAnswers = false
+    /// Whether values stay in the log at start-up.
+    private let loadsWithoutValues: Bool
 
-    init(_ log: MemoryLog, origin: Int64 = 1, configure: (inout ReplicaConfiguration) -> Void = { _ in }) {
+    init(_ log: MemoryLog, origin: Int64 = 1, loadsWithoutValues: Bool = false, configure: (inout ReplicaConfiguration) -> Void = { _ in }) {
         self.log = log
+        self.loadsWithoutValues = loadsWithoutValues
         var configuration = ReplicaConfiguration(origin: origin, memberID: UInt64(origin))
         configure(&configuration)
         replica = Replica(configuration: configuration)
@@ -145,7 +152,14 @@ final class TestReplica {
         case .log(let command):
             if let event = log.answer(command) { pending.append(event) }
         case .load:
-            replica.step(.rowsLoaded(log.tail(after: .start).rows), now: now)
+            var rows = log.tail(after: .start).rows
+            if loadsWithoutValues {
+                let byteCounts = rows.map(\.value.count)
+                for index in rows.indices { rows[index].value = ByteString() }
+                replica.step(.rowsLoadedWithoutValues(rows, byteCounts), now: now)
+            } else {
+                replica.step(.rowsLoaded(rows), now: now)
+            }
             replica.step(.loadFinished(log.head), now: now)
         case .note(let note): notes.append(note)
         }

@@ -104,6 +104,7 @@ final class WatchWorld {
         configuration.tailRowLimit = random.pick([1, 2, 5, 100])
         configuration.fragmentByteLimit = random.pick([150, 400, 2_000])
         configuration.batchRowLimit = random.pick([2, 100])
+        configuration.valueCacheBytes = configuration.watchHistoryBytes > 2_000 ? random.pick([.max, 60, 400]) : .max
         configuration.watchProgressIntervalMs = 5_000
         configuration.requestTimeoutMs = 10_000_000
         self.configuration = configuration
@@ -139,7 +140,7 @@ final class WatchWorld {
         switch command {
         case .append, .lockHead, .unlockHead, .recover: 0
         case .readHead, .readTail: 1
-        case .readHistory: 2
+        case .readHistory, .readValues: 2
         case .deleteRows, .lease: 3
         }
     }

@@ -25,6 +25,14 @@ struct UpkeepOptions: ParsableArguments {
             """, valueName: "bytes"))
     var quotaBackendBytes = ByteCount(0)
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            How much memory values may take. Keys are always in memory; values that have no room are read from PostgreSQL when \
+            they are wanted. The default is a quarter of the memory.
+            """, valueName: "bytes"))
+    var valueCacheBytes: ByteCount?
+
     func validate() throws {
         var configuration = ServerConfiguration(listenURLs: [])
         do throws(ServerError) {
@@ -36,6 +44,7 @@ struct UpkeepOptions: ParsableArguments {
 
     func apply(to configuration: inout ServerConfiguration) throws(ServerError) {
         try configuration.setAutoCompaction(mode: autoCompactionMode, retention: autoCompactionRetention)
+        if let valueCacheBytes { configuration.valueCacheBytes = valueCacheBytes.count }
         configuration.quotaBackendBytes = Int64(quotaBackendBytes.count)
     }
 }

@@ -1,0 +1,103 @@
+// Owns: which values stay in memory: the clock that gives those up that nobody has read of late, and takes fetched ones in.
+// Must never: give up a value that is not committed: the log doesn't have it yet.
+// Invariant: once the clock runs, every committed value in memory that is not empty has a place in it. Places may outlive their
+// values; a key's record stays in memory as long as one of its places.
+package import Bytes
+
+/// Where the clock's hand comes by.
+struct CachedValue {
+    let record: KeyRecord
+    let position: Position
+}
+
+/// What a value takes beside its bytes: its storage's header, the allocator's word and rounding, and its place.
+private let valueOverheadBytes = 24 + 16 + MemoryLayout<CachedValue>.stride
+
+/// As long as values take less than this, none has a place: most stores never need any.
+private let clockStartBytes = 64 << 20
+
+extension KeyIndex {
+    /// Values in memory, with what they cost, in bytes, as far as the limit counts them.
+    private var residentBytes: Int { valueBytes + clock.count * valueOverheadBytes }
+
+    /// A version has come. Called after it is in its place.
+    @inline(__always)
+    mutating func noteValue(_ record: KeyRecord, _ position: Position, _ byteCount: Int) {
+        if clockRuns {
+            if byteCount > 0 { clock.append(CachedValue(record: record.retained(), position: position)) }
+        } else if valueBytes > min(clockStartBytes, valueByteLimit / 2) {
+            startClock()
+        }
+    }
+
+    /// Gives every value its place, in the order of keys: nobody knows which are old.
+    private mutating func startClock() {
+        guard valueByteLimit < .max else { return }
+        clockRuns = true
+        var places: [CachedValue] = []
+        tree.walk(from: ByteString(), to: nil) { record in
+            if let older = record.older {
+                for index in 0..<older.count where older.version(index).pointee.value?.isEmpty == false {
+                    places.append(CachedValue(record: record.retained(), position: older.version(index).pointee.position))
+                }
+            }
+            if record.newest.pointee.value?.isEmpty == false {
+                places.append(CachedValue(record: record.retained(), position: record.newest.pointee.position))
+            }
+            return true
+        }
+        for place in places { clock.append(place) }
+    }
+
+    /// Gives values up where they take more than they may. Called when versions have become committed.
+    @inline(__always)
+    mutating func makeRoom() {
+        if clockRuns, residentBytes > valueByteLimit { evict() }
+    }
+
+    /// Moves the hand on until there is room: who was read since it came by last stays for another round.
+    private mutating func evict() {
+        var visits = clock.count * 2
+        while residentBytes > valueByteLimit, visits > 0, let place = clock.first {
+            visits -= 1
+            clock.removeFirst()
+            guard !place.record.isDestroyed, let version = place.record.version(at: place.position),
+                version.pointee.position == place.position, let value = version.pointee.value
+            else {
+                place.record.release()
+                continue
+            }
+            if version.pointee.wasRead || place.position > committed {
+                version.pointee.wasRead = false
+                clock.append(place)
+                continue
+            }
+            valueBytes -= value.count
+            version.pointee.value = nil
+            evictions += 1
+            place.record.release()
+        }
+    }
+
+    /// Takes in a value that was fetched from the log, if its version is still there and lacks it.
+    package mutating func admit(_ value: ByteString, of missing: MissingValue) {
+        guard clockRuns, let record = tree.find(missing.key), let version = record.version(at: missing.position),
+            version.pointee.position == missing.position, version.pointee.value == nil, Int(version.pointee.valueLength) == value.count
+        else { return }
+        version.pointee.value = value.compacted()
+        valueBytes += value.count
+        noteValue(record, missing.position, value.count)
+        makeRoom()
+    }
+
+    /// Values that the clock keeps places for.
+    package var placeCount: Int { clock.count }
+
+    /// Ends the clock, with the index.
+    func releasePlaces() {
+        clock.visit { place in
+            place.record.release()
+            return true
+        }
+    }
+}
