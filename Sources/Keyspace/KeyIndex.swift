@@ -191,7 +191,8 @@ package struct KeyIndex: ~Copyable {
     package var overheadBytes: Int {
         // A value's object header, its capacity, the allocator's own word, and half of its rounding.
         let storageBytes = 40
-        return tree.allocatedBytes + historyBytes + journal.allocatedBytes + superseded.allocatedBytes + keptTombstones.allocatedBytes + clock.allocatedBytes
+        return tree.allocatedBytes + historyBytes + journal.allocatedBytes + superseded.allocatedBytes + keptTombstones.allocatedBytes
+            + clock.allocatedBytes
             + KeyRecord.overheadBytes * keyCount + storageBytes * versionCount
     }
 }

@@ -212,7 +212,8 @@ extension Replica {
             watches.recentSweep = end + 1
             sweep(WatchSweep(rows: rows, start: start, end: end))
         }
-        if watches.historyRead == nil, !watches.parkedSweep, let start = next(watches.laggards, from: watches.historySweep, where: { $0 < recentStart }) {
+        guard watches.historyRead == nil, !watches.parkedSweep else { return }
+        if let start = next(watches.laggards, from: watches.historySweep, where: { $0 < recentStart }) {
             watches.historyRead = HistoryRead(start: start)
             readHistory(after: Position(start - 1, .max))
         }

@@ -26,6 +26,16 @@ struct LogTables {
         let end = min(rows.count, low + limit)
         return Tail(head: head, rows: Array(rows[low..<end]), reachesHead: end == rows.count)
     }
+
+    /// The values of those rows that are there.
+    func values(at positions: [Position]) -> [Position: ByteString] {
+        var values: [Position: ByteString] = [:]
+        for position in positions {
+            let found = tail(after: Position(position.revision, position.sub - 1), limit: 1).rows.first
+            if let found, found.position == position { values[position] = found.value }
+        }
+        return values
+    }
 }
 
 /// One history of the log, from a start or a loss on.

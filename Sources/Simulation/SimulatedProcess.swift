@@ -245,7 +245,7 @@ extension LogCommand {
         switch self {
         case .append, .lockHead, .unlockHead, .recover: .append
         case .readHead, .readTail: .read
-        case .readHistory: .history
+        case .readHistory, .readValues: .history
         case .deleteRows, .lease: .steward
         }
     }

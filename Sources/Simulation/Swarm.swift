@@ -99,6 +99,8 @@ extension Swarm {
         configuration.scanKeyLimit = chance.pick([1, 3, 1_000])
         configuration.streamChunkBytes = chance.pick([40, 1_000, 100_000])
         configuration.watchHistoryBytes = chance.pick([0, 300, 3_000, 1 << 20])
+        // A watcher whose rows are not in memory may be overtaken by compaction while a value is read for it.
+        if configuration.watchHistoryBytes > 3_000 { configuration.valueCacheBytes = chance.pick([0, 200, .max]) }
         configuration.watchStreamBufferMinBytes = chance.pick([64, 400, 16_000])
         configuration.watchStreamBufferMaxBytes = chance.pick([500, 4_000, 100_000])
         configuration.watchBufferBytes = chance.pick([2_000, 1_000_000])

@@ -84,7 +84,8 @@ final class TestReplica {
     /// Whether values stay in the log at start-up.
     private let loadsWithoutValues: Bool
 
-    init(_ log: MemoryLog, origin: Int64 = 1, loadsWithoutValues: Bool = false, configure: (inout ReplicaConfiguration) -> Void = { _ in }) {
+    init(_ log: MemoryLog, origin: Int64 = 1, loadsWithoutValues: Bool = false, configure: (inout ReplicaConfiguration) -> Void = { _ in })
+    {
         self.log = log
         self.loadsWithoutValues = loadsWithoutValues
         var configuration = ReplicaConfiguration(origin: origin, memberID: UInt64(origin))
