@@ -160,6 +160,10 @@ private struct FuzzLog {
         case .readHead: return .headRead(head)
         case .readTail(let position, let limit): return .tailRead(tail(after: position, limit: limit))
         case .readHistory(let position, let limit): return .historyRead(tail(after: position, limit: limit))
+        case .readValues(let number, let positions):
+            let wanted = Set(positions)
+            let found = rows.filter { wanted.contains($0.position) }.map { ($0.position, $0.value) }
+            return .valuesRead(number: number, Dictionary(uniqueKeysWithValues: found))
         case .deleteRows(let deletion):
             let dead = Set(deletion.positions)
             rows.removeAll { dead.contains($0.position) }
