@@ -29,6 +29,7 @@ static inline void pine_bio_clear_retry(BIO *bio) { BIO_clear_retry_flags(bio); 
 static inline const char *pine_ssl_server_name(const SSL *ssl) {
   return SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
 }
+static inline int pine_ssl_set_server_name(SSL *ssl, const char *name) { return (int)SSL_set_tlsext_host_name(ssl, name); }
 static inline int pine_chain_count(const STACK_OF(X509) *chain) { return sk_X509_num(chain); }
 static inline X509 *pine_chain_certificate(const STACK_OF(X509) *chain, int index) { return sk_X509_value(chain, index); }
 /// One line, as `O=system:masters,CN=admin`.

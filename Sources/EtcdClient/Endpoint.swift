@@ -13,15 +13,19 @@ package struct Endpoint: Sendable, Hashable {
     package let authority: String
     /// As it was given.
     package let text: String
+    /// Whether TLS is spoken there.
+    package let isSecure: Bool
 
-    /// `http://host:port`, `host:port`, or `unix:///path`. Nil for anything else.
-    package init?(_ text: String) {
+    /// `http://host:port`, `host:port`, or `unix:///path`; also `https://host:port` where `allowsTLS`. Nil for anything else.
+    package init?(_ text: String, allowsTLS: Bool = false) {
         self.text = text
+        isSecure = text.hasPrefix("https://")
+        if isSecure && !allowsTLS { return nil }
         var rest = text[...]
         if let scheme = text.range(of: "://") {
             rest = text[scheme.upperBound...]
             switch text[..<scheme.lowerBound] {
-            case "http": break
+            case "http", "https": break
             case "unix":
                 guard !rest.isEmpty else { return nil }
                 address = .unixSocket(path: String(rest))

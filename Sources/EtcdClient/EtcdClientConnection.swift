@@ -27,7 +27,7 @@ package final class EtcdClientConnection: @unchecked Sendable {
         methods = EtcdMethod.allCases.map {
             // A watch asks for a leader, as kube-apiserver's do.
             GRPCClientMethod(
-                path: $0.path, scheme: "http", authority: endpoint.authority, userAgent: userAgent,
+                path: $0.path, scheme: endpoint.isSecure ? "https" : "http", authority: endpoint.authority, userAgent: userAgent,
                 metadata: $0 == .watch ? [("hasleader", "true")] : [])
         }
     }

@@ -94,7 +94,7 @@ final class TLSContext: @unchecked Sendable {
         SSL_CTX_set_cipher_list(handle, names.joined(separator: ":"))
     }
 
-    private static func loadCertificate(_ handle: OpaquePointer, _ settings: TLSSettings) throws(TLSError) -> CertificateSummary {
+    static func loadCertificate(_ handle: OpaquePointer, _ settings: TLSSettings) throws(TLSError) -> CertificateSummary {
         try checkReadable(settings.certificateFile)
         try checkReadable(settings.keyFile)
         // OpenSSL would ask on the terminal.

@@ -27,25 +27,41 @@ final class TLSSession {
     }
 
     private let ssl: OpaquePointer
-    private let context: TLSContext
+    /// Keeps the context alive.
+    private let context: AnyObject
     private let transport: UnsafeMutablePointer<Transport>
 
     /// What a record adds to its content at most, and how much content it has at most.
     private static let recordOverhead = 64
     private static let recordSize = 16 << 10
 
-    init(_ context: TLSContext) {
+    /// The server's side.
+    convenience init(_ context: TLSContext) {
+        self.init(context, context.handle)
+        SSL_set_accept_state(ssl)
+    }
+
+    /// The client's side. The server must be `host`, a name or an address.
+    convenience init(_ connector: TLSConnector, host: String) {
+        self.init(connector, connector.handle)
+        if X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) != 1 {
+            SSL_set1_host(ssl, host)
+            _ = pine_ssl_set_server_name(ssl, host)
+        }
+        SSL_set_connect_state(ssl)
+    }
+
+    private init(_ context: AnyObject, _ handle: OpaquePointer) {
         self.context = context
         transport = .allocate(capacity: 1)
         transport.initialize(to: Transport())
-        let ssl = SSL_new(context.handle)
+        let ssl = SSL_new(handle)
         let bio = BIO_new(bioMethod.pointer)
         // Both return nil where memory is out, which nothing here survives.
         invariant(ssl != nil && bio != nil, "OpenSSL has memory for a connection")
         self.ssl = ssl!
         BIO_set_data(bio, transport)
         SSL_set_bio(ssl, bio, bio)
-        SSL_set_accept_state(ssl)
     }
 
     deinit {
@@ -94,7 +110,9 @@ final class TLSSession {
     }
 
     private func reason(_ error: OpenSSLError) -> String {
-        error.isVerificationFailure ? transport.pointee.refusal ?? error.text : error.text
+        guard error.isVerificationFailure else { return error.text }
+        let problem = X509_verify_cert_error_string(SSL_get_verify_result(ssl))
+        return transport.pointee.refusal ?? problem.map { "\(error.text): \(String(cString: $0))" } ?? error.text
     }
 
     /// Notes why the certificate that `store` judges is refused, for the session that it came to: OpenSSL forgets whose it was.

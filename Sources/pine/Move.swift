@@ -5,7 +5,10 @@ import Foundation
 import GRPC
 import Logging
 import Moving
+import NIOCore
 import NIOPosix
+import Synchronization
+import TLS
 
 struct Export: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -21,12 +24,14 @@ struct Export: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The etcd or Pine to read.", valueName: "url"))
     var endpoint = "http://127.0.0.1:2379"
 
+    @OptionGroup(title: "TLS") var tls: EndpointTLSOptions
+
     @Argument(help: "The file to write.")
     var file: String
 
     func run() async throws {
         try await moving {
-            let connection = try await connect(endpoint)
+            let connection = try await connect(endpoint, tls)
             defer { connection.close() }
             var writer = try ExportWriter(path: file)
             var pages = try await EtcdPages(connection, revision: writer.revision, after: writer.lastKey, leases: writer.leases)
@@ -65,6 +70,8 @@ struct Import: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The Pine or etcd to write to.", valueName: "url"))
     var endpoint = "http://127.0.0.1:2379"
 
+    @OptionGroup(title: "TLS") var tls: EndpointTLSOptions
+
     @Option(help: ArgumentHelp("Take the keys from a kine table in this database, a libpq URL.", valueName: "url"))
     var kine: String?
 
@@ -89,7 +96,7 @@ struct Import: AsyncParsableCommand {
 
     func run() async throws {
         try await moving {
-            let connection = try await connect(endpoint)
+            let connection = try await connect(endpoint, tls)
             defer { connection.close() }
             if !verifyOnly { try await write(connection) }
             if verify || verifyOnly { try await compare(connection) }
@@ -153,13 +160,43 @@ private func moving(_ body: () async throws -> Void) async throws {
     }
 }
 
-private func connect(_ text: String) async throws -> EtcdClientConnection {
-    guard let endpoint = Endpoint(text) else {
-        throw UsageError("\(text) is not an endpoint, as http://127.0.0.1:2379 or unix:///run/pine.sock")
+/// The files for an https:// endpoint, by etcdctl's names.
+struct EndpointTLSOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("For an https:// endpoint: its authority, in PEM form. The default is the system's.", valueName: "file"))
+    var cacert: String?
+
+    @Option(help: ArgumentHelp("The certificate to show to it, in PEM form.", valueName: "file"))
+    var cert: String?
+
+    @Option(help: ArgumentHelp("The key of --cert, in PEM form.", valueName: "file"))
+    var key: String?
+
+    func validate() throws {
+        if (cert == nil) != (key == nil) { throw ValidationError("--cert and --key go together") }
     }
+
+    var settings: TLSClientSettings {
+        TLSClientSettings(trustedCAFile: cacert, certificateFile: cert, keyFile: key)
+    }
+}
+
+private func connect(_ text: String, _ tls: EndpointTLSOptions) async throws -> EtcdClientConnection {
+    guard let endpoint = Endpoint(text, allowsTLS: true) else {
+        throw UsageError("\(text) is not an endpoint, as http://127.0.0.1:2379, https://etcd:2379 or unix:///run/pine.sock")
+    }
+    let loop = MultiThreadedEventLoopGroup.singleton.next()
     do {
-        return try await EtcdClientConnection.connect(
-            to: endpoint, on: MultiThreadedEventLoopGroup.singleton.next(), userAgent: "pine-move")
+        guard endpoint.isSecure, case .host(let host, _) = endpoint.address else {
+            return try await EtcdClientConnection.connect(to: endpoint, on: loop, userAgent: "pine-move")
+        }
+        let connector = try TLSConnector(tls.settings)
+        let handshake = Mutex<EventLoopFuture<Void>?>(nil)
+        let connection = try await EtcdClientConnection.connect(to: endpoint, on: loop, userAgent: "pine-move") { channel in
+            let future = try connector.add(to: channel, host: host)
+            handshake.withLock { $0 = future }
+        }
+        try await handshake.withLock { $0 }?.get()
+        return connection
     } catch {
         throw UsageError("can't reach \(text): \(error)")
     }

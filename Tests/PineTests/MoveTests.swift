@@ -108,6 +108,41 @@ struct MoveTests {
         expect(try run("export", "--endpoint", pine.endpoint, damaged), "has been compacted meanwhile", status: 2)
     }
 
+    @Test("Over TLS: with the authority and a certificate it works, without either the command says why at once")
+    func tls() throws {
+        let authority = try CertificateAuthority()
+        let server = try authority.issue("server", subject: "/CN=pine", names: ["DNS:localhost", "IP:127.0.0.1"])
+        let pair = try authority.issue("client", subject: "/CN=ops")
+        let port = try freePort()
+        let secure = try PineProcess([
+            "--postgres", try PostgresServer.shared().newDatabase(), "--listen-client-urls", "https://127.0.0.1:\(port)", "--cert-file",
+            server.certificate, "--key-file", server.key, "--trusted-ca-file", authority.certificate,
+        ])
+        for index in 0..<50 { _ = try client.put(ByteString("k/\(index)"), ByteString([UInt8](repeating: 1, count: 100_000))) }
+        let file = folder.file("store")
+        expect(try run("export", "--endpoint", pine.endpoint, file), "exported 50 keys")
+        let ca = ["--cacert", authority.certificate]
+        let files = ca + ["--cert", pair.certificate, "--key", pair.key]
+        for host in ["127.0.0.1", "localhost"] {
+            let arguments = ["import", "--endpoint", "https://\(host):\(port)", file, "--verify"]
+            expect(try PineProcess.run(arguments + files), "compared: 50 keys are the same")
+        }
+        let back = ["export", "--endpoint", "https://127.0.0.1:\(port)", folder.file("back")]
+        expect(try PineProcess.run(back + files), "exported 50 keys")
+        expect(
+            try PineProcess.run(["export", "--endpoint", "https://127.0.0.1:\(port)", folder.file("no")] + files.dropFirst(2)),
+            "certificate verify failed: unable to get local issuer certificate", status: 2)
+        expect(
+            try PineProcess.run(["export", "--endpoint", "https://127.0.0.2:\(port)", folder.file("no")] + files), "can't reach", status: 2)
+        // TLS 1.3 tells a client without a certificate only after its handshake.
+        let refused = try PineProcess.run(["export", "--endpoint", "https://127.0.0.1:\(port)", folder.file("no")] + ca)
+        #expect(refused.status == 2, "\(refused.stderr)")
+        expect(
+            try run("export", "--endpoint", pine.endpoint.replacing("http:", with: "https:"), folder.file("no")), "wrong version number",
+            status: 2)
+        withExtendedLifetime(secure) {}
+    }
+
     @Test("From a kine table: the latest state of each key, without its own rows, with leases from its TTLs")
     func kine() throws {
         let postgres = try PostgresServer.shared()
