@@ -182,7 +182,7 @@ extension Replica {
     mutating func historyChanged() {
         actions.append(.note(.historyChanged(at: store.committed)))
         if let batch {
-            for write in batch.writes { respond(write.id, .failure(.leaderChanged)) }
+            for write in batch.unanswered { respond(write.id, .failure(.leaderChanged)) }
         }
         failParked()
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }

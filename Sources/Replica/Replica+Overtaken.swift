@@ -27,7 +27,7 @@ extension Replica {
         actions.append(.note(.overtaken(at: store.committed)))
         // Whether a lost batch is in the log can't be told where its rows may be gone.
         if let batch {
-            for write in batch.writes { respond(write.id, .failure(.leaderChanged)) }
+            for write in batch.unanswered { respond(write.id, .failure(.leaderChanged)) }
         }
         failParked()
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }

@@ -38,12 +38,17 @@ struct Batch {
     /// One for each of `writes`: true only once the rows are in the log, errors included, since what they say may rest on
     /// the rows of their neighbours.
     var answers: [Result<ByteString, EtcdError>] = []
+    /// How many of `writes`, from the first on, have been told that it took too long.
+    var timedOutCount = 0
     var append: AppendBatch
     /// Leases whose revokes come before the rows of `writes`. Their deadlines are taken out in the same transaction, so they
     /// are never tried again: what has not expired by that is found due again.
     var expired: [LeaseID] = []
     /// Whether a lost batch's last row has been met in the log.
     var found = false
+
+    /// Those whose clients still wait.
+    var unanswered: ArraySlice<PendingWrite> { writes[timedOutCount...] }
 }
 
 extension Replica {
@@ -199,7 +204,7 @@ extension Replica {
     }
 
     private mutating func answer(_ batch: Batch) {
-        for (write, answer) in zip(batch.writes, batch.answers) {
+        for (write, answer) in zip(batch.unanswered, batch.answers[batch.timedOutCount...]) {
             if case .success(let message) = answer, write.physical, case .compact(let revision) = write.request {
                 waitForSweep(PhysicalWaiter(id: write.id, revision: revision, message: message))
             } else {
@@ -218,6 +223,6 @@ extension Replica {
 
     /// Puts a batch's writes back in front of the others, in their order.
     private mutating func requeue(_ batch: Batch) {
-        for write in batch.writes.reversed() { enqueueFirst(write) }
+        for write in batch.unanswered.reversed() { enqueueFirst(write) }
     }
 }

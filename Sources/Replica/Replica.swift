@@ -206,6 +206,9 @@ package struct Replica: ~Copyable {
         guard phase == .serving else { return now.advanced(byMs: 100) }
         var deadline = canPoll ? nextPoll : .distantFuture
         if let oldest = writes.first?.arrivedAt { deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs)) }
+        if let oldest = batch?.unanswered.first?.arrivedAt {
+            deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs))
+        }
         if watches.progressWatchers > 0 { deadline = min(deadline, watches.nextProgressCheck) }
         deadline = min(deadline, leaseDeadline, upkeepDeadline)
         if !parked.isEmpty { deadline = min(deadline, now.advanced(byMs: expiryIntervalMs)) }
@@ -260,6 +263,11 @@ package struct Replica: ~Copyable {
             respond(oldest.id, .failure(.timeout))
         }
         expireParked()
+        // Those whose append is under way or lost are told, too. Whether they happened is found out without them.
+        while let oldest = batch?.unanswered.first, oldest.arrivedAt.advanced(byMs: timeout) <= now {
+            batch?.timedOutCount += 1
+            respond(oldest.id, .failure(.timeout))
+        }
         for read in takeExpired(&readsWaiting, timeoutMs: timeout, now) + takeExpired(&readsConfirming, timeoutMs: timeout, now) {
             if case .watchProgress = read.kind {
                 progressExpired(read.id)

@@ -232,4 +232,29 @@ struct ReplicaTests {
         #expect(try pine.get("b").count == 0)
         #expect(try pine.get("c").count == 0)
     }
+
+    @Test("A write whose append is under way is told in time that it takes too long, once", arguments: [true, false])
+    func overdueAppend(arrives: Bool) throws {
+        let log = MemoryLog()
+        let pine = TestReplica(log)
+        _ = try pine.put("a", "1")
+        if !arrives { log.fates = [.lostBeforeCommit] }
+        pine.holdsAnswers = true
+        let first = pine.start(.write(.put(PutRequest(key: "a", value: "2"))))
+        pine.advance(ms: 4_000)
+        _ = pine.turn()
+        let second = pine.start(.write(.put(PutRequest(key: "b", value: "1"))))
+        _ = pine.turn()
+        pine.advance(ms: 3_001)
+        _ = pine.turn()
+        #expect(pine.answers[first] == .failure(.timeout))
+        #expect(pine.answers[second] == nil)
+        pine.holdsAnswers = false
+        pine.settle()
+        // Told once, and not tried again where it had failed.
+        #expect(pine.answers[first] == .failure(.timeout))
+        #expect(try pine.answers[second]?.get() != nil)
+        #expect(try pine.get("a").kvs.first?.value == (arrives ? "2" : "1"))
+        #expect(try pine.get("b").count == 1)
+    }
 }
