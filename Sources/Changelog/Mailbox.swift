@@ -1,6 +1,7 @@
 // Owns: a bounded queue into one thread that waits on descriptors, with the eventfd that wakes it.
-// Must never: wake a thread that is busy: it looks again before it sleeps.
-// Invariant: while `sleeping` is set the queue is empty, and nobody has written to the eventfd since it was set.
+// Must never: wake a thread that is busy: it looks again before it sleeps; or wake it before the lock is free, which it takes
+// first of all.
+// Invariant: while `sleeping` is set the queue is empty, and nobody will write to the eventfd without clearing it.
 internal import Bytes
 internal import CLibPQ
 internal import Glibc
@@ -28,25 +29,31 @@ final class Mailbox<Message: Sendable>: Sendable {
 
     /// Nothing happens once the mailbox is closed.
     func put(_ message: Message) {
-        state.withLock { state in
-            if state.closed { return }
+        let wakes = state.withLock { state in
+            if state.closed { return false }
             invariant(state.messages.count < limit, "a mailbox of the log is full")
             state.messages.append(message)
-            wake(&state)
+            return isWoken(&state)
         }
+        if wakes { ring() }
     }
 
     /// Lets the owner find the mailbox closed, after what it is at.
     func close() {
-        state.withLock { state in
+        let wakes = state.withLock { state in
             state.closed = true
-            wake(&state)
+            return isWoken(&state)
         }
+        if wakes { ring() }
     }
 
-    private func wake(_ state: inout State) {
-        guard state.sleeping else { return }
-        state.sleeping = false
+    /// Whether the owner sleeps and is the caller's to wake.
+    private func isWoken(_ state: inout State) -> Bool {
+        defer { state.sleeping = false }
+        return state.sleeping
+    }
+
+    private func ring() {
         var one: UInt64 = 1
         _ = write(doorbell, &one, 8)
     }

@@ -3,7 +3,7 @@
 // Invariants: a call has an entry in `calls` at its stream's slot, with the slot's generation; what is done to a call whose
 //             entry has another generation, or is over, does nothing.
 package import Bytes
-internal import HTTP2
+package import HTTP2
 package import NIOCore
 
 /// One call. The entry outlives the call's end until its stream is gone.
@@ -57,7 +57,7 @@ package final class GRPCLoop: @unchecked Sendable {
     let methods: MethodTable
     let limits: GRPCLimits
     let counts: CounterTable
-    package internal(set) var handler: (any GRPCHandler)!
+    package var handler: (any GRPCHandler)!
     /// What every call touches, out of reach of exclusivity checks.
     private struct Hot {
         var calls: UnsafeMutablePointer<Call>
@@ -76,6 +76,10 @@ package final class GRPCLoop: @unchecked Sendable {
     /// The one timer of this loop, and when it fires.
     var timer: Scheduled<Void>?
     var timerFiresAt = UInt64.max
+
+    package convenience init(http2: HTTP2Loop, methods: [GRPCMethod], limits: GRPCLimits) {
+        self.init(http2: http2, methods: MethodTable(methods), limits: limits)
+    }
 
     init(http2: HTTP2Loop, methods: MethodTable, limits: GRPCLimits) {
         self.http2 = http2

@@ -44,7 +44,7 @@ package final class HTTP2Connection: ChannelInboundHandler {
     private static let shutdownPing: UInt64 = 0x50_49_4e_45_5f_62_79_65
     private static let keepAlivePing: UInt64 = 0x50_49_4e_45_5f_69_73_5f
 
-    init(loop: HTTP2Loop, takesAnyAuthority: Bool = false) {
+    package init(loop: HTTP2Loop, takesAnyAuthority: Bool = false) {
         self.loop = loop
         let now = loop.now
         session = HTTP2Session(

@@ -43,6 +43,13 @@ package struct RangeScan: Sendable {
         fetchLimit = limited && request.limit < Int64.max ? Int(request.limit) + 1 : Int.max
     }
 
+    /// How many keys are in the answer so far, and how many are still to come; nil where that isn't known beforehand.
+    package var keysFetched: Int { fetched }
+    package var keysLeft: Int? {
+        guard !mustCollect, !request.countOnly, let count else { return nil }
+        return max(min(count, fetchLimit) - fetched, 0)
+    }
+
     /// Looks at up to `budget` keys, and stops once `writer` holds `byteLimit` bytes. True once the answer is complete: its
     /// kvs, more and count are in `writer`. Where `cold` has missing values afterwards, it goes on once these were fetched.
     package mutating func step(
@@ -110,7 +117,7 @@ package struct RangeScan: Sendable {
             if mustCollect {
                 found.append(Found(key: view.key, version: view.version))
             } else if fetched <= visibleLimit {
-                append(view.key, view.version, cold, into: &writer)
+                Self.append(view.key, view.version, cold, request, into: &writer)
             } else {
                 more = true
             }
@@ -132,7 +139,7 @@ package struct RangeScan: Sendable {
             more = true
         }
         if !request.keysOnly, !takeValues(cold) { return false }
-        for pair in found { append(pair.key, pair.version, cold, into: &writer) }
+        for pair in found { Self.append(pair.key, pair.version, cold, request, into: &writer) }
         return true
     }
 
@@ -146,7 +153,11 @@ package struct RangeScan: Sendable {
         return !cold.hasMissing
     }
 
-    private func append(_ key: ByteString, _ version: borrowing KeyVersion, _ cold: ColdValues, into writer: inout ByteWriter) {
+    /// Static: for a method the whole scan, which the walk over the keys changes, would be copied at each key.
+    private static func append(
+        _ key: ByteString, _ version: borrowing KeyVersion, _ cold: ColdValues, _ request: borrowing RangeRequest,
+        into writer: inout ByteWriter
+    ) {
         // etcd takes keys without values from its index, which doesn't know leases, unless it must sort by value.
         let withLease = !request.keysOnly || request.sortTarget == .value
         writer.appendKeyValue(

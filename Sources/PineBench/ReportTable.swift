@@ -111,3 +111,37 @@ extension Comparison {
         }.joined(separator: "\n")
     }
 }
+
+extension Comparison {
+    /// One table for all plans: each figure of every contender, and in parentheses the ratios to the first's.
+    package func summary() -> String {
+        var rows = [[contenders.joined(separator: " / "), "a second", "p50", "p99", "CPU a request", "memory"]]
+        for plan in plans {
+            func cell(_ format: (Double) -> String, hasRatio: Bool = true, _ figure: (BenchResult) -> Double?) -> String {
+                let figures = contenders.indices.map { plan.median($0, figure) }
+                guard let first = figures[0] else { return "" }
+                let ratios = figures.dropFirst().map { other in
+                    other.map { first > 0 ? String(format: "%.2f", $0 / first) : "" } ?? ""
+                }
+                let text = figures.map { $0.map(format) ?? "-" }.joined(separator: " / ")
+                return hasRatio ? "\(text) (\(ratios.joined(separator: ", ")))" : text
+            }
+            func percentile(_ latency: @escaping (LatencySummary) -> Double) -> String {
+                // Of several kinds of requests the one that comes most often speaks for all.
+                cell(time) { result in result.rows.max { $0.latency.count < $1.latency.count }.map { latency($0.latency) } }
+            }
+            rows.append([
+                plan.title, cell({ grouped(Int($0.rounded())) }) { $0.requestsPerSecond }, percentile(\.p50), percentile(\.p99),
+                cell(cost) { $0.server?.microseconds },
+                cell(memory, hasRatio: false) { $0.server.map { Double($0.serverMemory + $0.childMemory) } },
+            ])
+            if plan.rounds[0].first?.events != nil {
+                rows.append([
+                    "… events, from the write on", cell({ grouped(Int($0.rounded())) }) { $0.events?.perSecond },
+                    cell(time) { $0.events?.latency.p50 }, cell(time) { $0.events?.latency.p99 }, "", "",
+                ])
+            }
+        }
+        return PineBench.table(rows, .markdown)
+    }
+}

@@ -32,6 +32,20 @@ enum EngineMessage: Sendable {
     case stop
 }
 
+/// What the engine's thread keeps from turn to turn.
+struct EngineRun: ~Copyable {
+    fileprivate(set) var replica: Replica
+    fileprivate var outgoing: [[Outgoing]]
+    fileprivate var messages: [EngineMessage] = []
+    /// Until when to wait for messages.
+    var deadline = Instant(nanoseconds: 0)
+
+    init(_ configuration: ReplicaConfiguration, loopCount: Int) {
+        replica = Replica(configuration: configuration)
+        outgoing = [[Outgoing]](repeating: [], count: loopCount)
+    }
+}
+
 final class Engine: Sendable {
     let mailbox: EngineMailbox<EngineMessage>
     private let shared: SharedState
@@ -70,43 +84,46 @@ final class Engine: Sendable {
         log: @escaping @Sendable (LogCommand) -> Void, load: @escaping @Sendable () -> Void
     ) -> WorkerThread {
         WorkerThread(name: "pine-engine") { [self] in
-            var replica = Replica(configuration: configuration)
-            var outgoing = [[Outgoing]](repeating: [], count: loopCount)
-            var messages: [EngineMessage] = []
-            var deadline = Instant(nanoseconds: 0)
-            while true {
-                mailbox.take(into: &messages, until: deadline)
-                let now = Clock.now
-                for message in messages {
-                    guard case .event(let event) = message else { return }
-                    replica.step(event, now: now)
-                }
-                messages.removeAll(keepingCapacity: true)
-                for action in replica.endTurn(now: now) {
-                    switch action {
-                    case .respond(let id, let message): outgoing[id.loop].append(.respond(id, message))
-                    case .fail(let id, let error): outgoing[id.loop].append(.fail(id, error))
-                    case .send(let id, let message, let report):
-                        outgoing[id.loop].append(.send(id, message, reportDrained: report))
-                    case .sendParts(let id, let parts, let report):
-                        outgoing[id.loop].append(.sendParts(id, parts, reportDrained: report))
-                    case .finish(let id): outgoing[id.loop].append(.finish(id))
-                    case .reportRevision(let id, let revision): outgoing[id.loop].append(.revision(id, revision))
-                    case .log(let command): log(command)
-                    case .load: load()
-                    case .note(let note): report(note)
-                    }
-                }
-                for loop in 0..<loopCount where !outgoing[loop].isEmpty {
-                    deliver(loop, outgoing[loop])
-                    outgoing[loop] = []
-                }
-                shared.update(
-                    header: replica.header, counters: replica.counters, isServing: replica.isServing,
-                    liveBytes: replica.store.liveBytes, alarms: replica.store.committedAlarms)
-                deadline = replica.hasMoreWork ? Instant(nanoseconds: 0) : replica.nextDeadline
+            var run = EngineRun(configuration, loopCount: loopCount)
+            while turn(&run, deliver: deliver, log: log, load: load) {}
+        }
+    }
+
+    /// Waits for messages, or until there is something to do without, and does it all. False once it was told to stop.
+    func turn(
+        _ run: inout EngineRun, deliver: (_ loop: Int, [Outgoing]) -> Void, log: (LogCommand) -> Void, load: () -> Void
+    ) -> Bool {
+        mailbox.take(into: &run.messages, until: run.deadline)
+        let now = Clock.now
+        for message in run.messages {
+            guard case .event(let event) = message else { return false }
+            run.replica.step(event, now: now)
+        }
+        run.messages.removeAll(keepingCapacity: true)
+        for action in run.replica.endTurn(now: now) {
+            switch action {
+            case .respond(let id, let message): run.outgoing[id.loop].append(.respond(id, message))
+            case .fail(let id, let error): run.outgoing[id.loop].append(.fail(id, error))
+            case .send(let id, let message, let report):
+                run.outgoing[id.loop].append(.send(id, message, reportDrained: report))
+            case .sendParts(let id, let parts, let report):
+                run.outgoing[id.loop].append(.sendParts(id, parts, reportDrained: report))
+            case .finish(let id): run.outgoing[id.loop].append(.finish(id))
+            case .reportRevision(let id, let revision): run.outgoing[id.loop].append(.revision(id, revision))
+            case .log(let command): log(command)
+            case .load: load()
+            case .note(let note): report(note)
             }
         }
+        for loop in run.outgoing.indices where !run.outgoing[loop].isEmpty {
+            deliver(loop, run.outgoing[loop])
+            run.outgoing[loop] = []
+        }
+        shared.update(
+            header: run.replica.header, counters: run.replica.counters, isServing: run.replica.isServing,
+            liveBytes: run.replica.store.liveBytes, alarms: run.replica.store.committedAlarms)
+        run.deadline = run.replica.hasMoreWork ? Instant(nanoseconds: 0) : run.replica.nextDeadline
+        return true
     }
 
     private func report(_ note: Note) {

@@ -1,6 +1,9 @@
 // Owns: how loops and the log's threads hand batches to the engine: a bounded queue behind a lock, whose one reader sleeps
 // while it is empty.
 // Must never: be read by two threads, or wake the reader more than once for what it takes together.
+// A semaphore rather than a condition: a condition's waiter takes the mutex as if others waited for it, and so makes two
+// system calls where one is enough.
+internal import CSemaphore
 internal import Glibc
 package import Replica
 
@@ -11,23 +14,20 @@ package final class EngineMailbox<Message: Sendable>: @unchecked Sendable {
     private var readerSleeps = false
     private let limit: Int
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-    private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    /// Posted once for each time that `readerSleeps` was taken back.
+    private let doorbell = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
 
     /// `limit`: how many messages may wait for the reader.
     package init(limit: Int) {
         self.limit = limit
         pthread_mutex_init(mutex, nil)
-        var attributes = pthread_condattr_t()
-        pthread_condattr_init(&attributes)
-        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
-        pthread_cond_init(changed, &attributes)
-        pthread_condattr_destroy(&attributes)
+        sem_init(doorbell, 0, 0)
     }
 
     deinit {
-        pthread_cond_destroy(changed)
+        sem_destroy(doorbell)
         pthread_mutex_destroy(mutex)
-        changed.deallocate()
+        doorbell.deallocate()
         mutex.deallocate()
     }
 
@@ -58,19 +58,22 @@ package final class EngineMailbox<Message: Sendable>: @unchecked Sendable {
         let wake = readerSleeps && !waiting.isEmpty
         if wake { readerSleeps = false }
         pthread_mutex_unlock(mutex)
-        if wake { pthread_cond_signal(changed) }
+        if wake { sem_post(doorbell) }
     }
 
-    /// Swaps all that waits for `messages`, which must be empty. Sleeps until there is something, or until `deadline`.
+    /// Swaps all that waits for `messages`, which must be empty. Sleeps until there is something, or until
+    /// `deadline`; it may wake up earlier and find nothing.
     package func take(into messages: inout [Message], until deadline: Instant) {
         pthread_mutex_lock(mutex)
-        while waiting.isEmpty {
+        if waiting.isEmpty && Clock.now < deadline {
             readerSleeps = true
-            var time = timespec(
-                tv_sec: Int(deadline.nanoseconds / 1_000_000_000), tv_nsec: Int(deadline.nanoseconds % 1_000_000_000))
-            if pthread_cond_timedwait(changed, mutex, &time) == ETIMEDOUT { break }
+            pthread_mutex_unlock(mutex)
+            // An interrupted wait, or a post for what an earlier one has taken already, is one that is over too early: the reader
+            // comes again.
+            pine_semaphore_wait(doorbell, Int(deadline.nanoseconds / 1_000_000_000), Int(deadline.nanoseconds % 1_000_000_000))
+            pthread_mutex_lock(mutex)
+            readerSleeps = false
         }
-        readerSleeps = false
         swap(&waiting, &messages)
         pthread_mutex_unlock(mutex)
     }

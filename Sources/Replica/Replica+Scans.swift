@@ -8,6 +8,7 @@ final class ScanTask {
     let id: RequestID
     private var scan: RangeScan
     private var writer: ByteWriter
+    private var hasReserved = false
 
     let arrivedAt: Instant
 
@@ -24,8 +25,22 @@ final class ScanTask {
 
     /// True once the answer is complete.
     func step(_ store: borrowing Store, keyLimit: Int) -> Bool {
-        scan.step(store.index, store.cold, budget: keyLimit, byteLimit: Int.max, into: &writer)
+        if scan.step(store.index, store.cold, budget: keyLimit, byteLimit: Int.max, into: &writer) { return true }
+        if !hasReserved { reserveRest() }
+        return false
     }
+
+    /// Room for the keys that are still to come, if they are like those so far: a writer that grows by doubling would copy the
+    /// whole answer once more.
+    private func reserveRest() {
+        guard let keysLeft = scan.keysLeft, scan.keysFetched > 0 else { return }
+        hasReserved = true
+        let (rest, overflow) = (writer.count / scan.keysFetched + 1).multipliedReportingOverflow(by: keysLeft)
+        if !overflow && rest <= Self.reservedLimit { writer.reserve(rest + rest / 32) }
+    }
+
+    /// Beyond this a client could make us reserve what it will never be sent; in bytes.
+    private static let reservedLimit = 256 << 20
 
     /// The answer; nothing is left afterwards.
     func finish() -> ByteString {

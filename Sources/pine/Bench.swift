@@ -129,10 +129,10 @@ struct BenchOptions: ParsableArguments {
 
 struct BenchOutput: ParsableArguments {
     enum Form: String, ExpressibleByArgument {
-        case table, markdown, json
+        case table, markdown, summary, json
     }
 
-    @Option(help: ArgumentHelp("table, markdown or json, to standard output.", valueName: "form"))
+    @Option(help: ArgumentHelp("table, markdown, summary (one table for all comparisons) or json, to standard output.", valueName: "form"))
     var output = Form.table
 
     @Option(help: ArgumentHelp("Also write a page with a plot of the latencies.", valueName: "file"))
@@ -259,7 +259,7 @@ struct BenchOne: AsyncParsableCommand {
                 output.endProgress()
                 results.append(result)
                 if output.output != .json {
-                    print("\(plan.title)\n\n\(result.table(output.output == .markdown ? .markdown : .plain))")
+                    print("\(plan.title)\n\n\(result.table(output.output == .table ? .plain : .markdown))")
                 }
             }
             if output.output == .json { print(try json(results), terminator: "") }
@@ -333,6 +333,7 @@ struct BenchCompare: AsyncParsableCommand {
             switch output.output {
             case .json: print(try json(comparison), terminator: "")
             case .markdown: print(comparison.table(.markdown), terminator: "")
+            case .summary: print(comparison.summary(), terminator: "")
             case .table: print(comparison.table(.plain), terminator: "")
             }
             try output.writePage(

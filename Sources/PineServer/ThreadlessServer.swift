@@ -1,0 +1,67 @@
+// Owns: a whole server on the caller's thread, without sockets or a database: what it costs can be counted in instructions,
+// which threads would blur.
+// Must never: wait for anything.
+internal import EtcdAPI
+internal import GRPC
+internal import HTTP2
+package import NIOCore
+package import Replica
+
+package import struct Logging.Logger
+
+package final class ThreadlessServer {
+    private let http2: HTTP2Loop
+    private let services: LoopServices
+    private let engine: Engine
+    private var run: EngineRun
+    private let log: (LogCommand) -> LogEvent?
+    private let load: () -> [ReplicaEvent]
+    private var isMoving = false
+
+    /// `log` answers the replica's commands, or never will; `load` is the whole log.
+    package init(
+        on eventLoop: any EventLoop, logger: Logger, log: @escaping (LogCommand) -> LogEvent?,
+        load: @escaping () -> [ReplicaEvent]
+    ) {
+        let configuration = ServerConfiguration(listenURLs: [])
+        let replica = ReplicaConfiguration(origin: 1, memberID: 1)
+        let shared = SharedState(logger: logger)
+        engine = Engine(replica, shared: shared, logger: logger)
+        run = EngineRun(replica, loopCount: 1)
+        http2 = HTTP2Loop(index: 0, eventLoop: eventLoop, limits: HTTP2Limits(), keepAlive: KeepAlivePolicy(), logger: logger)
+        let calls = GRPCLoop(http2: http2, methods: servedMethods.map { GRPCMethod($0) }, limits: GRPCLimits())
+        services = LoopServices(calls, engine: engine, shared: shared, configuration: configuration)
+        calls.handler = services
+        http2.handler = calls
+        self.log = log
+        self.load = load
+    }
+
+    /// The handler of a new connection's channel.
+    package func makeConnection() -> any ChannelHandler { HTTP2Connection(loop: http2) }
+
+    /// Lets the engine do all that it can do without waiting.
+    package func settle() {
+        repeat {
+            isMoving = false
+            run.deadline = Instant(nanoseconds: 0)
+            _ = engine.turn(
+                &run,
+                deliver: { _, batch in
+                    isMoving = true
+                    http2.beginBatch()
+                    services.deliver(batch)
+                    http2.endBatch()
+                },
+                log: { command in
+                    guard let event = log(command) else { return }
+                    isMoving = true
+                    engine.post(.log(event))
+                },
+                load: {
+                    isMoving = true
+                    for event in load() { engine.post(event) }
+                })
+        } while isMoving || run.replica.hasMoreWork
+    }
+}
