@@ -138,7 +138,13 @@ package struct LinearizabilityCheck {
         }
         var ranked: [(rank: Int, hint: Position, order: UInt64, index: Int)] = []
         for index in known[firstLeft..<at] where !isPlaced[index] && operations[index].began < firstEnd {
-            ranked.append((rank(operations[index], store), .start, operations[index].ended ?? .max, index))
+            let operation = operations[index]
+            // Revisions only grow: it has been passed by for good.
+            if let revision = operation.answer?.revision, revision < store.revision { return [] }
+            // What fits and changes nothing may as well be placed now as later: no other choice need be tried.
+            var after = store
+            if operation.answer == after.apply(operation.call), after.changeCount == store.changeCount { return [index] }
+            ranked.append((rank(operation, store), .start, operation.ended ?? .max, index))
         }
         for index in open where !isPlaced[index] {
             let operation = operations[index]
