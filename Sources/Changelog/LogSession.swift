@@ -58,6 +58,9 @@ package final class LogSession {
     /// Any error leaves the outcome open, as far as the caller may assume: `recover` on a new session tells.
     package func append(_ batch: AppendBatch) throws(LogError) -> AppendOutcome {
         invariant(!batch.rows.isEmpty, "an append without rows")
+        if batch.needsLock, !holdsHeadLock {
+            return .conflicted(try readTail(after: batch.start, limit: settings.limits.loadRowLimit))
+        }
         let parameters = Parameters.append(batch)
         let inserted: Int
         if holdsHeadLock {

@@ -1,5 +1,6 @@
 // Owns: every statement that reads or writes the log once its tables exist, for one schema.
 // Must never: use what PostgreSQL's distributed relatives lack (sequences, procedures, advisory locks, serializable isolation).
+internal import Keyspace
 
 struct LogStatements: Sendable {
     private let schema: String
@@ -34,6 +35,13 @@ struct LogStatements: Sendable {
         let schema = name.quoted
         self.schema = schema
         self.chunkByteLimit = chunkByteLimit
+        // A head far past the compaction was moved there after the log had lost a part: the dead rows may be alive in what is left.
+        func isCompacted(_ revision: String) -> String {
+            """
+            select 1 from \(schema).head where compact_revision >= \(revision)::bigint
+               and compact_revision - \(revision)::bigint < \(revisionRaiseMargin / 2)
+            """
+        }
         append = Statement(
             """
             with advanced as (
@@ -50,7 +58,7 @@ struct LogStatements: Sendable {
             """
             delete from \(schema).changelog where (revision, sub) in (
               select d.revision, d.sub from unnest($1::bigint[], $2::int[]) as d(revision, sub))
-               and exists (select 1 from \(schema).head where compact_revision >= $3::bigint)
+               and exists (\(isCompacted("$3")))
             """)
         readValues = Statement(
             """
@@ -62,7 +70,7 @@ struct LogStatements: Sendable {
             update \(schema).sweep set compact_revision = $1::bigint, revision = $2::bigint, sub = $3::int
              where exists (
                select 1 from \(schema).duty where name = 'steward' and holder = $4::bigint and expires_at > now())
-               and exists (select 1 from \(schema).head where compact_revision >= $1::bigint)
+               and exists (\(isCompacted("$1")))
             """)
         // A hint that gets lost does no harm, so its commit need not wait for the disk.
         hint = Statement("select set_config('synchronous_commit', 'off', true), pg_notify($1::text, '')")

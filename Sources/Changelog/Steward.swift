@@ -120,7 +120,7 @@ struct Steward {
                 answer = nil
             case .findDue(let holder, let limit):
                 let (due, nextMs) = try session.findDue(holder: holder, limit: limit)
-                answer = .dueFound(due, nextMs: nextMs)
+                answer = .dueFound(due, nextMs: nextMs, sessions: keeper.sessionCount)
             }
             keeper.worked()
             if let answer { deliver(.lease(number: number, answer)) }

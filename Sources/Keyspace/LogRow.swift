@@ -11,7 +11,8 @@ package enum RowKind: Int16, Sendable {
     case grant = 3
     /// A lease was revoked or has expired: `lease` is its id. The deletes of its keys are rows of their own.
     case revoke = 4
-    /// Everything below revision `version` is compacted.
+    /// Everything below revision `version` is compacted. Where the log was moved to that revision, past what it has lost of a
+    /// history that clients had seen, `createRevision` is the revision before; else it is 0.
     case compact = 5
     /// An alarm was raised or disarmed: `lease` is the member, `createRevision` etcd's number of the alarm, `version` says which
     /// (see `AlarmChange`).
@@ -44,6 +45,15 @@ package struct LogRow: Hashable, Sendable {
         self.origin = origin
     }
 }
+
+extension LogRow {
+    /// Whether it moves the log to a revision past what it has lost.
+    package var isRaise: Bool { kind == .compact && createRevision != 0 }
+}
+
+/// How far the log is moved past the highest revision that is known to have been served and lost, at the least: far more than
+/// other processes can have been ahead. etcd recommends the same number for restoring a snapshot.
+package let revisionRaiseMargin: Int64 = 1_000_000_000
 
 /// The head row: where the log ends and what its whole history hashes to.
 package struct Head: Hashable, Sendable {

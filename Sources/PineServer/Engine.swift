@@ -141,6 +141,12 @@ final class Engine: Sendable {
                 metadata: ["revision": "\(position.revision)"])
         case .becameSteward(let leases):
             logger.info("this process does the chores: all leases start anew", metadata: ["leases": "\(leases)"])
+        case .revisionRaised(let from, let to):
+            logger.notice(
+                """
+                the log lacked what had been served: its revision was raised past that, and everything before is compacted, so that \
+                clients list again instead of missing what is different
+                """, metadata: ["from": "\(from)", "to": "\(to)"])
         case .overtaken(let position):
             logger.warning(
                 "others have compacted past what this process has read of the log: loading it anew",

@@ -30,6 +30,8 @@ package enum Note: Sendable, Hashable {
     case appendRecovered(committed: Bool)
     /// The log's history isn't the one that this process folded.
     case historyChanged(at: Position)
+    /// The log was moved past what clients may have seen and it has lost.
+    case revisionRaised(from: Revision, to: Revision)
     /// Rows that this process has not folded were compacted and deleted by others, as far as it is known to have been here.
     case overtaken(at: Position)
     case readFailed(reason: String)

@@ -74,8 +74,9 @@ package enum LeaseAnswer: Hashable, Sendable {
     /// What is left of each deadline that was asked for and is there, in milliseconds; and the head.
     case roundDone(remainingMs: [LeaseID: Int64], head: Head)
     case dutyAsked(DutyAnswer)
-    /// The leases that are due, at most as many as asked for; where those are all, how long it is until the next.
-    case dueFound([LeaseID], nextMs: Int64?)
+    /// The leases that are due, at most as many as asked for; where those are all, how long it is until the next. `sessions` as
+    /// with the duty.
+    case dueFound([LeaseID], nextMs: Int64?, sessions: UInt64)
     /// The log could not be asked; nothing was done, or it is not known.
     case failed(reason: String)
 }

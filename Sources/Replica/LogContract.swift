@@ -12,8 +12,14 @@ package struct AppendBatch: Hashable, Sendable {
     /// The head once the batch is in: last position, digest and compact revision. Its epoch is `expectedEpoch`.
     package var newHead: Head
     package var rows: [LogRow]
+    /// Whether it is worth nothing outside the transaction in which `lockHead` was answered: it expires leases whose deadlines
+    /// were taken out there. Answered by `conflicted` where the lock has been given back since.
+    package var needsLock = false
 
-    package init(number: UInt64, expectedDigest: Digest, expectedEpoch: Int64, newHead: Head, rows: [LogRow]) {
+    package init(
+        number: UInt64, expectedDigest: Digest, expectedEpoch: Int64, newHead: Head, rows: [LogRow], needsLock: Bool = false
+    ) {
+        self.needsLock = needsLock
         self.number = number
         self.expectedDigest = expectedDigest
         self.expectedEpoch = expectedEpoch

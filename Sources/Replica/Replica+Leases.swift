@@ -109,7 +109,8 @@ extension Replica {
             let part = leases.steward.unswept.prefix(limits.roundLimit)
             leases.steward.unswept = leases.steward.unswept.dropFirst(part.count)
             for lease in part where !terms.leases.contains(lease) {
-                if let known = store.leases[lease] { round.ensure.append(known.term(slackMs: slackMs)) }
+                // Whoever keeps it alive may count on as much slack: no deadline that is in order is cut short.
+                if let known = store.leases[lease] { round.ensure.append(known.term(slackMs: limits.slackMaxMs)) }
             }
         }
         round.set = terms.sorted()

@@ -8,13 +8,14 @@ extension Replica {
         case .appended(let number): appended(number)
         case .conflicted(let number, let tail): conflicted(number, tail)
         case .appendLost(let number, let reason): appendLost(number, reason: reason)
-        case .headLocked(let tail, let expired): headLocked(tail, expired: expired)
-        case .lockFailed(let reason): lockLost(reason: reason)
+        // A lock that nobody waits for any more is given back by the log itself.
+        case .headLocked(let tail, let expired): if !isStale(\.locks) { headLocked(tail, expired: expired) }
+        case .lockFailed(let reason): if !isStale(\.locks) { lockLost(reason: reason) }
         case .recovered(let tail): recovered(tail)
         case .headRead(let head): headRead(head)
         case .headReadFailed(let reason): headReadFailed(reason: reason)
-        case .tailRead(let tail): tailRead(tail)
-        case .tailReadFailed: tailReadFailed()
+        case .tailRead(let tail): if !isStale(\.tailReads) { tailRead(tail) }
+        case .tailReadFailed: if !isStale(\.tailReads) { tailReadFailed() }
         case .historyRead(let tail): historyRead(tail)
         case .historyReadFailed: historyReadFailed()
         case .valuesRead(let number, let values): valuesRead(number, values)
@@ -25,12 +26,20 @@ extension Replica {
         }
     }
 
+    /// Whether an answer is that to a question from before the log was loaded anew. Each is answered once, in order.
+    private mutating func isStale(_ kind: WritableKeyPath<StaleAnswers, Int>) -> Bool {
+        guard stale[keyPath: kind] > 0 else { return false }
+        stale[keyPath: kind] -= 1
+        return true
+    }
+
     // MARK: Loading
 
     mutating func load(_ rows: [LogRow]) {
         guard phase == .loading else { return }
         for row in rows { store.apply(row) }
         store.commit()
+        comparePast(rows)
         counters.rowsFolded += UInt64(rows.count)
     }
 
@@ -46,6 +55,7 @@ extension Replica {
     mutating func restartLoading() {
         guard phase == .loading else { return }
         emptyStore()
+        comparePastAnew()
     }
 
     private mutating func emptyStore() {
@@ -66,7 +76,13 @@ extension Replica {
         store.adopt(head)
         clusterID = head.clusterID
         epoch = head.epoch
+        if let lost = lostRevision(from: head) { raiseRevision(past: lost) } else { startServing() }
+    }
+
+    mutating func startServing() {
         phase = .serving
+        // From here on the memory itself is the mark: nothing served before lies past it.
+        marks = []
         watches.recent.restart(at: store.revision + 1)
         resumeWatchers()
         takeEarlyWatchRequests()
@@ -110,12 +126,13 @@ extension Replica {
 
     private mutating func recovered(_ tail: Tail) {
         guard phase == .recovering else { return }
+        batch?.recoveredEpoch = tail.head.epoch
         fold(tail)
     }
 
     /// Folds rows after the committed position, which must not be under speculation.
     mutating func fold(_ tail: Tail) {
-        guard phase != .loading else { return }
+        guard isLoaded else { return }
         if mayHaveGap(tail) { return overtaken() }
         var folded: [LogRow] = []
         for row in finishedRows(tail) where row.position > store.tip {
@@ -128,7 +145,8 @@ extension Replica {
         store.commit()
         counters.rowsFolded += UInt64(folded.count)
         committed(folded, own: false)
-        epoch = max(epoch, tail.head.epoch)
+        // Another server may know of fewer raises. An older answer's epoch does no harm: the append that expects it fails.
+        if tail.head.epoch > epoch || tail.head.position >= store.committed { epoch = tail.head.epoch }
         guard tail.reachesHead, unfinished.isEmpty else {
             startTailRead()
             return
@@ -142,7 +160,7 @@ extension Replica {
             return
         }
         // A tail that was read before the epoch was raised doesn't tell: the lost append may come after it.
-        if let lost = batch, tail.head.epoch > lost.append.expectedEpoch { settleLostBatch() }
+        if let raised = batch?.recoveredEpoch, tail.head.epoch >= raised { settleLostBatch() }
         confirmReads()
     }
 
@@ -201,6 +219,11 @@ extension Replica {
     }
 
     mutating func reset() {
+        if let served { marks.append(ComparedMark(served)) }
+        comparePastAnew()
+        if tailReadInFlight { stale.tailReads += 1 }
+        if lockInFlight { stale.locks += 1 }
+        raise = nil
         emptyStore()
         phase = .loading
         batch = nil

@@ -34,7 +34,7 @@ enum HeadRead: Equatable {
 
 extension Replica {
     mutating func arrive(_ read: consuming PendingRead, serializable: Bool) {
-        if serializable && phase != .loading {
+        if serializable && isLoaded {
             answer(read)
         } else if readsWaiting.count < configuration.waitingLimit {
             readsWaiting.append(read)
@@ -56,11 +56,11 @@ extension Replica {
     mutating func headRead(_ head: Head) {
         guard !isStaleHeadAnswer() else { return }
         guard case .inFlight(let since) = headRead else { return }
+        headRead = .mustReach(head.position)
         if head.position < since || (head.position == store.committed && head.digest != store.committedDigest) {
             historyChanged()
             return
         }
-        headRead = .mustReach(head.position)
         confirmReads()
     }
 

@@ -67,8 +67,8 @@ extension Replica {
             }
         } else if let asked = leases.steward.dueAsked, asked.number == number {
             leases.steward.dueAsked = nil
-            if case .dueFound(let due, let nextMs) = answer {
-                foundDue(due, nextMs: nextMs, askedAt: asked.at)
+            if case .dueFound(let due, let nextMs, let sessions) = answer {
+                foundDue(due, nextMs: nextMs, askedAt: asked.at, sessions: sessions)
             } else {
                 leases.steward.nextDue = now.advanced(byMs: limits.retryMs)
             }
@@ -151,10 +151,12 @@ extension Replica {
         leases.steward.nextDue = min(leases.steward.nextDue, due)
     }
 
-    private mutating func foundDue(_ due: [LeaseID], nextMs: Int64?, askedAt: Instant) {
+    private mutating func foundDue(_ due: [LeaseID], nextMs: Int64?, askedAt: Instant, sessions: UInt64) {
         guard leases.steward.stage == .holding else { return }
         let durationMs = Int((now.nanoseconds - askedAt.nanoseconds) / 1_000_000)
-        if durationMs > limits.outageMs {
+        // Another connection may be to another server, with another clock, which may lack deadlines that were set last.
+        if durationMs > limits.outageMs || sessions != leases.steward.sessions {
+            leases.steward.sessions = sessions
             startExtending()
             return
         }

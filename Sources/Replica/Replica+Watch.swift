@@ -66,7 +66,7 @@ extension Replica {
     }
 
     mutating func requestWatch(_ id: RequestID, _ request: consuming WatchRequest) {
-        guard phase != .loading else {
+        guard isLoaded else {
             let bytes = request.byteCount
             guard watches.early.count < configuration.waitingLimit,
                 watches.earlyBytes + bytes <= configuration.watchRangeByteLimit

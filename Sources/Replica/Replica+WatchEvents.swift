@@ -13,6 +13,12 @@ extension Replica {
     /// Rows have been committed: tells whoever watches their keys.
     mutating func publish(_ rows: [LogRow]) {
         guard !rows.isEmpty else { return }
+        // Nobody who stood before the log was moved is sent what comes after.
+        if let raise = rows.firstIndex(where: \.isRaise) {
+            publish(Array(rows[..<raise]))
+            cancelOvertaken(all: true)
+            return publish(Array(rows[(raise + 1)...]))
+        }
         for row in rows where row.kind == .put || row.kind == .delete { watches.recent.append(row) }
         watches.recent.trim()
         if !watches.synced.isEmpty {
@@ -364,13 +370,16 @@ extension Replica {
     }
 
     /// Ends watches that stand before the compact revision.
-    mutating func cancelOvertaken() {
-        guard store.compactRevision > watches.compactedThrough else { return }
+    /// - Parameter all: those that have been sent everything, too. Where the log was moved past what it has lost they may stand on
+    ///   the other history, though they look as if they waited for the future of this one.
+    mutating func cancelOvertaken(all: Bool = false) {
+        guard all || store.compactRevision > watches.compactedThrough else { return }
         watches.compactedThrough = store.compactRevision
         let recentStart = watches.recent.firstRevision
         let overtaken = watches.watchers.values.filter {
             // Who only waits for a value has its rows in memory. What was before them is compacted then, and not told.
-            $0.isLagging && $0.nextRevision < store.compactRevision && !($0.awaitsValues && $0.nextRevision >= recentStart)
+            all && $0.nextRevision < store.compactRevision
+                || $0.isLagging && $0.nextRevision < store.compactRevision && !($0.awaitsValues && $0.nextRevision >= recentStart)
         }
         for watcher in overtaken.sorted(by: { $0.key < $1.key }) { cancelCompacted(watcher) }
     }

@@ -44,6 +44,8 @@ struct Batch {
     /// Leases whose revokes come before the rows of `writes`. Their deadlines are taken out in the same transaction, so they
     /// are never tried again: what has not expired by that is found due again.
     var expired: [LeaseID] = []
+    /// Of a lost batch: the epoch that was raised so that it can't be appended any more.
+    var recoveredEpoch: Int64?
     /// Whether a lost batch's last row has been met in the log.
     var found = false
 
@@ -126,7 +128,8 @@ extension Replica {
             clusterID: clusterID, position: store.tip, digest: store.tipDigest, epoch: epoch,
             compactRevision: store.tipCompactRevision)
         let append = AppendBatch(
-            number: nextBatchNumber, expectedDigest: store.committedDigest, expectedEpoch: epoch, newHead: newHead, rows: rows)
+            number: nextBatchNumber, expectedDigest: store.committedDigest, expectedEpoch: epoch, newHead: newHead, rows: rows,
+            needsLock: !revoked.isEmpty)
         nextBatchNumber += 1
         batch = Batch(writes: taken, answers: answers, append: append, expired: revoked)
         actions.append(.log(.append(append)))
@@ -135,6 +138,7 @@ extension Replica {
     // MARK: Outcomes
 
     mutating func appended(_ number: UInt64) {
+        if raiseAppended(number) { return }
         guard let done = batch, done.append.number == number else { return }
         batch = nil
         racesLostInARow = 0
@@ -148,6 +152,7 @@ extension Replica {
     }
 
     mutating func conflicted(_ number: UInt64, _ tail: Tail) {
+        if raiseFailed(number) { return }
         guard let lost = batch, lost.append.number == number else { return }
         batch = nil
         racesLostInARow += 1
@@ -173,6 +178,7 @@ extension Replica {
     }
 
     mutating func appendLost(_ number: UInt64, reason: String) {
+        if raiseFailed(number) { return }
         guard batch?.append.number == number else { return }
         counters.appendsLost += 1
         batch?.stage = .lost

@@ -3,8 +3,9 @@
 //
 //             rowsLoaded, loadFinished              append lost
 //   loading ──────────────────────────▶ serving ──────────────────▶ recovering
-//      ▲                                 │   ▲                          │
-//      └───────── history changed ───────┘   └──── recovered ───────────┘
+//      ▲   │                             │   ▲                          │
+//      │   └─── raising ─── appended ────┼─▶ └──── recovered ───────────┘
+//      └───────── history changed ───────┘
 //
 // Invariants: at most one append, one head read and one tail read are in flight; the store holds speculation only while
 // a batch is being appended; every request is answered exactly once, or cancelled.
@@ -57,6 +58,11 @@ package struct ReplicaConfiguration: Sendable {
 
     package var leaseLimits = LeaseLimits()
 
+    /// What earlier lives are known to have served: where the log lacks it, its revision is raised before anything is served.
+    package var served: [ServedMark] = []
+    /// How far past the highest revision that was served and is lost: more than others can have been ahead.
+    package var revisionRaise = revisionRaiseMargin
+
     /// What the steward compacts unasked.
     package var autoCompaction = AutoCompaction.off
     /// What the store's rows may take in the database, in bytes; 0 for no bound.
@@ -72,12 +78,20 @@ package struct ReplicaConfiguration: Sendable {
     }
 }
 
+/// Answers that nobody waits for.
+struct StaleAnswers {
+    var tailReads = 0
+    var locks = 0
+}
+
 package struct Replica: ~Copyable {
     enum Phase {
         case loading
         case serving
         /// An append's outcome is unknown; the log is being asked.
         case recovering
+        /// The log is loaded and lacks what was served: its revision is being moved past that.
+        case raising
     }
 
     let configuration: ReplicaConfiguration
@@ -85,6 +99,11 @@ package struct Replica: ~Copyable {
     package internal(set) var counters = ReplicaCounters()
     var phase = Phase.loading
     var clusterID: Int64 = 0
+    /// What was served of earlier memories, by this process's earlier lives as well.
+    var marks: [ComparedMark]
+    var raise: RevisionRaise?
+    /// Questions from before the log was loaded anew whose answers are still to come.
+    var stale = StaleAnswers()
     var epoch: Int64 = 0
     var now = Instant(nanoseconds: 0)
 
@@ -135,6 +154,7 @@ package struct Replica: ~Copyable {
 
     package init(configuration: ReplicaConfiguration) {
         self.configuration = configuration
+        marks = configuration.served.map { ComparedMark($0) }
         pollIntervalMs = configuration.pollIntervalMinMs
         watches = Watches(recentBytes: configuration.watchHistoryBytes)
         leases.roundsLeft = configuration.leaseLimits.roundBurst

@@ -183,6 +183,10 @@ extension ModelCall {
     }
 }
 
+extension Request {
+    var isStream: Bool { if case .rangeStream = self { true } else { false } }
+}
+
 extension ResponseOp {
     fileprivate var withoutHeaders: ResponseOp {
         switch self {

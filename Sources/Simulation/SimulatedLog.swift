@@ -86,9 +86,10 @@ final class SimulatedLog {
 
     func nowMs(_ now: TrueTime) -> Int64 { Int64(now / 1_000) + clockOffsetMs }
 
-    func stepClock(byMs milliseconds: Int64, at now: TrueTime) {
+    /// Another server's clock must not make any difference.
+    func stepClock(byMs milliseconds: Int64, isOfAnotherServer: Bool = false, at now: TrueTime) {
         clockOffsetMs += milliseconds
-        if milliseconds > 0 { steppedForwardAt.append(now) } else { setBackMs -= milliseconds }
+        if milliseconds < 0 { setBackMs -= milliseconds } else if !isOfAnotherServer { steppedForwardAt.append(now) }
     }
 
     // MARK: The lock
@@ -126,6 +127,7 @@ final class SimulatedLog {
 
     /// The compare-and-swap; in the transaction of the lock, if the session holds it, which it commits.
     func append(_ batch: AppendBatch, _ session: SessionID, stamp: UInt64) -> Bool {
+        guard !batch.needsLock || lockHolder == session else { return false }
         defer { releaseLock(session, commits: true) }
         guard batch.expectedDigest == tables.head.digest, batch.expectedEpoch == tables.head.epoch else { return false }
         tables.rows.append(contentsOf: batch.rows)
@@ -155,7 +157,10 @@ final class SimulatedLog {
     /// Deletes a part of what `order` names, and after the last one says how far that has come.
     func delete(_ part: some Sequence<Position>, of order: Deletion, isLast: Bool, at now: TrueTime) -> Int {
         let before = tables.rows.count
-        if tables.head.compactRevision >= order.swept.compactRevision {
+        let sweptRevision = order.swept.compactRevision
+        if tables.head.compactRevision >= sweptRevision,
+            tables.head.compactRevision - sweptRevision < revisionRaiseMargin / 2
+        {
             let dead = Set(part)
             tables.rows.removeAll { dead.contains($0.position) }
             if isLast, isSteward(order.holder, now) { tables.swept = order.swept }
@@ -195,10 +200,10 @@ final class SimulatedLog {
             if tables.duty?.holder == holder { tables.duty = nil }
             return nil
         case .findDue(let holder, let limit):
-            guard isSteward(holder, now) else { return .dueFound([], nextMs: nil) }
+            guard isSteward(holder, now) else { return .dueFound([], nextMs: nil, sessions: sessions) }
             let first = tables.deadlines.sorted { ($0.value, $0.key) < ($1.value, $1.key) }.prefix(limit)
             let due = first.prefix { $0.value < nowMs }
-            return .dueFound(due.map(\.key), nextMs: first.dropFirst(due.count).first.map { $0.value - nowMs })
+            return .dueFound(due.map(\.key), nextMs: first.dropFirst(due.count).first.map { $0.value - nowMs }, sessions: sessions)
         }
     }
 
@@ -208,11 +213,12 @@ final class SimulatedLog {
     func fail(over standby: LogTables, stamp: UInt64) {
         let shared = Array(era.archive.prefix(standby.archived))
         let last = shared.last?.position ?? .start
-        eras.append(Era(stamp: stamp, archive: shared, digests: era.digests.filter { $0.key <= last }))
-        tables = standby
         server += 1
         lockHolder = nil
         removed = [:]
         waiters = []
+        defer { tables = standby }
+        guard standby.archived < era.archive.count else { return }
+        eras.append(Era(stamp: stamp, archive: shared, digests: era.digests.filter { $0.key <= last }))
     }
 }

@@ -35,7 +35,10 @@ final class SimulatedProcess {
     private var clockStart: UInt64 = 0
     /// How much faster its clock runs, in millionths.
     private var clockDrift: Int64 = 0
-    private(set) var crashedAt: TrueTime = 0
+    /// What its file says that it has served. Outlives it.
+    private var served: ServedMark?
+    /// How many histories there were when it last noticed that one had gone.
+    var noticedEra = 0
 
     init(_ index: Int, _ world: World) {
         self.index = index
@@ -51,6 +54,7 @@ final class SimulatedProcess {
         isUp = true
         pausedUntil = 0
         configuration = world.swarm.configuration(origin: Int64(world.chance.number(1...1 << 40)), &world.chance)
+        if let served { configuration.served = [served] }
         replica = Replica(configuration: configuration)
         clockStart = UInt64(world.chance.number(1...1 << 40))
         clockDrift = Int64(world.chance.number(-200...200))
@@ -65,7 +69,6 @@ final class SimulatedProcess {
         guard isUp else { return }
         world.say("process \(index) crashes")
         isUp = false
-        crashedAt = world.now
         // Nobody hears of what was under way on the connections; some of it may still happen.
         for thread in threads { thread.cut(dropping: world.chance.happens(500)) }
         let open = calls.sorted { $0.key.rawValue < $1.key.rawValue }
@@ -152,6 +155,8 @@ final class SimulatedProcess {
         world.fingerprint.mix(world.now)
         world.fingerprint.mix(index)
         world.fingerprint.mix(UInt64(bitPattern: replica.store.committedDigest.rawValue))
+        // Before anybody hears of it.
+        if let served = replica.served { self.served = served }
         for action in actions { perform(action) }
         if replica.isServing { world.check(self, at: replica.store.committed, replica.store.committedDigest) }
         if replica.hasMoreWork { return wake(after: world.chance.delay(10)) }

@@ -77,6 +77,10 @@ enum Fault: CaseIterable {
     case clockStep
     /// A process gives up the steward's duty, as at a planned stop.
     case handOver
+    /// A standby takes over that may lack the last commits, and whose clock is another.
+    case failover
+    /// A backup is restored while nobody serves.
+    case restore
 
     /// In how many of a thousand runs it is there.
     var share: Int {
@@ -85,6 +89,8 @@ enum Fault: CaseIterable {
         case .outage: 400
         case .clockStep: 200
         case .handOver: 300
+        case .failover: 150
+        case .restore: 60
         }
     }
 }

@@ -72,7 +72,7 @@ extension World {
                 let call: ModelCall
                 if row.kind == .revoke {
                     call = .expire(row.lease)
-                } else if row.kind == .compact, row.position.sub == 0 {
+                } else if row.isRaise {
                     call = .raise(row.position.revision)
                 } else {
                     continue

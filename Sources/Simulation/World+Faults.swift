@@ -35,8 +35,41 @@ extension World {
                 say("the log is back")
                 log.isAway = false
             }
+        case .failover:
+            guard !log.isAway else { return }
+            log.isAway = true
+            for process in processes where process.isUp { process.cutConnections(dropping: true) }
+            plan(after: chance.pick([1_000, 100_000, 3_000_000])) { [self] in takeOver(standby) }
+        case .restore:
+            guard !log.isAway else { return }
+            log.isAway = true
+            for process in processes { process.crash() }
+            plan(after: chance.pick([1_000, 1_000_000])) { [self] in
+                takeOver(backup)
+                for process in processes { restart(process) }
+            }
         case .clockStep:
             log.stepClock(byMs: Int64(chance.pick([-20_000, -1_000, 500, 3_000])), at: now)
+        }
+    }
+
+    /// Another server takes over with what it has.
+    private func takeOver(_ tables: LogTables) {
+        guard tables.head.position <= log.tables.head.position else { return }
+        let lost = log.era.archive.count - tables.archived
+        say("another server takes over at \(tables.head.position), \(lost) rows are lost")
+        loseRows(from: tables)
+        log.stepClock(byMs: Int64(chance.pick([-3_000, 0, 0, 500, 4_000])), isOfAnotherServer: true, at: now)
+        log.isAway = false
+    }
+
+    /// Copies of the log are made now and then: what a standby has received, and a backup.
+    func copyLater() {
+        guard swarm.faults.contains(.failover) || swarm.faults.contains(.restore) else { return }
+        plan(after: chance.delay(swarm.faultIntervalMs * 500)) { [self] in
+            standby = log.tables
+            if chance.happens(200) { backup = log.tables }
+            copyLater()
         }
     }
 

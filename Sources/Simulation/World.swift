@@ -10,6 +10,10 @@ final class World {
     var chance: Chance
     var swarm: Swarm
     let log = SimulatedLog()
+    /// What a standby has received, and what a backup holds.
+    var standby = LogTables()
+    var backup = LogTables()
+    private var lastLossAt: TrueTime?
     private(set) var processes: [SimulatedProcess] = []
     var maker: RequestMaker
     private var writers: [Writer] = []
@@ -30,6 +34,8 @@ final class World {
     private var openCalls = 0
     var serializableReads: [(revision: Revision, kvs: [KeyValue])] = []
     private var promises = LeasePromises()
+    /// How often the revision was raised; never more often than something was lost.
+    private var raises = 0
     private(set) var failure: String?
     var fingerprint = Fingerprint()
     private let tells: Bool
@@ -139,6 +145,8 @@ final class World {
         let pending = PendingCall(
             answered: { [self] result in
                 switch result {
+                // A stream does not keep anybody from compacting what it has not sent yet.
+                case .failure(.compacted) where request.isStream: end(nil)
                 case .failure(let error): end(.failed(error))
                 case .success(let message):
                     // The end of a stream.
@@ -190,6 +198,10 @@ final class World {
             position = row.position
             digest = digest.appending(row)
             log.era.digests[position] = digest
+            if row.isRaise {
+                raises += 1
+                if raises >= log.eras.count { fail("the revision was raised to \(position.revision) without need") }
+            }
             guard row.kind == .revoke else { continue }
             if let mistake = promises.end(row.lease, now: now, steps: log.steppedForwardAt) { fail(mistake) }
         }
@@ -219,9 +231,22 @@ final class World {
         fail("process \(process.index) is at \(position) with a digest of no history")
     }
 
+    /// Each loss is noticed once by a process, and never where there was none.
     func historyWasSaidToChange(_ process: SimulatedProcess) {
-        if !hasLost { fail("process \(process.index) takes the history for changed") }
+        if !hasLost || process.noticedEra == log.eras.count { fail("process \(process.index) takes the history for changed") }
+        process.noticedEra = log.eras.count
     }
+
+    func loseRows(from tables: LogTables) {
+        let revoked = log.era.archive.dropFirst(tables.archived).filter { $0.kind == .revoke }
+        promises.forget(endsOf: revoked.map(\.lease))
+        log.fail(over: tables, stamp: stamp())
+        lastLossAt = now
+    }
+
+    /// Right after a loss clients leave compaction alone: not all processes may have noticed, and where compaction comes first none
+    /// can tell that anything was lost.
+    var mayCompact: Bool { lastLossAt.map { now > $0 + 15_000_000 } ?? true }
 
     // MARK: The run
 
@@ -232,6 +257,7 @@ final class World {
         for leaseholder in leaseholders { leaseholder.goOn() }
         for informer in informers { informer.goOn() }
         strikeLater()
+        copyLater()
         run(forMs: swarm.lengthMs)
         makePeace()
         checkEnd()

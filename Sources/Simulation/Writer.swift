@@ -21,7 +21,7 @@ final class Writer {
         if world.chance.happens(100) { return readHere(process) }
         let revision = world.log.tables.head.position.revision
         let call: ModelCall =
-            world.chance.happens(world.swarm.compactions)
+            world.mayCompact && world.chance.happens(world.swarm.compactions)
             ? .compact(revision - Int64(world.chance.pick([-1, 0, 0, 1, 5, 20])))
             : world.maker.call(&world.chance, revision: revision, lease: world.anyLease())
         world.call(call, at: process) { [self] _ in goOn() }

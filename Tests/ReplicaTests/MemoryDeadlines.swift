@@ -62,10 +62,10 @@ struct MemoryDeadlines {
             if duty?.holder == holder { duty = nil }
             return nil
         case .findDue(let holder, let limit):
-            guard isSteward(holder) else { return .dueFound([], nextMs: nil) }
+            guard isSteward(holder) else { return .dueFound([], nextMs: nil, sessions: sessions) }
             let first = deadlines.sorted { ($0.value, $0.key) < ($1.value, $1.key) }.prefix(limit)
             let due = first.prefix { $0.value < nowMs }
-            return .dueFound(due.map(\.key), nextMs: first.dropFirst(due.count).first.map { $0.value - nowMs })
+            return .dueFound(due.map(\.key), nextMs: first.dropFirst(due.count).first.map { $0.value - nowMs }, sessions: sessions)
         }
     }
 }
