@@ -181,10 +181,10 @@ private struct FuzzLog {
             return .dutyAsked(.held(taken: !isHeld, sessions: 1))
         case .releaseDuty: return nil
         case .findDue:
-            guard expiresLeases else { return .dueFound([], nextMs: nil) }
+            guard expiresLeases else { return .dueFound([], nextMs: nil, sessions: 1) }
             expiresLeases = false
             let revoked = Set(rows.filter { $0.kind == .revoke }.map(\.lease))
-            return .dueFound(Set(rows.filter { $0.kind == .grant }.map(\.lease)).subtracting(revoked).sorted(), nextMs: nil)
+            return .dueFound(Set(rows.filter { $0.kind == .grant }.map(\.lease)).subtracting(revoked).sorted(), nextMs: nil, sessions: 1)
         }
     }
 }
