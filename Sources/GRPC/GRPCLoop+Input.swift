@@ -54,7 +54,9 @@ extension GRPCLoop: HTTP2StreamHandler {
             return
         }
         let method = head.method
-        open(stream, connection: connection.tag, method: method, flags: head.isGzip ? .gzip : [])
+        var flags: CallFlags = head.isGzip ? .gzip : []
+        if head.isFlagged { flags.insert(.flagged) }
+        open(stream, connection: connection.tag, method: method, flags: flags)
         if head.timeout >= 0 && !arm(stream, timeout: head.timeout) { return }
         if methods.isBidirectional(method) {
             let slot = Int(stream.slot)

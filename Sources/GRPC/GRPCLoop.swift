@@ -40,6 +40,8 @@ struct CallFlags: OptionSet {
     static let headersSent = CallFlags(rawValue: 4)
     /// Compressed messages are gzip.
     static let gzip = CallFlags(rawValue: 8)
+    /// It came with the server's `flagField`.
+    static let flagged = CallFlags(rawValue: 16)
 }
 
 // Sendable though it is mutable: everything but `execute` and the constants is confined to `eventLoop`, and checks that.
@@ -172,6 +174,12 @@ package final class GRPCLoop: @unchecked Sendable {
     package func finish(_ call: CallID, _ status: GRPCStatus) {
         checkConfinement()
         finish(call.stream, status)
+    }
+
+    /// Whether the call came with the server's `flagField`. False for one that is over.
+    package func isFlagged(_ call: CallID) -> Bool {
+        checkConfinement()
+        return isOpen(call.stream) && calls[Int(call.stream.slot)].flags.contains(.flagged)
     }
 
     /// Whether the call is still going on.

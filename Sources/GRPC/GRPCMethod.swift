@@ -25,6 +25,8 @@ package struct GRPCMethod: Sendable, Hashable {
 /// Finds a method's index by the bytes of its path. In plain memory, as this happens for every call.
 final class MethodTable: Sendable {
     let methods: [GRPCMethod]
+    /// The field that flags a call when it is `true`.
+    let flagField: StaticString?
     private let services: Set<String>
     // Safe to share: written by the initializer only, read-only from then on.
     private nonisolated(unsafe) let entries: UnsafeMutablePointer<Entry>
@@ -37,8 +39,9 @@ final class MethodTable: Sendable {
         var isBidirectional: Bool
     }
 
-    init(_ methods: [GRPCMethod]) {
+    init(_ methods: [GRPCMethod], flagField: StaticString? = nil) {
         self.methods = methods
+        self.flagField = flagField
         services = Set(methods.compactMap { MethodTable.split($0.path)?.service })
         var size = 16
         while size < methods.count * 4 { size *= 2 }

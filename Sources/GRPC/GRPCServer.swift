@@ -16,12 +16,14 @@ package final class GRPCServer: Sendable {
         self.loops = loops
     }
 
-    /// Listens, with `methods`. `makeHandler` is called once for each loop, on it.
+    /// Listens, with `methods`. `GRPCLoop.isFlagged` tells of a call whether it came with the header field `flagField: true`.
+    /// `makeHandler` is called once for each loop, on it.
     package static func start(
-        _ configuration: HTTP2Configuration, limits: GRPCLimits = GRPCLimits(), methods: [GRPCMethod], logger: Logger,
+        _ configuration: HTTP2Configuration, limits: GRPCLimits = GRPCLimits(), methods: [GRPCMethod],
+        flagField: StaticString? = nil, logger: Logger,
         makeHandler: @escaping @Sendable (GRPCLoop) -> any GRPCHandler
     ) async throws -> GRPCServer {
-        let table = MethodTable(methods)
+        let table = MethodTable(methods, flagField: flagField)
         let http2 = try await HTTP2Server.start(configuration, logger: logger) { loop in
             let calls = GRPCLoop(http2: loop, methods: table, limits: limits)
             calls.handler = makeHandler(calls)

@@ -22,6 +22,8 @@ struct RequestHead {
     var timeout: Int64 = -1
     /// Whether compressed messages are gzip.
     var isGzip = false
+    /// Whether the field that the server looks for is there, and `true`.
+    var isFlagged = false
 
     init(_ fields: HeaderFields, methods: MethodTable) {
         fields.visit { name, value in
@@ -45,7 +47,7 @@ struct RequestHead {
                     problems.insert(.encoding)
                 }
             default:
-                break
+                if let field = methods.flagField, name.equals(field), value.equals("true") { isFlagged = true }
             }
         }
     }

@@ -8,6 +8,7 @@ extension LoopServices {
     func watchStarted(_ call: CallID) {
         openStreams.insert(call)
         batch.append(.event(.watchOpened(RequestID(call))))
+        if isFlagged(call) { batch.append(.event(.leaderRequired(RequestID(call)))) }
     }
 
     func watchRequested(_ call: CallID, _ message: ByteString) throws(EtcdError) {

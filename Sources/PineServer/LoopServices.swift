@@ -144,6 +144,9 @@ final class LoopServices: GRPCHandler {
         turnEnded()
     }
 
+    /// Whether the client would rather be sent away than be served by a member without a leader.
+    func isFlagged(_ call: CallID) -> Bool { calls.isFlagged(call) }
+
     /// The engine wants to hear once what was sent on a stream so far has left, or nearly: at once where the client keeps up.
     private func reportDrained(_ call: CallID, hasRoom: Bool) {
         guard calls.isOpen(call) else { return }

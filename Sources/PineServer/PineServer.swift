@@ -67,7 +67,7 @@ package final class PineServer: Sendable {
         let grpc: GRPCServer
         do {
             grpc = try await GRPCServer.start(
-                http2, limits: limits, methods: servedMethods.map { GRPCMethod($0) }, logger: logger
+                http2, limits: limits, methods: servedMethods.map { GRPCMethod($0) }, flagField: "hasleader", logger: logger
             ) { loop in
                 LoopServices(loop, engine: engine, shared: shared, configuration: configuration)
             }

@@ -4,6 +4,7 @@ internal import Keyspace
 
 extension Replica {
     mutating func heard(_ event: consuming LogEvent) {
+        noteContact(event)
         switch consume event {
         case .appended(let number): appended(number)
         case .conflicted(let number, let tail): conflicted(number, tail)
@@ -31,6 +32,16 @@ extension Replica {
         guard stale[keyPath: kind] > 0 else { return false }
         stale[keyPath: kind] -= 1
         return true
+    }
+
+    /// Whether the log can be reached, as far as this event tells.
+    private mutating func noteContact(_ event: borrowing LogEvent) {
+        switch event {
+        case .appendLost, .lockFailed, .headReadFailed, .tailReadFailed, .historyReadFailed:
+            if logAwaySince == nil { logAwaySince = now }
+        case .appended, .conflicted, .headLocked, .recovered, .headRead, .tailRead, .historyRead: logAwaySince = nil
+        default: break
+        }
     }
 
     // MARK: Loading

@@ -9,6 +9,8 @@ internal import Keyspace
 /// The state of all watches.
 struct Watches: ~Copyable {
     var streams: [RequestID: WatchStream] = [:]
+    /// Those whose clients want to be sent away where the log is away.
+    var leaderStreams: Set<RequestID> = []
     var watchers: [WatchKey: Watcher] = [:]
     var nextKey: UInt64 = 1
     var synced = WatchHub()
@@ -63,6 +65,20 @@ extension Replica {
 
     mutating func openWatchStream(_ id: RequestID) {
         watches.streams[id] = WatchStream(id, progressDue: now.advanced(byMs: progressIntervalMs(id)))
+    }
+
+    /// What etcd's clients know as `WithRequireLeader`.
+    mutating func requireLeader(_ id: RequestID) {
+        if watches.streams[id] != nil { watches.leaderStreams.insert(id) }
+    }
+
+    /// A process that can't reach the log is what a member without a leader is: its watchers would hear nothing, and not know it.
+    mutating func endLeaderless() {
+        guard let logAwaySince, logAwaySince.advanced(byMs: configuration.leaderlessLimitMs) <= now else { return }
+        for id in watches.leaderStreams.sorted(by: { $0.rawValue < $1.rawValue }) {
+            endWatchStream(id)
+            actions.append(.fail(id, .noLeader))
+        }
     }
 
     mutating func requestWatch(_ id: RequestID, _ request: consuming WatchRequest) {
@@ -170,6 +186,7 @@ extension Replica {
     mutating func endWatchStream(_ id: RequestID) {
         guard let stream = watches.streams.removeValue(forKey: id) else { return }
         watches.progressStreams.remove(id)
+        watches.leaderStreams.remove(id)
         stream.parked = []
         for watcher in stream.live {
             drop(watcher)

@@ -25,6 +25,9 @@ package struct ReplicaConfiguration: Sendable {
     package var waitingLimit = 50_000
     /// The same for what waiting writes keep in memory, in bytes.
     package var waitingByteLimit = 256 << 20
+    /// How long the log may be away before watch streams that require a leader are ended: longer than a database takes to
+    /// restart, since it costs every one of their clients a list.
+    package var leaderlessLimitMs = 10_000
     /// How long a request waits for the log before etcd's "request timed out".
     package var requestTimeoutMs = 7_000
     /// How many keys a scan looks at before others get their turn.
@@ -136,6 +139,9 @@ package struct Replica: ~Copyable {
     /// Rows of a revision whose end has not been read yet: nobody sees half a transaction.
     var unfinished: [LogRow] = []
 
+    /// When the log's first answer failed of those that have failed in a row.
+    var logAwaySince: Instant?
+
     var watches: Watches
 
     var leases = Leases()
@@ -179,6 +185,7 @@ package struct Replica: ~Copyable {
             streamDrained(id)
             watchStreamDrained(id)
         case .watchOpened(let id): openWatchStream(id)
+        case .leaderRequired(let id): requireLeader(id)
         case .watchRequested(let id, let request): requestWatch(id, request)
         case .stopping: leaveDuty()
         case .log(let event): heard(event)
@@ -194,6 +201,7 @@ package struct Replica: ~Copyable {
         self.now = now
         dropCancelled()
         expireWaiting()
+        endLeaderless()
         expireLeaseQuestions()
         if phase == .serving {
             startHeadRead()
@@ -228,6 +236,9 @@ package struct Replica: ~Copyable {
         if let oldest = writes.first?.arrivedAt { deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs)) }
         if let oldest = batch?.unanswered.first?.arrivedAt {
             deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs))
+        }
+        if !watches.leaderStreams.isEmpty, let logAwaySince {
+            deadline = min(deadline, logAwaySince.advanced(byMs: configuration.leaderlessLimitMs))
         }
         if watches.progressWatchers > 0 { deadline = min(deadline, watches.nextProgressCheck) }
         deadline = min(deadline, leaseDeadline, upkeepDeadline)

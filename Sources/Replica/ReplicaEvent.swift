@@ -34,6 +34,8 @@ package enum ReplicaEvent: Sendable {
     case streamDrained(RequestID)
     /// A client has begun a Watch call.
     case watchOpened(RequestID)
+    /// Right after that: the client wants to be sent away where the log can't be reached for long.
+    case leaderRequired(RequestID)
     case watchRequested(RequestID, WatchRequest)
     case log(LogEvent)
     /// The process is about to end: chores are left to others.

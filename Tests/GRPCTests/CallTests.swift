@@ -219,6 +219,20 @@ struct CallTests {
         }
     }
 
+    @Test("A call is flagged by the field that the server looks for, where that is true")
+    func flagged() async throws {
+        try await withEchoServer { server, port, diary in
+            let client = try connect(port)
+            try client.send(.headers(1, RawFrame.request("/test.Echo/Bidi", [("x-flag", "true")])))
+            try await diary.expect("started flagged")
+            try client.send(.headers(3, RawFrame.request("/test.Echo/Bidi", [("x-flag", "false")])))
+            try await diary.expect("started")
+            try client.send(.headers(5, RawFrame.request("/test.Echo/Bidi")))
+            try await diary.expect("started", times: 2)
+            #expect(diary.count("started flagged") == 1)
+        }
+    }
+
     @Test("A reset reaches the work, and what is done with the call afterwards does nothing")
     func resets() async throws {
         try await withEchoServer { server, port, diary in

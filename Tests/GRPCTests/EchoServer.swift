@@ -51,7 +51,7 @@ final class EchoHandler: GRPCHandler {
 
     func callStarted(_ call: CallID, method: Int, deadline: NIODeadline?) {
         bidirectional.insert(call)
-        diary.note("started")
+        diary.note(loop.isFlagged(call) ? "started flagged" : "started")
     }
 
     func messageReceived(_ call: CallID, method: Int, message: ByteString, deadline: NIODeadline?) {
@@ -119,7 +119,7 @@ func withEchoServer(
     var logger = Logger(label: "test")
     logger.logLevel = .error
     let server = try await GRPCServer.start(
-        configuration, limits: messages, methods: EchoHandler.methods, logger: logger
+        configuration, limits: messages, methods: EchoHandler.methods, flagField: "x-flag", logger: logger
     ) { EchoHandler($0, diary) }
     do {
         try await body(server, server.boundAddresses[0].port!, diary)

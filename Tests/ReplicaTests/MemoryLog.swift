@@ -107,6 +107,8 @@ final class TestReplica {
 
     func stop() { replica.step(.stopping, now: now) }
 
+    func tell(_ event: ReplicaEvent) { replica.step(event, now: now) }
+
     func newStream() -> RequestID {
         defer { nextID += 1 }
         return RequestID(rawValue: nextID)

@@ -104,6 +104,39 @@ struct ReplicaWatchTests {
         }
     }
 
+    @Test("Where the log is away for long, streams that require a leader are ended, and only they")
+    func leaderless() throws {
+        let replica = TestReplica(MemoryLog())
+        let streams = (0..<3).map { _ in replica.newStream() }
+        for id in streams.prefix(2) { replica.tell(.watchOpened(id)) }
+        replica.tell(.leaderRequired(streams[0]))
+        replica.holdsAnswers = true
+        replica.tell(.log(.tailReadFailed(reason: "away")))
+        replica.advance(ms: 9_999)
+        replica.tell(.log(.headReadFailed(reason: "away")))
+        _ = replica.turn()
+        #expect(replica.answers.isEmpty)
+        replica.advance(ms: 1)
+        _ = replica.turn()
+        #expect(throws: EtcdError.noLeader) { try replica.answers[streams[0]]?.get() }
+        // Who comes now is sent away at once.
+        replica.tell(.watchOpened(streams[2]))
+        replica.tell(.leaderRequired(streams[2]))
+        _ = replica.turn()
+        #expect(throws: EtcdError.noLeader) { try replica.answers[streams[2]]?.get() }
+        #expect(replica.answers[streams[1]] == nil)
+        #expect(replica.replica.watchCounts.streams == 1)
+        // And is welcome once the log has answered.
+        replica.holdsAnswers = false
+        replica.settle()
+        let last = replica.newStream()
+        replica.tell(.watchOpened(last))
+        replica.tell(.leaderRequired(last))
+        replica.advance(ms: 20_000)
+        replica.settle()
+        #expect(replica.answers[last] == nil)
+    }
+
     @Test("Every watcher gets exactly its events, whatever happens around it", arguments: 0..<8)
     func everyEventOnce(part: Int) {
         let seed = testSeed("ReplicaWatchTests \(part)")
