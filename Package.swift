@@ -20,6 +20,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
@@ -53,17 +54,24 @@ let package = Package(
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CPrefetch"),
         room("Bytes"),
+        room("Metrics", ["Bytes"]),
         room("EtcdAPI", ["Bytes"]),
         room("Keyspace", ["Bytes", "CPrefetch", "EtcdAPI"]),
-        room("Replica", ["Bytes", "EtcdAPI", "Keyspace", deque]),
+        room("Replica", ["Bytes", "Metrics", "EtcdAPI", "Keyspace", deque]),
         .target(
-            name: "Changelog", dependencies: ["Bytes", "CLibPQ", "Keyspace", "Replica", logging],
+            name: "Changelog", dependencies: ["Bytes", "CLibPQ", "Metrics", "Keyspace", "Replica", logging],
             // A link to the migrations folder: compiled in, so that the binary needs no files beside it.
             resources: [.embedInCode("migrations")], swiftSettings: settings),
         room("TLS", ["Bytes", "COpenSSL", nioCore, logging]),
-        room("HTTP2", ["Bytes", "CNghttp2", nioCore, nioPosix, logging]),
-        room("GRPC", ["Bytes", "CZlib", "HTTP2", nioCore, nioPosix, logging]),
-        room("PineServer", ["Bytes", "EtcdAPI", "Keyspace", "Replica", "Changelog", "TLS", "HTTP2", "GRPC", nioCore, nioPosix, logging]),
+        room("HTTP1", [nioCore, nioHTTP1]),
+        room("HTTP2", ["Bytes", "CNghttp2", "HTTP1", nioCore, nioPosix, logging]),
+        room("GRPC", ["Bytes", "CZlib", "Metrics", "HTTP1", "HTTP2", nioCore, nioPosix, logging]),
+        room(
+            "PineServer",
+            [
+                "Bytes", "Metrics", "EtcdAPI", "Keyspace", "Replica", "Changelog", "TLS", "HTTP1", "HTTP2", "GRPC", nioCore, nioPosix,
+                logging,
+            ]),
         room("EtcdClient", ["Bytes", "EtcdAPI", "GRPC", "HTTP2", nioCore, nioPosix]),
         room("PineBench", ["Bytes", "EtcdAPI", "EtcdClient", "GRPC", "HTTP2", deque, histogram, nioCore, nioPosix]),
         room("EmbeddedPostgres", [subprocess, systemPackage, logging]),
@@ -84,6 +92,7 @@ let package = Package(
             path: "Tests/TestSupport",
             swiftSettings: settings),
         tests("BytesTests", ["Bytes"]),
+        tests("MetricsTests", ["Metrics", "TestSupport"]),
         tests("EtcdAPITests", ["Bytes", "EtcdAPI"], resources: [.copy("Corpus")]),
         tests("KeyspaceTests", ["Bytes", "EtcdAPI", "Keyspace", "TestSupport"]),
         tests("ReplicaTests", ["Bytes", "EtcdAPI", "Keyspace", "Replica", "TestSupport"]),
@@ -91,11 +100,11 @@ let package = Package(
         .target(name: "RawHTTP2", dependencies: ["CNghttp2"], path: "Tests/RawHTTP2", swiftSettings: settings),
         tests("TLSTests", ["TLS", "TestSupport", nioCore, nioPosix, logging]),
         tests("HTTP2Tests", ["Bytes", "CNghttp2", "HTTP2", "RawHTTP2", "TestSupport", nioCore, nioPosix, logging]),
-        tests("GRPCTests", ["Bytes", "CZlib", "HTTP2", "GRPC", "RawHTTP2", "TestSupport", nioCore, nioPosix, logging]),
+        tests("GRPCTests", ["Bytes", "CZlib", "HTTP1", "HTTP2", "GRPC", "RawHTTP2", "TestSupport", nioCore, nioPosix, logging]),
         tests("PineServerTests", ["PineServer", "Replica"]),
         tests("EmbeddedPostgresTests", ["EmbeddedPostgres", "TestSupport", logging]),
         tests("PineBenchTests", ["Bytes", "EtcdAPI", "EtcdClient", "PineBench"]),
         tests("SimulationTests", ["Bytes", "EtcdAPI", "Simulation", "TestSupport"]),
-        tests("PineTests", ["Bytes", "EtcdAPI", "TestSupport"]),
+        tests("PineTests", ["Bytes", "EtcdAPI", "RawHTTP2", "TestSupport"]),
     ]
 )

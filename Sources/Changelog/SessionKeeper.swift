@@ -8,13 +8,20 @@ struct SessionKeeper {
     private let logger: Logger
     private let outage: Outage
     private let wire: TripWire
+    let metrics: LogMetrics
+    private let slowStatements: SlowStatements?
     private var backoff = Backoff(first: .milliseconds(50), most: .seconds(2))
     private(set) var session: LogSession?
     /// How many sessions there have been: another number means that the server was out of reach, or is another one.
     private(set) var sessionCount: UInt64 = 0
     private var nextAttempt: ContinuousClock.Instant = .now
 
-    init(worker: String, settings: LogSettings, logger: Logger, outage: Outage, wire: TripWire) {
+    init(
+        worker: String, settings: LogSettings, logger: Logger, outage: Outage, wire: TripWire, metrics: LogMetrics,
+        slowStatements: SlowStatements? = nil
+    ) {
+        self.metrics = metrics
+        self.slowStatements = slowStatements
         self.worker = worker
         self.settings = settings
         self.logger = logger
@@ -34,7 +41,16 @@ struct SessionKeeper {
     mutating func ready() throws(LogError) -> LogSession {
         if let session, session.isOpen { return session }
         session = nil
-        let fresh = try LogSession(settings, interrupt: wire.descriptor, logger: logger)
+        let start = ContinuousClock.now
+        let fresh: LogSession
+        do throws(LogError) {
+            fresh = try LogSession(settings, interrupt: wire.descriptor, logger: logger)
+        } catch {
+            if error != .closed { metrics.failed(.connect) }
+            throw error
+        }
+        metrics.connected(since: start)
+        fresh.connection.slowStatements = slowStatements
         session = fresh
         sessionCount += 1
         return fresh
@@ -51,6 +67,12 @@ struct SessionKeeper {
         if session?.isOpen != true { session = nil }
         nextAttempt = .now.advanced(by: backoff.next())
         if error != .closed { outage.lost(worker, error) }
+    }
+
+    /// The same, of an operation on a session that is counted; connection attempts are counted where they are made.
+    mutating func failed(_ operation: LogOperation, _ error: LogError) {
+        if session != nil && error != .closed { metrics.failed(operation) }
+        failed(error)
     }
 
     mutating func drop() {

@@ -16,11 +16,13 @@ enum Outgoing: Sendable {
     case sendParts(RequestID, [ByteString], reportDrained: Bool)
     case finish(RequestID)
     case revision(RequestID, Revision)
+    /// Something to log of a call whose answer follows.
+    case slow(RequestID, SlowRequest)
 
     var id: RequestID {
         switch self {
         case .respond(let id, _), .fail(let id, _), .send(let id, _, _), .sendParts(let id, _, _), .finish(let id),
-            .revision(let id, _):
+            .revision(let id, _), .slow(let id, _):
             id
         }
     }
@@ -29,6 +31,8 @@ enum Outgoing: Sendable {
 /// What the engine's thread is told.
 enum EngineMessage: Sendable {
     case event(ReplicaEvent)
+    /// Somebody wants to know whether the thread lives.
+    case ping(@Sendable () -> Void)
     case stop
 }
 
@@ -64,22 +68,26 @@ final class Engine: Sendable {
 
     // MARK: The thread
 
-    /// Runs the replica until `stop`. `deliver` gets each loop's batch; `log` what the replica wants of the log.
+    /// Runs the replica until `stop`. `deliver` gets each loop's batch, and what answers probes as that of a loop beyond the
+    /// last; `log` gets what the replica wants of the log.
     func start(
         loopCount: Int, deliver: @escaping @Sendable (_ loop: Int, [Outgoing]) -> Void,
         log: @escaping @Sendable (LogCommand) -> Void, load: @escaping @Sendable () -> Void
     ) -> WorkerThread {
         WorkerThread(name: "pine-engine") { [self] in
             var replica = Replica(configuration: configuration)
-            var outgoing = [[Outgoing]](repeating: [], count: loopCount)
+            var outgoing = [[Outgoing]](repeating: [], count: loopCount + 1)
             var messages: [EngineMessage] = []
             var deadline = Instant(nanoseconds: 0)
             while true {
                 mailbox.take(into: &messages, until: deadline)
                 let now = Clock.now
                 for message in messages {
-                    guard case .event(let event) = message else { return }
-                    replica.step(event, now: now)
+                    switch message {
+                    case .event(let event): replica.step(event, now: now)
+                    case .ping(let answer): answer()
+                    case .stop: return
+                    }
                 }
                 messages.removeAll(keepingCapacity: true)
                 for action in replica.endTurn(now: now) {
@@ -94,15 +102,16 @@ final class Engine: Sendable {
                     case .reportRevision(let id, let revision): outgoing[id.loop].append(.revision(id, revision))
                     case .log(let command): log(command)
                     case .load: load()
+                    case .note(.slow(let id, let request)): outgoing[id.loop].append(.slow(id, request))
                     case .note(let note): report(note)
                     }
                 }
-                for loop in 0..<loopCount where !outgoing[loop].isEmpty {
+                for loop in 0...loopCount where !outgoing[loop].isEmpty {
                     deliver(loop, outgoing[loop])
                     outgoing[loop] = []
                 }
                 shared.update(
-                    header: replica.header, counters: replica.counters, isServing: replica.isServing,
+                    header: replica.header, counters: replica.counters, gauges: replica.gauges, isServing: replica.isServing,
                     liveBytes: replica.store.liveBytes, alarms: replica.store.committedAlarms)
                 deadline = replica.hasMoreWork ? Instant(nanoseconds: 0) : replica.nextDeadline
             }
@@ -111,6 +120,7 @@ final class Engine: Sendable {
 
     private func report(_ note: Note) {
         switch note {
+        case .slow: break
         case .serving(let revision, let keys):
             logger.info("serving", metadata: ["revision": "\(revision)", "keys": "\(keys)"])
         case .appendLost(let reason):

@@ -46,6 +46,7 @@ extension Replica {
         guard phase == .loading else { return }
         // Before the first compaction nothing has been removed, so the rows must add up to the digest.
         if head.compactRevision < 0, store.committed != head.position || store.committedDigest != head.digest {
+            counters.isLogDamaged = true
             actions.append(.note(.logDamaged(at: store.committed)))
             reset()
             return
@@ -54,6 +55,9 @@ extension Replica {
         clusterID = head.clusterID
         epoch = head.epoch
         phase = .serving
+        counters.servingPeriods += 1
+        counters.isLogDamaged = false
+        headRevision = head.position.revision
         watches.recent.restart(at: store.revision + 1)
         resumeWatchers()
         takeEarlyWatchRequests()
@@ -114,6 +118,7 @@ extension Replica {
         }
         store.commit()
         counters.rowsFolded += UInt64(folded.count)
+        headRevision = max(headRevision, tail.head.position.revision)
         committed(folded, own: false)
         epoch = max(epoch, tail.head.epoch)
         guard tail.reachesHead, unfinished.isEmpty else {
@@ -154,6 +159,7 @@ extension Replica {
 
     /// Rows have become visible.
     mutating func committed(_ rows: [LogRow], own: Bool) {
+        count(rows)
         publish(rows)
         noteLeases(rows)
         if own {
@@ -168,6 +174,7 @@ extension Replica {
     mutating func historyChanged() {
         actions.append(.note(.historyChanged(at: store.committed)))
         if let batch {
+            counters.writesFailed += UInt64(batch.writes.count)
             for write in batch.writes { respond(write.id, .failure(.leaderChanged)) }
         }
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }

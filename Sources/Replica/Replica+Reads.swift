@@ -49,6 +49,7 @@ extension Replica {
         guard headRead == .idle, !readsWaiting.isEmpty else { return }
         swap(&readsWaiting, &readsConfirming)
         headRead = .inFlight(since: store.committed)
+        headReadSentAt = now
         counters.headReads += 1
         actions.append(.log(.readHead))
     }
@@ -60,6 +61,7 @@ extension Replica {
             return
         }
         headRead = .mustReach(head.position)
+        headRevision = max(headRevision, head.position.revision)
         confirmReads()
     }
 
@@ -83,6 +85,7 @@ extension Replica {
         headRead = .idle
         let confirmed = readsConfirming
         readsConfirming = []
+        noteSlow(confirmed)
         for read in confirmed { answer(read) }
         if readsConfirming.isEmpty {
             // Hand the storage back, so that the next round need not allocate.
@@ -138,13 +141,15 @@ extension Replica {
     }
 
     private mutating func answerRange(_ id: RequestID, _ request: RangeRequest) {
+        counters.rangesAnswered += 1
         do throws(EtcdError) {
             if request.rangeEnd.isEmpty, let message = try store.get(request, header: header) {
                 actions.append(.respond(id, message))
                 return
             }
             let scan = try RangeScan(request, current: store.revision, compactRevision: store.compactRevision)
-            let task = ScanTask(id: id, scan: scan, header: header, revision: store.revision)
+            let task = ScanTask(
+                id: id, scan: scan, header: header, revision: store.revision, key: request.key, startedAt: now)
             if task.step(store, keyLimit: configuration.scanKeyLimit) {
                 actions.append(.respond(id, task.finish()))
             } else {

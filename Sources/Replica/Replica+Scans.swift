@@ -6,11 +6,17 @@ internal import Keyspace
 /// A long Range under way. A class, since the writer that grows inside can't be moved about in an array.
 final class ScanTask {
     let id: RequestID
+    let key: ByteString
+    let startedAt: Instant
     private var scan: RangeScan
     private var writer: ByteWriter
 
-    init(id: RequestID, scan: RangeScan, header: ResponseHeader, revision: Revision) {
+    init(
+        id: RequestID, scan: RangeScan, header: ResponseHeader, revision: Revision, key: ByteString, startedAt: Instant
+    ) {
         self.id = id
+        self.key = key
+        self.startedAt = startedAt
         self.scan = scan
         writer = ByteWriter(capacity: 1024)
         writer.appendHeader(header, revision: revision)
@@ -78,6 +84,7 @@ extension Replica {
         scans.removeAll(keepingCapacity: true)
         for task in tasks {
             if task.step(store, keyLimit: configuration.scanKeyLimit) {
+                noteSlow(task)
                 actions.append(.respond(task.id, task.finish()))
             } else {
                 scans.append(task)
@@ -88,6 +95,7 @@ extension Replica {
     // MARK: Streams
 
     mutating func startStream(_ id: RequestID, _ request: RangeRequest) {
+        counters.rangesAnswered += 1
         do throws(EtcdError) {
             let scan = try RangeScan(request, current: store.revision, compactRevision: store.compactRevision)
             streams.append(StreamTask(id: id, scan: scan, header: header, revision: store.revision))

@@ -32,6 +32,7 @@ struct Batch {
     }
 
     var stage = Stage.appending
+    var startedAt: Instant
     var writes: [PendingWrite] = []
     /// One for each of `writes`: true only once the rows are in the log, errors included, since what they say may rest on
     /// the rows of their neighbours.
@@ -114,11 +115,38 @@ extension Replica {
         let append = AppendBatch(
             number: nextBatchNumber, expectedDigest: store.committedDigest, expectedEpoch: epoch, newHead: newHead, rows: rows)
         nextBatchNumber += 1
-        batch = Batch(writes: taken, answers: answers, append: append, expired: revoked)
+        batch = Batch(startedAt: now, writes: taken, answers: answers, append: append, expired: revoked)
         actions.append(.log(.append(append)))
     }
 
     // MARK: Outcomes
+
+    /// Fails the writes of the batch under way that have waited too long. Their rows may still be committed: the batch stays, and
+    /// like etcd we say only that the time is over.
+    mutating func expireBatch() {
+        guard let first = batch?.writes.first, first.arrivedAt.advanced(byMs: configuration.requestTimeoutMs) <= now else { return }
+        guard var expiring = batch else { return }
+        let writes = expiring.writes
+        let answers = expiring.answers
+        expiring.writes = []
+        expiring.answers = []
+        for (write, answer) in zip(writes, answers) {
+            if write.arrivedAt.advanced(byMs: configuration.requestTimeoutMs) <= now {
+                fail(write)
+            } else {
+                expiring.writes.append(write)
+                expiring.answers.append(answer)
+            }
+        }
+        batch = expiring
+    }
+
+    /// A write has waited for as long as any may.
+    mutating func fail(_ write: PendingWrite) {
+        counters.writesFailed += 1
+        noteTimeout(write.id, arrivedAt: write.arrivedAt, key: write.request.subject)
+        respond(write.id, .failure(.timeout))
+    }
 
     mutating func appended(_ number: UInt64) {
         guard let done = batch, done.append.number == number else { return }
@@ -180,6 +208,7 @@ extension Replica {
         guard let lost = batch, lost.stage == .lost else { return }
         batch = nil
         phase = .serving
+        counters.servingPeriods += 1
         actions.append(.note(.appendRecovered(committed: lost.found)))
         if lost.found {
             leasesExpired(lost.expired)
@@ -190,6 +219,7 @@ extension Replica {
     }
 
     private mutating func answer(_ batch: Batch) {
+        noteSlow(batch)
         for (write, answer) in zip(batch.writes, batch.answers) {
             if case .success(let message) = answer, write.physical, case .compact(let revision) = write.request {
                 waitForSweep(PhysicalWaiter(id: write.id, revision: revision, message: message))

@@ -26,6 +26,8 @@ package struct ReplicaConfiguration: Sendable {
     package var waitingByteLimit = 256 << 20
     /// How long a request waits for the log before etcd's "request timed out".
     package var requestTimeoutMs = 7_000
+    /// Requests that take as long are told of, and counted as slow.
+    package var slowRequestMs = 300
     /// How many keys a scan looks at before others get their turn.
     package var scanKeyLimit = 1_000
     /// A streamed chunk is about this large, in bytes.
@@ -99,6 +101,9 @@ package struct Replica: ~Copyable {
     /// Wait for the head read in flight, or for the fold to get as far as it said.
     var readsConfirming: [PendingRead] = []
     var headRead = HeadRead.idle
+    var headReadSentAt = Instant(nanoseconds: 0)
+    /// The newest revision that a head has told of.
+    var headRevision: Revision = 0
     var scans: [ScanTask] = []
     var streams: [StreamTask] = []
 
@@ -192,6 +197,9 @@ package struct Replica: ~Copyable {
         guard phase == .serving else { return now.advanced(byMs: 100) }
         var deadline = canPoll ? nextPoll : .distantFuture
         if let oldest = writes.first?.arrivedAt { deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs)) }
+        if let oldest = batch?.writes.first?.arrivedAt {
+            deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs))
+        }
         if watches.progressWatchers > 0 { deadline = min(deadline, watches.nextProgressCheck) }
         deadline = min(deadline, leaseDeadline, upkeepDeadline)
         if headRead != .idle { deadline = min(deadline, now.advanced(byMs: 100)) }
@@ -238,17 +246,20 @@ package struct Replica: ~Copyable {
     /// Fails requests that have waited too long. Their order of arrival is their order in the queues.
     private mutating func expireWaiting() {
         let timeout = configuration.requestTimeoutMs
+        expireBatch()
         while let oldest = writes.first, oldest.arrivedAt.advanced(byMs: timeout) <= now {
             writes.removeFirst()
             waitingWriteBytes -= oldest.byteCount
-            respond(oldest.id, .failure(.timeout))
+            fail(oldest)
         }
         for read in takeExpired(&readsWaiting, timeoutMs: timeout, now) + takeExpired(&readsConfirming, timeoutMs: timeout, now) {
             if case .watchProgress = read.kind {
                 progressExpired(read.id)
                 continue
             }
-            actions.append(.fail(read.id, .timeout))
+            counters.readsFailed += 1
+            noteTimeout(read.id, arrivedAt: read.arrivedAt, key: read.subject)
+            respond(read.id, .failure(.timeout))
         }
     }
 }
