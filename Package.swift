@@ -22,6 +22,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
@@ -56,21 +57,23 @@ let package = Package(
         .systemLibrary(name: "CPrefetch"),
         .systemLibrary(name: "CSemaphore"),
         room("Bytes"),
+        room("Metrics", ["Bytes"]),
         room("EtcdAPI", ["Bytes"]),
         room("Keyspace", ["Bytes", "CPrefetch", "EtcdAPI"]),
-        room("Replica", ["Bytes", "EtcdAPI", "Keyspace", deque]),
+        room("Replica", ["Bytes", "Metrics", "EtcdAPI", "Keyspace", deque]),
         .target(
-            name: "Changelog", dependencies: ["Bytes", "CLibPQ", "Keyspace", "Replica", logging],
+            name: "Changelog", dependencies: ["Bytes", "CLibPQ", "Metrics", "Keyspace", "Replica", logging],
             // A link to the migrations folder: compiled in, so that the binary needs no files beside it.
             resources: [.embedInCode("migrations")], swiftSettings: settings),
         room("TLS", ["Bytes", "COpenSSL", nioCore, logging]),
-        room("HTTP2", ["Bytes", "CNghttp2", nioCore, nioPosix, logging]),
-        room("GRPC", ["Bytes", "CZlib", "HTTP2", nioCore, nioPosix, logging]),
+        room("HTTP1", [nioCore, nioHTTP1]),
+        room("HTTP2", ["Bytes", "CNghttp2", "HTTP1", nioCore, nioPosix, logging]),
+        room("GRPC", ["Bytes", "CZlib", "Metrics", "HTTP1", "HTTP2", nioCore, nioPosix, logging]),
         room(
             "PineServer",
             [
-                "Bytes", "CSemaphore", "EtcdAPI", "Keyspace", "Replica", "Changelog", "TLS", "HTTP2", "GRPC", nioCore, nioPosix,
-                logging,
+                "Bytes", "CSemaphore", "Metrics", "EtcdAPI", "Keyspace", "Replica", "Changelog", "TLS", "HTTP1", "HTTP2", "GRPC", nioCore,
+                nioPosix, logging,
             ]),
         room("EtcdClient", ["Bytes", "EtcdAPI", "GRPC", "HTTP2", nioCore, nioPosix]),
         room("Moving", ["Bytes", "CZlib", "Changelog", "EtcdAPI", "EtcdClient", "GRPC", logging]),
@@ -93,6 +96,7 @@ let package = Package(
             path: "Tests/TestSupport",
             swiftSettings: settings),
         tests("BytesTests", ["Bytes"]),
+        tests("MetricsTests", ["Metrics", "TestSupport"]),
         tests("EtcdAPITests", ["Bytes", "EtcdAPI"], resources: [.copy("Corpus")]),
         tests("KeyspaceTests", ["Bytes", "EtcdAPI", "Keyspace", "TestSupport"]),
         tests("ReplicaTests", ["Bytes", "EtcdAPI", "Keyspace", "Replica", "TestSupport"]),
@@ -100,7 +104,7 @@ let package = Package(
         .target(name: "RawHTTP2", dependencies: ["CNghttp2"], path: "Tests/RawHTTP2", swiftSettings: settings),
         tests("TLSTests", ["TLS", "TestSupport", nioCore, nioPosix, logging]),
         tests("HTTP2Tests", ["Bytes", "CNghttp2", "HTTP2", "RawHTTP2", "TestSupport", nioCore, nioPosix, logging]),
-        tests("GRPCTests", ["Bytes", "CZlib", "HTTP2", "GRPC", "RawHTTP2", "TestSupport", nioCore, nioPosix, logging]),
+        tests("GRPCTests", ["Bytes", "CZlib", "HTTP1", "HTTP2", "GRPC", "RawHTTP2", "TestSupport", nioCore, nioPosix, logging]),
         // The whole server on one thread, for scripts/fuzz and the replay of its seeds.
         .target(
             name: "PineFuzz",
@@ -118,6 +122,6 @@ let package = Package(
             ], path: "Tests/InstructionCount", exclude: ["expected"], swiftSettings: settings),
         tests("PineBenchTests", ["Bytes", "EtcdAPI", "EtcdClient", "PineBench"]),
         tests("SimulationTests", ["Bytes", "EtcdAPI", "Simulation", "TestSupport"]),
-        tests("PineTests", ["Bytes", "EtcdAPI", "TestSupport"]),
+        tests("PineTests", ["Bytes", "EtcdAPI", "RawHTTP2", "TestSupport"]),
     ]
 )

@@ -75,12 +75,15 @@ struct Appender {
         case .lockHead(let position, let expiring):
             do {
                 unlock()
-                let locked = try keeper.ready().lockHead(after: position, expiring: expiring, limit: Self.tailLimit)
+                let session = try keeper.ready()
+                let start = ContinuousClock.now
+                let locked = try session.lockHead(after: position, expiring: expiring, limit: Self.tailLimit)
+                keeper.metrics.answered(.lockHead, since: start)
                 lockDeadline = .now.advanced(by: settings.limits.lockHoldLimit)
                 keeper.worked()
                 deliver(.headLocked(locked.tail, expired: locked.expired))
             } catch {
-                keeper.failed(error)
+                keeper.failed(.lockHead, error)
                 // Asked again at once, we would only run in circles.
                 if keeper.waitForNextAttempt() { deliver(.lockFailed(reason: error.description)) }
             }
@@ -93,16 +96,20 @@ struct Appender {
     private mutating func append(_ batch: AppendBatch) {
         lockDeadline = nil
         do {
-            let outcome = try keeper.ready().append(batch)
+            let session = try keeper.ready()
+            let start = ContinuousClock.now
+            let outcome = try session.append(batch)
             keeper.worked()
             switch outcome {
             case .appended:
+                let bytes = batch.rows.reduce(0) { $0 + $1.key.count + $1.value.count }
+                keeper.metrics.appended(rows: batch.rows.count, bytes: bytes, since: start)
                 deliver(.appended(number: batch.number))
                 hint()
             case .conflicted(let tail): deliver(.conflicted(number: batch.number, tail: tail))
             }
         } catch {
-            keeper.failed(error)
+            keeper.failed(.append, error)
             // What the server refuses now it will refuse again: not at full speed.
             if case .refused = error, !keeper.waitForNextAttempt() { return }
             deliver(.appendLost(number: batch.number, reason: error.description))
@@ -115,12 +122,15 @@ struct Appender {
         keeper.drop()
         while true {
             do {
-                let tail = try keeper.ready().recover(after: position, limit: Self.tailLimit)
+                let session = try keeper.ready()
+                let start = ContinuousClock.now
+                let tail = try session.recover(after: position, limit: Self.tailLimit)
+                keeper.metrics.answered(.recover, since: start)
                 keeper.worked()
                 deliver(.recovered(tail))
                 return
             } catch {
-                keeper.failed(error)
+                keeper.failed(.recover, error)
                 // The server may still be at the statement that failed here: each attempt has its own connection.
                 keeper.drop()
                 if !keeper.waitForNextAttempt() { return }

@@ -65,6 +65,8 @@ package struct LogLimits: Sendable {
     package var recoverLimit: Duration = .seconds(30)
     /// How long the head row may stay locked for us while we prepare the append, before the lock is given up.
     package var lockHoldLimit: Duration = .milliseconds(500)
+    /// Statements that take as long are logged.
+    package var slowStatement: Duration = .milliseconds(500)
     /// How many bytes of keys and values a chunk of the log may hold; one row more is let in, so that there is progress.
     package var chunkByteLimit = 8 << 20
     /// How many rows a chunk holds at most while the whole log is loaded.

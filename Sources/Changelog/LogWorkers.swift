@@ -22,6 +22,7 @@ package final class LogWorkers: Sendable {
     private let settings: LogSettings
     private let logger: Logger
     private let outage: Outage
+    private let metrics = LogMetrics()
     private let wire = TripWire()
     private let hintRequest: HintRequest
     private let appends = Mailbox<LogCommand>(limit: 64)
@@ -35,11 +36,15 @@ package final class LogWorkers: Sendable {
     package init(_ settings: LogSettings, logger: Logger, deliver: @escaping @Sendable (LogEvent) -> Void) {
         self.settings = settings
         self.logger = logger
-        let outage = Outage(logger: logger)
+        let metrics = metrics
+        let outage = Outage(logger: logger, metrics: metrics)
         self.outage = outage
+        let slowStatements = SlowStatements(threshold: settings.limits.slowStatement, logger: logger, metrics: metrics)
         let (wire, appends, reads, histories, values, chores) = (wire, appends, reads, histories, values, chores)
         @Sendable func keeper(_ worker: String) -> SessionKeeper {
-            SessionKeeper(worker: worker, settings: settings, logger: logger, outage: outage, wire: wire)
+            SessionKeeper(
+                worker: worker, settings: settings, logger: logger, outage: outage, wire: wire, metrics: metrics,
+                slowStatements: slowStatements)
         }
         let hintRequest = HintRequest(hasPeers: settings.notifiesPeers)
         self.hintRequest = hintRequest
@@ -83,6 +88,9 @@ package final class LogWorkers: Sendable {
         ])
     }
 
+    /// What was counted since the start.
+    package var counters: LogCounters { metrics.counters }
+
     /// Ends all threads and connections. What is under way is given up, without an answer. Waits for a connection attempt that
     /// is being made, which its own limit bounds.
     package func stop() {
@@ -118,9 +126,11 @@ package final class LogWorkers: Sendable {
     /// Reads the whole log on a thread of its own, again and again until it has worked or the log is closed.
     /// Values come with the newest rows only, about as many as take `valueBytes`.
     package func load(valueBytes: Int = .max, _ deliver: @escaping @Sendable (LoadEvent) -> Void) {
-        let (settings, logger, outage, wire) = (settings, logger, outage, wire)
+        let (settings, logger, outage, wire, metrics) = (settings, logger, outage, wire, metrics)
         let thread = WorkerThread(name: "pine-load") {
-            var keeper = SessionKeeper(worker: "load", settings: settings, logger: logger, outage: outage, wire: wire)
+            // Its statements are long by nature: none of them is called slow.
+            var keeper = SessionKeeper(
+                worker: "load", settings: settings, logger: logger, outage: outage, wire: wire, metrics: metrics)
             var hasDelivered = false
             while true {
                 do throws(LogError) {

@@ -27,8 +27,12 @@ final class Outage: Sendable {
 
     private let state = Mutex(State())
     private let logger: Logger
+    private let metrics: LogMetrics
 
-    init(logger: Logger) { self.logger = logger }
+    init(logger: Logger, metrics: LogMetrics) {
+        self.logger = logger
+        self.metrics = metrics
+    }
 
     /// `worker` can't work. What does not pass by itself is told to the operator as an error.
     func lost(_ worker: String, _ error: LogError) {
@@ -54,6 +58,7 @@ final class Outage: Sendable {
         }
         var metadata: Logger.Metadata = ["connection": "\(worker)", "reason": "\(reason)"]
         let level: Logger.Level = error.passesByItself ? .warning : .error
+        if case .begun = news { metrics.outageBegan(reason) }
         switch news {
         case .nothing: logger.debug("PostgreSQL is still away", metadata: metadata)
         case .begun, .otherReason: logger.log(level: level, "PostgreSQL is away", metadata: metadata)
@@ -71,6 +76,7 @@ final class Outage: Sendable {
             return state.since
         }
         guard let since else { return }
+        metrics.outageEnded(after: since.duration(to: .now))
         logger.notice("PostgreSQL is back", metadata: ["after": "\(since.duration(to: .now))"])
     }
 }

@@ -29,6 +29,8 @@ final class PostgresConnection {
     var patience: Duration?
     /// When bytes last went either way.
     private var lastProgress: ContinuousClock.Instant = .now
+    /// Hears of statements that take long.
+    var slowStatements: SlowStatements?
 
     /// More would fill the server's memory; statements beyond it run unprepared.
     private static let preparedLimit = 64
@@ -142,10 +144,26 @@ final class PostgresConnection {
 
     /// Runs one statement and gives its result. Throws `lost` or `refused`.
     func run(_ statement: Statement, _ parameters: Parameters = .none, within limit: Duration) throws(LogError) -> PostgresResult {
-        let deadline = Deadline.after(limit)
-        try prepare(statement, deadline)
-        try send(statement, parameters)
-        return try finishStatement(deadline)
+        try timed(statement.text) { () throws(LogError) in
+            let deadline = Deadline.after(limit)
+            try prepare(statement, deadline)
+            try send(statement, parameters)
+            return try finishStatement(deadline)
+        }
+    }
+
+    /// Runs `body`, and tells of it where it takes long.
+    private func timed<R>(_ text: @autoclosure () -> String, _ body: () throws(LogError) -> R) throws(LogError) -> R {
+        guard let slowStatements else { return try body() }
+        let start = ContinuousClock.now
+        do throws(LogError) {
+            let result = try body()
+            slowStatements.note(text(), since: start)
+            return result
+        } catch {
+            if error != .closed { slowStatements.note(text(), since: start, error: error) }
+            throw error
+        }
     }
 
     /// Sends one statement without waiting for its result, which `finishStatement` gives.
@@ -166,7 +184,14 @@ final class PostgresConnection {
     func runPipeline(
         _ steps: [(statement: Statement, parameters: Parameters)], within limit: Duration
     ) throws(LogError) -> [PostgresResult] {
-        let deadline = Deadline.after(limit)
+        try timed(steps.map(\.statement.text).joined(separator: "; ")) { () throws(LogError) in
+            try pipelined(steps, .after(limit))
+        }
+    }
+
+    private func pipelined(
+        _ steps: [(statement: Statement, parameters: Parameters)], _ deadline: Deadline
+    ) throws(LogError) -> [PostgresResult] {
         for step in steps { try prepare(step.statement, deadline) }
         let raw = try usable()
         guard PQenterPipelineMode(raw) == 1 else { throw lose() }

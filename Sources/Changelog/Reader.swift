@@ -134,18 +134,30 @@ struct Reader {
         do throws(LogError) {
             // Lost while the commands before this one were answered: the next attempt has its own time.
             guard let session = keeper.session else { throw LogError.lost("a moment ago") }
+            let start = ContinuousClock.now
             switch command {
-            case .readHead: deliver(.headRead(try session.readHead()))
-            case .readTail(let position, let limit): deliver(.tailRead(try session.readTail(after: position, limit: limit)))
-            case .readHistory(let position, let limit): deliver(.historyRead(try session.readTail(after: position, limit: limit)))
+            case .readHead:
+                let head = try session.readHead()
+                keeper.metrics.answered(.readHead, since: start)
+                deliver(.headRead(head))
+            case .readTail(let position, let limit):
+                let tail = try session.readTail(after: position, limit: limit)
+                keeper.metrics.answered(.readTail, since: start)
+                deliver(.tailRead(tail))
+            case .readHistory(let position, let limit):
+                let tail = try session.readTail(after: position, limit: limit)
+                keeper.metrics.answered(.readHistory, since: start)
+                deliver(.historyRead(tail))
             case .readValues(let number, let positions):
-                deliver(.valuesRead(number: number, try session.readValues(positions)))
+                let values = try session.readValues(positions)
+                keeper.metrics.answered(.readValues, since: start)
+                deliver(.valuesRead(number: number, values))
             case .append, .lockHead, .unlockHead, .recover, .deleteRows, .lease: break
             }
             keeper.worked()
             hearHints(on: session)
         } catch {
-            keeper.failed(error)
+            keeper.failed(command.operation, error)
             fail(command, error)
         }
     }
@@ -194,6 +206,23 @@ struct Reader {
             logger.info("the server has no NOTIFY; others poll", metadata: ["message": "\(message)"])
         } catch {
             keeper.failed(error)
+        }
+    }
+}
+
+extension LogCommand {
+    /// What a failure of it is counted as.
+    fileprivate var operation: LogOperation {
+        switch self {
+        case .readHead: .readHead
+        case .readTail: .readTail
+        case .readHistory: .readHistory
+        case .readValues: .readValues
+        case .append: .append
+        case .lockHead, .unlockHead: .lockHead
+        case .recover: .recover
+        case .deleteRows: .deleteRows
+        case .lease: .lease
         }
     }
 }

@@ -10,6 +10,8 @@ struct SessionKeeper {
     private let logger: Logger
     private let outage: Outage
     private let wire: TripWire
+    let metrics: LogMetrics
+    private let slowStatements: SlowStatements?
     private var backoff = Backoff(first: .milliseconds(50), most: .seconds(1))
     private(set) var patience: Duration
     private var answersInARow = 0
@@ -18,7 +20,12 @@ struct SessionKeeper {
     private(set) var sessionCount: UInt64 = 0
     private var nextAttempt: ContinuousClock.Instant = .now
 
-    init(worker: String, settings: LogSettings, logger: Logger, outage: Outage, wire: TripWire) {
+    init(
+        worker: String, settings: LogSettings, logger: Logger, outage: Outage, wire: TripWire, metrics: LogMetrics,
+        slowStatements: SlowStatements? = nil
+    ) {
+        self.metrics = metrics
+        self.slowStatements = slowStatements
         self.worker = worker
         self.settings = settings
         self.logger = logger
@@ -44,16 +51,20 @@ struct SessionKeeper {
         session = nil
         var settings = settings
         settings.limits.connectLimit = min(settings.limits.connectLimit, patience)
-        let started = ContinuousClock.now
-        do {
-            let fresh = try LogSession(settings, patience: patience, interrupt: wire.descriptor, logger: logger)
-            session = fresh
-            sessionCount += 1
-            return fresh
+        let start = ContinuousClock.now
+        let fresh: LogSession
+        do throws(LogError) {
+            fresh = try LogSession(settings, patience: patience, interrupt: wire.descriptor, logger: logger)
         } catch {
-            if case .unreachable = error, started.duration(to: .now) >= settings.limits.connectLimit { becomePatient() }
+            if error != .closed { metrics.failed(.connect) }
+            if case .unreachable = error, start.duration(to: .now) >= settings.limits.connectLimit { becomePatient() }
             throw error
         }
+        metrics.connected(since: start)
+        fresh.connection.slowStatements = slowStatements
+        session = fresh
+        sessionCount += 1
+        return fresh
     }
 
     private mutating func becomePatient() {
@@ -78,6 +89,12 @@ struct SessionKeeper {
         if error == .noAnswer { becomePatient() }
         nextAttempt = .now.advanced(by: backoff.next())
         if error != .closed { outage.lost(worker, error) }
+    }
+
+    /// The same, of an operation on a session that is counted; connection attempts are counted where they are made.
+    mutating func failed(_ operation: LogOperation, _ error: LogError) {
+        if session != nil && error != .closed { metrics.failed(operation) }
+        failed(error)
     }
 
     mutating func drop() {

@@ -74,13 +74,15 @@ struct Steward {
         let started = ContinuousClock.now
         do {
             let session = try keeper.ready()
+            let start = ContinuousClock.now
             let swept = deletion.order.swept
             if !part.isEmpty { deletion.deleted += try session.deleteRows(part, compactedTo: swept.compactRevision) }
             if part.count == deletion.positions.count { try session.advance(swept, holder: deletion.order.holder) }
+            keeper.metrics.answered(.deleteRows, since: start)
             keeper.worked()
         } catch {
             // Deleting twice does no harm, so it is simply tried again.
-            keeper.failed(error)
+            keeper.failed(.deleteRows, error)
             nextDelete = .now.advanced(by: max(.milliseconds(50), keeper.untilNextAttempt))
             return
         }
@@ -104,6 +106,7 @@ struct Steward {
         }
         do throws(LogError) {
             let session = try keeper.ready()
+            let start = ContinuousClock.now
             let answer: LeaseAnswer?
             switch command {
             case .round(let round):
@@ -122,10 +125,11 @@ struct Steward {
                 let (due, nextMs) = try session.findDue(holder: holder, limit: limit)
                 answer = .dueFound(due, nextMs: nextMs, sessions: keeper.sessionCount)
             }
+            keeper.metrics.answered(.lease, since: start)
             keeper.worked()
             if let answer { deliver(.lease(number: number, answer)) }
         } catch {
-            keeper.failed(error)
+            keeper.failed(.lease, error)
             if case .releaseDuty = command { return }
             deliver(.lease(number: number, .failed(reason: error.description)))
         }

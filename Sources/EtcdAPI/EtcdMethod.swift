@@ -28,6 +28,9 @@ package enum EtcdMethod: UInt8, CaseIterable, Sendable {
     case snapshot
     case moveLeader
     case downgrade
+    // gRPC's own health service.
+    case healthCheck
+    case healthWatch
 
     /// How many messages go each way.
     package enum Kind: Sendable {
@@ -41,7 +44,7 @@ package enum EtcdMethod: UInt8, CaseIterable, Sendable {
 
     package var kind: Kind {
         switch self {
-        case .rangeStream, .snapshot: .serverStreaming
+        case .rangeStream, .snapshot, .healthWatch: .serverStreaming
         case .watch, .leaseKeepAlive: .bidirectional
         default: .unary
         }
@@ -75,6 +78,8 @@ package enum EtcdMethod: UInt8, CaseIterable, Sendable {
         case .snapshot: "/etcdserverpb.Maintenance/Snapshot"
         case .moveLeader: "/etcdserverpb.Maintenance/MoveLeader"
         case .downgrade: "/etcdserverpb.Maintenance/Downgrade"
+        case .healthCheck: "/grpc.health.v1.Health/Check"
+        case .healthWatch: "/grpc.health.v1.Health/Watch"
         }
     }
 

@@ -1,4 +1,5 @@
 // Owns: what one loop has counted since it started. Whoever wants totals adds up the loops.
+package import Metrics
 
 package struct GRPCCounters: Sendable, Equatable {
     package struct Method: Sendable, Equatable {
@@ -10,8 +11,21 @@ package struct GRPCCounters: Sendable, Equatable {
         /// Bytes of messages, without prefixes and frames, as handed over.
         package var bytesReceived = 0
         package var bytesSent = 0
+        /// How long calls took that have ended, in seconds.
+        package var handling = Histogram(Histogram.callBounds)
 
         package init() {}
+
+        /// Counts what another loop has counted.
+        package mutating func add(_ other: Method) {
+            started += other.started
+            for index in finished.indices { finished[index] += other.finished[index] }
+            messagesReceived += other.messagesReceived
+            messagesSent += other.messagesSent
+            bytesReceived += other.bytesReceived
+            bytesSent += other.bytesSent
+            handling.add(other.handling)
+        }
     }
 
     /// By the method's index.
@@ -23,7 +37,13 @@ package struct GRPCCounters: Sendable, Equatable {
 /// The same while it is being counted: plain memory, a row for each method.
 struct CounterTable {
     private static let codeCount = GRPCStatus.Code.allCases.count
-    private static let rowSize = 5 + codeCount
+    /// The buckets' upper bounds in nanoseconds.
+    private static let bounds = Histogram.callBounds.map { UInt64($0 * 1e9) }
+    private static let firstBucket = 5 + codeCount
+    private static let sum = firstBucket + Histogram.callBounds.count + 1
+    private static let rowSize = sum + 1
+    /// Most calls take less: they need no search.
+    private static let firstBound: UInt64 = 5_000_000
     private let counts: UnsafeMutablePointer<Int>
     private let methodCount: Int
 
@@ -54,7 +74,18 @@ struct CounterTable {
     }
 
     @inline(__always)
-    func finished(_ method: Int, _ code: GRPCStatus.Code) { row(method)[5 + Int(code.rawValue)] += 1 }
+    func finished(_ method: Int, _ code: GRPCStatus.Code, after nanoseconds: UInt64) {
+        let row = row(method)
+        row[5 + Int(code.rawValue)] += 1
+        // A sum over very many very long streams wraps, which Prometheus takes for a restart.
+        row[CounterTable.sum] &+= Int(truncatingIfNeeded: nanoseconds)
+        let bucket = nanoseconds <= CounterTable.firstBound ? 0 : CounterTable.bucket(nanoseconds)
+        row[CounterTable.firstBucket + bucket] += 1
+    }
+
+    private static func bucket(_ nanoseconds: UInt64) -> Int {
+        bounds.firstIndex { nanoseconds <= $0 } ?? bounds.count
+    }
 
     func refused() { counts[methodCount * CounterTable.rowSize] += 1 }
 
@@ -69,6 +100,9 @@ struct CounterTable {
             method.messagesSent = row[3]
             method.bytesSent = row[4]
             method.finished = (0..<CounterTable.codeCount).map { row[5 + $0] }
+            method.handling = Histogram(
+                Histogram.callBounds, counts: (0...Histogram.callBounds.count).map { UInt64(row[CounterTable.firstBucket + $0]) },
+                sum: Double(UInt(bitPattern: row[CounterTable.sum])) / 1e9)
             methods.append(method)
         }
         return GRPCCounters(methods: methods, refused: counts[methodCount * CounterTable.rowSize])

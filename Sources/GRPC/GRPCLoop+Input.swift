@@ -49,6 +49,10 @@ extension GRPCLoop: HTTP2StreamHandler {
         }
         let head = RequestHead(fields, methods: methods)
         guard head.problems.isEmpty else {
+            if let pages, let request = head.pageRequest(fields) {
+                answerPage(stream, request, pages)
+                return
+            }
             counts.refused()
             http2.sendHeaders(stream, head.refusal(fields, methods: methods), endStream: true)
             return

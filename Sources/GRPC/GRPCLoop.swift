@@ -3,6 +3,7 @@
 // Invariants: a call has an entry in `calls` at its stream's slot, with the slot's generation; what is done to a call whose
 //             entry has another generation, or is over, does nothing.
 package import Bytes
+internal import HTTP1
 package import HTTP2
 package import NIOCore
 
@@ -12,6 +13,8 @@ struct Call: ~Copyable {
     var method = 0
     var flags: CallFlags = []
     var deadline: NIODeadline?
+    /// In the nanoseconds of `HTTP2Loop.batchTime`.
+    var startedAt: UInt64 = 0
     var assembler = MessageAssembler()
     /// The message of a call that takes one, until the client's END_STREAM.
     var message: ByteString?
@@ -80,11 +83,18 @@ package final class GRPCLoop: @unchecked Sendable {
     var timerFiresAt = UInt64.max
 
     package convenience init(http2: HTTP2Loop, methods: [GRPCMethod], limits: GRPCLimits) {
-        self.init(http2: http2, methods: MethodTable(methods), limits: limits)
+        self.init(http2: http2, methods: MethodTable(methods), limits: limits, pages: nil)
     }
 
-    init(http2: HTTP2Loop, methods: MethodTable, limits: GRPCLimits) {
+    /// What is asked without being a call.
+    let pages: Pages?
+    /// Pages that are being made.
+    var pagesInFlight = 0
+    static let pagesInFlightLimit = 64
+
+    init(http2: HTTP2Loop, methods: MethodTable, limits: GRPCLimits, pages: Pages?) {
         self.http2 = http2
+        self.pages = pages
         self.methods = methods
         self.limits = limits
         index = http2.index
@@ -107,6 +117,16 @@ package final class GRPCLoop: @unchecked Sendable {
         invariant(eventLoop.inEventLoop, "a call is touched on its own event loop only")
     }
 
+    /// What connections and streams of this loop have come to.
+    package var connectionCounters: HTTP2Counters {
+        checkConfinement()
+        return http2.counters
+    }
+
+    /// Streams that are open now, and bytes that wait for their clients to read.
+    package var openStreamCount: Int { http2.openStreamCount }
+    package var queuedByteCount: Int { http2.queuedByteCount }
+
     // MARK: From other threads
 
     /// Runs `batch` on the loop; each connection that it touches is flushed once, at its end.
@@ -116,6 +136,14 @@ package final class GRPCLoop: @unchecked Sendable {
             batch(self)
             self.http2.endBatch()
         }
+    }
+
+    /// Runs `body` on the loop, which we must be on; each connection that it touches is flushed once, at its end.
+    package func atOnce(_ body: () -> Void) {
+        checkConfinement()
+        http2.beginBatch()
+        body()
+        http2.endBatch()
     }
 
     // MARK: What the handler may do
@@ -182,6 +210,16 @@ package final class GRPCLoop: @unchecked Sendable {
         return isOpen(call.stream) && calls[Int(call.stream.slot)].flags.contains(.flagged)
     }
 
+    /// The path of a call that is still going on, and its client's address: for logs.
+    package func describe(_ call: CallID) -> (path: String, peer: String)? {
+        checkConfinement()
+        let stream = call.stream
+        guard isOpen(stream) else { return nil }
+        let address = http2.connection(of: stream)?.remoteAddress
+        let peer = address?.ipAddress.map { "\($0):\(address?.port ?? 0)" } ?? address?.pathname ?? "unknown"
+        return (methods.methods[calls[Int(stream.slot)].method].path, peer)
+    }
+
     /// Whether the call is still going on.
     package func isOpen(_ call: CallID) -> Bool {
         checkConfinement()
@@ -217,6 +255,7 @@ package final class GRPCLoop: @unchecked Sendable {
         calls[slot].connection = connection
         calls[slot].flags = flags.union(.open)
         calls[slot].deadline = nil
+        calls[slot].startedAt = http2.batchTime
         counts.started(method)
     }
 
@@ -231,7 +270,7 @@ package final class GRPCLoop: @unchecked Sendable {
             calls[slot].deadline = nil
             wheel.remove(slot)
         }
-        counts.finished(calls[slot].method, code)
+        counts.finished(calls[slot].method, code, after: http2.batchTime &- calls[slot].startedAt)
     }
 
     private func growCalls() {

@@ -1,4 +1,5 @@
 // Owns: a gRPC server: the HTTP/2 server below it and its loops.
+internal import HTTP1
 package import HTTP2
 package import Logging
 package import NIOCore
@@ -10,22 +11,26 @@ package final class GRPCServer: Sendable {
 
     /// The addresses that were bound, in the order of the configuration.
     package var boundAddresses: [SocketAddress] { http2.boundAddresses }
+    package var boundHTTP1Addresses: [SocketAddress] { http2.boundHTTP1Addresses }
+    /// Connections of all kinds: now, since the start, and how often accepting had to wait for one to close.
+    package var connectionCounts: (open: Int, opened: Int, holds: Int) { http2.connectionCounts }
 
     private init(http2: HTTP2Server, loops: [GRPCLoop]) {
         self.http2 = http2
         self.loops = loops
     }
 
-    /// Listens, with `methods`. `GRPCLoop.isFlagged` tells of a call whether it came with the header field `flagField: true`.
-    /// `makeHandler` is called once for each loop, on it.
+    /// Listens, with `methods`, and the pages of the configuration's `http1`. `GRPCLoop.isFlagged` tells of a call whether it came
+    /// with the header field `flagField: true`. `makeHandler` is called once for each loop, on it.
     package static func start(
         _ configuration: HTTP2Configuration, limits: GRPCLimits = GRPCLimits(), methods: [GRPCMethod],
         flagField: StaticString? = nil, logger: Logger,
         makeHandler: @escaping @Sendable (GRPCLoop) -> any GRPCHandler
     ) async throws -> GRPCServer {
         let table = MethodTable(methods, flagField: flagField)
+        let pages = configuration.http1?.pages
         let http2 = try await HTTP2Server.start(configuration, logger: logger) { loop in
-            let calls = GRPCLoop(http2: loop, methods: table, limits: limits)
+            let calls = GRPCLoop(http2: loop, methods: table, limits: limits, pages: pages)
             calls.handler = makeHandler(calls)
             return calls
         }

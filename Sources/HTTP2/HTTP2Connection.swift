@@ -1,12 +1,15 @@
 internal import Bytes
+internal import HTTP1
 internal import Logging
 // Owns: one connection: the channel on one side, the session on the other, and its life from preface to last words.
 // Must never: be touched off its event loop; keep more output in the channel than one write past its high-water mark.
 // Life: preface → open → lingering (our last words are sent; the peer may still be talking) → closed.
+//       A peer that begins with HTTP/1.1 goes from preface to closed at once: others serve it on the same channel.
 package import NIOCore
 
-package final class HTTP2Connection: ChannelInboundHandler {
+package final class HTTP2Connection: ChannelInboundHandler, RemovableChannelHandler {
     package typealias InboundIn = ByteBuffer
+    package typealias InboundOut = ByteBuffer
     package typealias OutboundOut = ByteBuffer
 
     private enum Phase {
@@ -138,8 +141,12 @@ package final class HTTP2Connection: ChannelInboundHandler {
                 firstBytes = []
                 first.withUnsafeBytes { receivedFrames($0) }
             case .other:
-                refuse("speaks no HTTP/2")
-                if firstBytes.first == WrongProtocol.tlsRecord { answerTLS() } else { closeNow() }
+                if let http1 = loop.http1, HTTP1Acceptor.mayBeRequest(firstBytes[0]) {
+                    handOver(to: http1)
+                } else {
+                    refuse("speaks no HTTP")
+                    if firstBytes.first == WrongProtocol.tlsRecord { answerTLS() } else { closeNow() }
+                }
             }
         case .lingering, .closed:
             break
@@ -155,6 +162,22 @@ package final class HTTP2Connection: ChannelInboundHandler {
         let reply = context.channel.allocator.buffer(bytes: WrongProtocol.replyToTLS)
         context.writeAndFlush(wrapOutboundOut(reply), promise: nil)
         context.close(mode: .output, promise: nil)
+    }
+
+    /// Leaves the pipeline to what serves HTTP/1.1, with the bytes that have come.
+    private func handOver(to http1: HTTP1Acceptor) {
+        guard let context else { return }
+        let first = context.channel.allocator.buffer(bytes: firstBytes)
+        firstBytes = []
+        do {
+            try http1.install(on: context.channel)
+        } catch {
+            closeNow()
+            return
+        }
+        context.fireChannelRead(wrapInboundOut(first))
+        context.fireChannelReadComplete()
+        context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
     }
 
     private func open() {

@@ -3,6 +3,7 @@
 // Must never: be touched off its event loop.
 // Invariant: inside a batch nothing is written; at its end each touched connection is flushed once.
 package import Bytes
+package import HTTP1
 package import Logging
 package import NIOCore
 
@@ -50,10 +51,15 @@ package final class HTTP2Loop {
     let memory = SessionMemory()
     /// Set before the first connection, and nil again after the last: the handler holds on to this loop.
     package var handler: (any HTTP2StreamHandler)?
+    /// Serves peers that begin with HTTP/1.1; they are closed where it is nil.
+    let http1: HTTP1Acceptor?
 
     private(set) var connections: [HTTP2Connection] = []
     private var dirty: [HTTP2Connection] = []
     private var batchDepth = 0
+    /// When the batch began, in the nanoseconds of `now`: what happens in it happens then, so that timing calls costs no look at
+    /// the clock for each.
+    package private(set) var batchTime: UInt64 = 0
     private var isFlushScheduled = false
     private var sweep: RepeatedTask?
     private(set) var isShuttingDown = false
@@ -64,8 +70,12 @@ package final class HTTP2Loop {
     static let scratchSize = 64 << 10
     static let sweepIntervalMs: Int64 = 1_000
 
-    package init(index: Int, eventLoop: any EventLoop, limits: HTTP2Limits, keepAlive: KeepAlivePolicy, logger: Logger) {
+    package init(
+        index: Int, eventLoop: any EventLoop, limits: HTTP2Limits, keepAlive: KeepAlivePolicy, http1: HTTP1Acceptor? = nil,
+        logger: Logger
+    ) {
         self.index = index
+        self.http1 = http1
         self.eventLoop = eventLoop
         self.limits = limits
         self.keepAlive = keepAlive
@@ -85,7 +95,10 @@ package final class HTTP2Loop {
     // MARK: Batches
 
     @inline(__always)
-    package func beginBatch() { batchDepth += 1 }
+    package func beginBatch() {
+        if batchDepth == 0 { batchTime = now }
+        batchDepth += 1
+    }
 
     @inline(__always)
     package func endBatch() {

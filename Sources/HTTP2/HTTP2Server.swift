@@ -1,5 +1,6 @@
 // Owns: the listening sockets, the event loops, and the order of start-up and shutdown.
 // Must never: take part in the data path.
+package import HTTP1
 package import Logging
 package import NIOCore
 internal import NIOPosix
@@ -20,8 +21,14 @@ package struct HTTP2Configuration: Sendable {
     package var limits = HTTP2Limits()
     package var keepAlive = KeepAlivePolicy()
     package var backlog: Int32 = 1_024
+    /// Connections at once, over all addresses.
+    package var connectionsLimit = Int.max
+    /// Serves peers that begin with HTTP/1.1.
+    package var http1: HTTP1Acceptor?
+    /// Further addresses, where nothing but `http1` is served.
+    package var http1Addresses: [ListenAddress] = []
     /// Puts handlers (TLS) before ours into the pipeline of each accepted connection, by the address that accepted it (its
-    /// place in `addresses`). Runs on the connection's event loop.
+    /// place in `addresses`, after which come those of `http1Addresses`). Runs on the connection's event loop.
     package var prepareChannel: (@Sendable (any Channel, _ address: Int) throws -> Void)?
     /// Called on an event loop with each connection that speaks TLS to an address without it.
     package var rejected: (@Sendable (SocketAddress?, String) -> Void)?
@@ -35,20 +42,28 @@ package struct HTTP2Configuration: Sendable {
 package final class HTTP2Server: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let listeners: [any Channel]
+    private let gate: ConnectionGate
     private let isShutDown = Mutex(false)
     /// The loops; each may be looked into on its own event loop only.
     package let loops: [NIOLoopBound<HTTP2Loop>]
     /// The addresses that were bound, in the order of the configuration.
     package let boundAddresses: [SocketAddress]
+    package let boundHTTP1Addresses: [SocketAddress]
 
     private init(
-        group: MultiThreadedEventLoopGroup, listeners: [any Channel], loops: [NIOLoopBound<HTTP2Loop>]
+        group: MultiThreadedEventLoopGroup, listeners: [any Channel], http1Listeners: [any Channel],
+        loops: [NIOLoopBound<HTTP2Loop>], gate: ConnectionGate
     ) {
         self.group = group
-        self.listeners = listeners
+        self.listeners = listeners + http1Listeners
         self.loops = loops
+        self.gate = gate
         boundAddresses = listeners.compactMap { $0.localAddress }
+        boundHTTP1Addresses = http1Listeners.compactMap { $0.localAddress }
     }
+
+    /// Connections of all kinds: now, since the start, and how often accepting had to wait for one to close.
+    package var connectionCounts: (open: Int, opened: Int, holds: Int) { gate.counts }
 
     /// Starts the loops and listens. `makeHandler` is called once for each loop, on it.
     package static func start(
@@ -56,56 +71,76 @@ package final class HTTP2Server: Sendable {
         makeHandler: @escaping @Sendable (HTTP2Loop) -> any HTTP2StreamHandler
     ) async throws -> HTTP2Server {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.loopCount)
+        let gate = ConnectionGate(limit: configuration.connectionsLimit, logger: logger)
         var listeners: [any Channel] = []
+        var http1Listeners: [any Channel] = []
         do {
             var loops: [NIOLoopBound<HTTP2Loop>] = []
             for (index, eventLoop) in group.makeIterator().enumerated() {
                 let loop = try await eventLoop.submit {
                     let loop = HTTP2Loop(
                         index: index, eventLoop: eventLoop, limits: configuration.limits,
-                        keepAlive: configuration.keepAlive, logger: logger)
+                        keepAlive: configuration.keepAlive, http1: configuration.http1, logger: logger)
                     loop.rejected = configuration.rejected
                     loop.handler = makeHandler(loop)
                     return NIOLoopBound(loop, eventLoop: eventLoop)
                 }.get()
                 loops.append(loop)
             }
+            let indexes = Dictionary(uniqueKeysWithValues: group.makeIterator().enumerated().map { (ObjectIdentifier($1), $0) })
             for (index, address) in configuration.addresses.enumerated() {
-                let bootstrap = makeBootstrap(configuration, address: index, group: group, loops: loops)
-                switch address {
-                case .tcp(let host, let port):
-                    listeners.append(try await bootstrap.bind(host: host, port: port).get())
-                case .unix(let path):
-                    listeners.append(try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get())
+                let bootstrap = makeBootstrap(configuration, address: index, group: group, gate: gate) { [loops] channel in
+                    let loop = loops[indexes[ObjectIdentifier(channel.eventLoop)]!].value
+                    let isUnix = channel.localAddress?.protocol == .unix
+                    try channel.pipeline.syncOperations.addHandler(HTTP2Connection(loop: loop, takesAnyAuthority: isUnix))
+                }
+                listeners.append(try await bind(bootstrap, address))
+            }
+            if let http1 = configuration.http1 {
+                for (index, address) in configuration.http1Addresses.enumerated() {
+                    let bootstrap = makeBootstrap(
+                        configuration, address: configuration.addresses.count + index, group: group, gate: gate
+                    ) { try http1.install(on: $0) }
+                    http1Listeners.append(try await bind(bootstrap, address))
                 }
             }
-            return HTTP2Server(group: group, listeners: listeners, loops: loops)
+            return HTTP2Server(group: group, listeners: listeners, http1Listeners: http1Listeners, loops: loops, gate: gate)
         } catch {
-            for listener in listeners { try? await listener.close() }
+            for listener in listeners + http1Listeners { try? await listener.close() }
             try? await group.shutdownGracefully()
             throw error
         }
     }
 
+    private static func bind(_ bootstrap: ServerBootstrap, _ address: ListenAddress) async throws -> any Channel {
+        switch address {
+        case .tcp(let host, let port): try await bootstrap.bind(host: host, port: port).get()
+        case .unix(let path): try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
+        }
+    }
+
+    /// `serve` adds what speaks to the peer to the pipeline of each connection.
     private static func makeBootstrap(
-        _ configuration: HTTP2Configuration, address: Int, group: MultiThreadedEventLoopGroup,
-        loops: [NIOLoopBound<HTTP2Loop>]
+        _ configuration: HTTP2Configuration, address: Int, group: MultiThreadedEventLoopGroup, gate: ConnectionGate,
+        serve: @escaping @Sendable (any Channel) throws -> Void
     ) -> ServerBootstrap {
-        let indexes = Dictionary(uniqueKeysWithValues: group.makeIterator().enumerated().map { (ObjectIdentifier($1), $0) })
-        return ServerBootstrap(group: group)
+        ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: configuration.backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(AcceptHandler(gate: gate))
+                }
+            }
             .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 64 << 10))
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 64 << 10, high: 256 << 10))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let isUnix = channel.localAddress?.protocol == .unix
-                    if !isUnix {
+                    if channel.localAddress?.protocol != .unix {
                         try channel.syncOptions?.setOption(.tcpOption(.tcp_nodelay), value: 1)
                     }
                     try configuration.prepareChannel?(channel, address)
-                    let loop = loops[indexes[ObjectIdentifier(channel.eventLoop)]!].value
-                    try channel.pipeline.syncOperations.addHandler(HTTP2Connection(loop: loop, takesAnyAuthority: isUnix))
+                    try serve(channel)
                 }
             }
     }

@@ -53,7 +53,8 @@ extension Database {
                 }
             }
             do {
-                try await Task.sleep(for: .milliseconds(waitMs))
+                // Not in step with other members that wait for the same server.
+                try await Task.sleep(for: .milliseconds(Int.random(in: waitMs / 2...waitMs)))
             } catch {
                 throw ServerError("stopped while waiting for PostgreSQL")
             }

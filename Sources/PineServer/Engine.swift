@@ -16,11 +16,13 @@ enum Outgoing: Sendable {
     case sendParts(RequestID, [ByteString], reportDrained: Bool)
     case finish(RequestID)
     case revision(RequestID, Revision)
+    /// Something to log of a call whose answer follows.
+    case slow(RequestID, SlowRequest)
 
     var id: RequestID {
         switch self {
         case .respond(let id, _), .fail(let id, _), .send(let id, _, _), .sendParts(let id, _, _), .finish(let id),
-            .revision(let id, _):
+            .revision(let id, _), .slow(let id, _):
             id
         }
     }
@@ -29,6 +31,8 @@ enum Outgoing: Sendable {
 /// What the engine's thread is told.
 enum EngineMessage: Sendable {
     case event(ReplicaEvent)
+    /// Somebody wants to know whether the thread lives.
+    case ping(@Sendable () -> Void)
     case stop
 }
 
@@ -42,7 +46,8 @@ struct EngineRun: ~Copyable {
 
     init(_ configuration: ReplicaConfiguration, loopCount: Int) {
         replica = Replica(configuration: configuration)
-        outgoing = [[Outgoing]](repeating: [], count: loopCount)
+        // One more than there are loops: what answers probes.
+        outgoing = [[Outgoing]](repeating: [], count: loopCount + 1)
     }
 }
 
@@ -78,7 +83,8 @@ final class Engine: Sendable {
 
     // MARK: The thread
 
-    /// Runs the replica until `stop`. `deliver` gets each loop's batch; `log` what the replica wants of the log.
+    /// Runs the replica until `stop`. `deliver` gets each loop's batch, and what answers probes as that of a loop beyond the
+    /// last; `log` gets what the replica wants of the log.
     func start(
         loopCount: Int, deliver: @escaping @Sendable (_ loop: Int, [Outgoing]) -> Void,
         log: @escaping @Sendable (LogCommand) -> Void, load: @escaping @Sendable () -> Void
@@ -96,8 +102,11 @@ final class Engine: Sendable {
         mailbox.take(into: &run.messages, until: run.deadline)
         let now = Clock.now
         for message in run.messages {
-            guard case .event(let event) = message else { return false }
-            run.replica.step(event, now: now)
+            switch message {
+            case .event(let event): run.replica.step(event, now: now)
+            case .ping(let answer): answer()
+            case .stop: return false
+            }
         }
         run.messages.removeAll(keepingCapacity: true)
         for action in run.replica.endTurn(now: now) {
@@ -112,6 +121,7 @@ final class Engine: Sendable {
             case .reportRevision(let id, let revision): run.outgoing[id.loop].append(.revision(id, revision))
             case .log(let command): log(command)
             case .load: load()
+            case .note(.slow(let id, let request)): run.outgoing[id.loop].append(.slow(id, request))
             case .note(let note): report(note)
             }
         }
@@ -120,7 +130,7 @@ final class Engine: Sendable {
             run.outgoing[loop] = []
         }
         shared.update(
-            header: run.replica.header, counters: run.replica.counters, isServing: run.replica.isServing,
+            header: run.replica.header, counters: run.replica.counters, gauges: run.replica.gauges, isServing: run.replica.isServing,
             liveBytes: run.replica.store.liveBytes, alarms: run.replica.store.committedAlarms)
         run.deadline = run.replica.hasMoreWork ? Instant(nanoseconds: 0) : run.replica.nextDeadline
         return true
@@ -128,6 +138,7 @@ final class Engine: Sendable {
 
     private func report(_ note: Note) {
         switch note {
+        case .slow: break
         case .serving(let revision, let keys):
             logger.info("serving", metadata: ["revision": "\(revision)", "keys": "\(keys)"])
         case .appendLost(let reason):

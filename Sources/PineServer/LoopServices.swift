@@ -6,14 +6,17 @@ internal import Changelog
 internal import EtcdAPI
 internal import GRPC
 internal import Keyspace
+internal import Logging
 internal import NIOCore
 internal import Replica
 
 final class LoopServices: GRPCHandler {
-    private let calls: GRPCLoop
+    let calls: GRPCLoop
     private let engine: Engine
     private let shared: SharedState
     let configuration: ServerConfiguration
+    let health: Health
+    private var slowRequests: SlowRequestLog
     /// Collected during a turn of the loop.
     var batch: [EngineMessage] = []
     /// Calls that wait for a revision, to make the rest of their answer here.
@@ -24,8 +27,15 @@ final class LoopServices: GRPCHandler {
     var openStreams: Set<CallID> = []
     /// LeaseKeepAlive streams, and how many answers their clients have left unread since they last took all.
     var unreadKeepAlives: [CallID: Int] = [:]
+    /// Watches of the health service, and the timer that looks at them while there are any.
+    var healthWatches: [CallID: HealthWatch] = [:]
+    var healthTimer: RepeatedTask?
 
-    init(_ calls: GRPCLoop, engine: Engine, shared: SharedState, configuration: ServerConfiguration) {
+    init(
+        _ calls: GRPCLoop, engine: Engine, shared: SharedState, health: Health, configuration: ServerConfiguration, logger: Logger
+    ) {
+        self.health = health
+        slowRequests = SlowRequestLog(logger: logger)
         self.calls = calls
         self.engine = engine
         self.shared = shared
@@ -45,17 +55,24 @@ final class LoopServices: GRPCHandler {
     func messageReceived(_ call: CallID, method: Int, message: ByteString, deadline: NIODeadline?) {
         let method = servedMethods[method]
         do throws(EtcdError) {
-            if method == .watch {
-                try watchRequested(call, message)
-            } else if let request = try request(method, message, call) {
-                batch.append(.event(.requestArrived(RequestID(call), request)))
-                if case .revision = request { awaitingRevision[RequestID(call)] = method }
-            } else {
-                answerAtOnce(call, method)
+            switch method {
+            case .watch: try watchRequested(call, message)
+            case .healthCheck: try checkHealth(call, message)
+            case .healthWatch: try watchHealth(call, message)
+            default: try answer(method, message, call)
             }
         } catch {
             if forgetStream(call) { batch.append(.event(.requestCancelled(RequestID(call)))) }
             calls.finish(call, GRPCStatus(error))
+        }
+    }
+
+    private func answer(_ method: EtcdMethod, _ message: ByteString, _ call: CallID) throws(EtcdError) {
+        if let request = try request(method, message, call) {
+            batch.append(.event(.requestArrived(RequestID(call), request)))
+            if case .revision = request { awaitingRevision[RequestID(call)] = method }
+        } else {
+            answerAtOnce(call, method)
         }
     }
 
@@ -67,6 +84,7 @@ final class LoopServices: GRPCHandler {
     /// True where the call was a stream that would not have ended by itself.
     private func forgetStream(_ call: CallID) -> Bool {
         unreadKeepAlives[call] = nil
+        forgetHealthWatch(call)
         awaitingDrain[RequestID(call)] = nil
         return openStreams.remove(call) != nil
     }
@@ -102,7 +120,7 @@ final class LoopServices: GRPCHandler {
                 awaitingRevision[id] = nil
                 if forgetStream(call) { kept.append(.event(.requestCancelled(id))) }
                 calls.finish(call, GRPCStatus(.tooManyRequests))
-            case .event, .stop: kept.append(message)
+            case .event, .ping, .stop: kept.append(message)
             }
         }
         for message in kept { engine.force(message) }
@@ -116,6 +134,9 @@ final class LoopServices: GRPCHandler {
         }
         openStreams.removeAll()
         unreadKeepAlives.removeAll()
+        healthWatches.removeAll()
+        healthTimer?.cancel()
+        healthTimer = nil
     }
 
     // MARK: What the engine says
@@ -139,6 +160,8 @@ final class LoopServices: GRPCHandler {
                 _ = forgetStream(call)
                 calls.finish(call, .ok)
             case .revision(let id, let revision): answer(id, revision)
+            case .slow(_, let request):
+                if let (path, peer) = calls.describe(call) { slowRequests.note(request, path: path, peer: peer) }
             }
         }
         turnEnded()
@@ -264,7 +287,7 @@ private let raftEnvelopeBytes = 20
 /// The methods that are served, in the order of their indexes.
 let servedMethods: [EtcdMethod] = [
     .range, .rangeStream, .put, .deleteRange, .txn, .compact, .watch, .leaseGrant, .leaseRevoke, .leaseKeepAlive,
-    .leaseTimeToLive, .leaseLeases, .status, .memberList, .alarm, .defragment,
+    .leaseTimeToLive, .leaseLeases, .status, .memberList, .alarm, .defragment, .healthCheck, .healthWatch,
 ]
 
 extension RequestID {

@@ -3,6 +3,7 @@ internal import Changelog
 internal import EtcdAPI
 internal import Foundation
 internal import GRPC
+internal import HTTP1
 internal import HTTP2
 package import Logging
 internal import NIOCore
@@ -13,26 +14,32 @@ package final class PineServer: Sendable {
     private let configuration: ServerConfiguration
     private let grpc: GRPCServer
     private let engine: Engine
+    private let engineThread: WorkerThread
+    private let log: LogSlot
     private let shared: SharedState
     private let logger: Logger
     /// Where clients reach us, ports resolved.
     package let clientURLs: [String]
+    /// Where pages are served, and nothing else.
+    package let metricsURLs: [String]
     private let memberID: UInt64
     private let running = Mutex<Running?>(nil)
 
     private struct Running {
         var log: LogWorkers
-        var engineThread: WorkerThread
         var housekeeping: Task<Void, Never>
     }
 
     private init(
-        _ configuration: ServerConfiguration, grpc: GRPCServer, engine: Engine, shared: SharedState, clientURLs: [String],
-        memberID: UInt64, logger: Logger
+        _ configuration: ServerConfiguration, grpc: GRPCServer, engine: Engine, engineThread: WorkerThread, log: LogSlot,
+        shared: SharedState, clientURLs: [String], metricsURLs: [String], memberID: UInt64, logger: Logger
     ) {
         self.configuration = configuration
         self.grpc = grpc
         self.engine = engine
+        self.engineThread = engineThread
+        self.log = log
+        self.metricsURLs = metricsURLs
         self.shared = shared
         self.clientURLs = clientURLs
         self.memberID = memberID
@@ -41,35 +48,28 @@ package final class PineServer: Sendable {
 
     // MARK: Starting
 
-    /// Takes the addresses. Calls that come before `start` wait for the log.
+    /// Takes the addresses, and answers what needs no log. Calls that come before `start` wait for the log, for as long as calls
+    /// wait for anything.
     package static func bind(_ configuration: ServerConfiguration, logger: Logger) async throws(ServerError) -> PineServer {
         let listenURLs = try configuration.listenURLs.map { url throws(ServerError) in try ListenURL(url) }
         guard !listenURLs.isEmpty else { throw ServerError("--listen-client-urls names no address") }
-        var http2 = HTTP2Configuration(
-            addresses: listenURLs.map(\.address), loopCount: min(configuration.eventLoops ?? System.coreCount, maxLoopCount))
-        try configuration.setUpTLS(of: &http2, for: listenURLs, logger: logger)
-        http2.limits.concurrentStreamsLimit = UInt32(clamping: configuration.maxConcurrentStreams)
-        var limits = GRPCLimits()
-        limits.receivedMessageLimit = configuration.maxRequestBytes + grpcOverheadBytes
+        let metricsListenURLs = try configuration.metricsURLs.map { url throws(ServerError) in try ListenURL(url) }
         let memberID = UInt64.random(in: 1...UInt64(Int64.max))
-        var replica = ReplicaConfiguration(origin: Int64(memberID), memberID: memberID)
-        replica.pollIntervalMaxMs = configuration.pollIntervalMs
-        replica.pollIntervalMinMs = min(replica.pollIntervalMinMs, configuration.pollIntervalMs)
-        replica.watchProgressIntervalMs = configuration.watchProgressIntervalMs
-        replica.autoCompaction = configuration.autoCompaction
-        replica.quotaBackendBytes = configuration.quotaBackendBytes
-        // Rows that are kept for watchers share it.
-        replica.watchHistoryBytes = min(replica.watchHistoryBytes, max(configuration.valueCacheBytes / 4, leastHistoryBytes))
-        replica.valueCacheBytes = max(configuration.valueCacheBytes - replica.watchHistoryBytes, 0)
-        replica.fragmentByteLimit = configuration.maxRequestBytes + grpcOverheadBytes
-        let shared = SharedState(logger: logger)
-        let engine = Engine(replica, shared: shared, logger: logger)
+        let (shared, log, pages) = (SharedState(logger: logger), LogSlot(), ServerPages())
+        let engine = Engine(configuration.replica(memberID: memberID), shared: shared, logger: logger)
+        let http1 = HTTP1Acceptor { pages.answer($0, on: $1) }
+        var http2 = configuration.http2(addresses: listenURLs.map(\.address))
+        http2.http1 = http1
+        http2.http1Addresses = metricsListenURLs.map(\.address)
+        try configuration.setUpTLS(of: &http2, for: listenURLs, metricsURLs: metricsListenURLs, logger: logger)
+        let health = Health(shared: shared, probes: Probes(engine: engine, index: http2.loopCount), log: log)
         let grpc: GRPCServer
         do {
             grpc = try await GRPCServer.start(
-                http2, limits: limits, methods: servedMethods.map { GRPCMethod($0) }, flagField: "hasleader", logger: logger
+                http2, limits: configuration.grpcLimits, methods: servedMethods.map { GRPCMethod($0) }, flagField: "hasleader",
+                logger: logger
             ) { loop in
-                LoopServices(loop, engine: engine, shared: shared, configuration: configuration)
+                LoopServices(loop, engine: engine, shared: shared, health: health, configuration: configuration, logger: logger)
             }
         } catch {
             var reason = "\(error)"
@@ -77,35 +77,38 @@ package final class PineServer: Sendable {
                 reason = String(cString: strerror(error.errnoCode))
                 if error.errnoCode == EADDRINUSE { reason += "; stop the server that runs there" }
             }
-            throw ServerError(
-                "can't listen on \(configuration.listenURLs.joined(separator: ",")): \(reason), or give other --listen-client-urls")
+            let urls = (configuration.listenURLs + configuration.metricsURLs).joined(separator: ",")
+            let flags = configuration.metricsURLs.isEmpty ? "--listen-client-urls" : "--listen-client-urls or --listen-metrics-urls"
+            throw ServerError("can't listen on \(urls): \(reason), or give other \(flags)")
         }
+        pages.open(
+            health: health,
+            metrics: ServerMetrics(
+                grpc: grpc, http1: http1, shared: shared, log: log, health: health,
+                quotaBackendBytes: configuration.quotaBackendBytes))
+        let thread = engine.start(
+            grpc.loops, probes: health.probes, log: log, valueBytes: configuration.valueCacheBytes, logger: logger)
+        let metricsURLs = zip(metricsListenURLs, grpc.boundHTTP1Addresses).map { $0.url(bound: $1) }
+        for url in metricsURLs { logger.info("metrics and health at \(url)") }
+        // Last: whoever waits for this line may ask for everything.
         let bound = zip(listenURLs, grpc.boundAddresses).map { $0.url(bound: $1) }
         for url in bound { logger.info("listening on \(url)") }
         return PineServer(
-            configuration, grpc: grpc, engine: engine, shared: shared,
-            clientURLs: configuration.advertisedURLs ?? bound, memberID: memberID, logger: logger)
+            configuration, grpc: grpc, engine: engine, engineThread: thread, log: log, shared: shared,
+            clientURLs: configuration.advertisedURLs ?? bound, metricsURLs: metricsURLs, memberID: memberID, logger: logger)
     }
 
     /// Brings the tables up to date and starts folding the log. Returns once that is under way; a database that is away is
     /// waited for. Throws where waiting would not help.
     package func start(_ database: Database) async throws(ServerError) {
-        let settings = try database.logSettings()
+        var settings = try database.logSettings()
+        settings.limits.slowStatement = .milliseconds(configuration.slowStatementMs)
         try await database.prepare(settings, logger: logger)
         let engine = engine
-        let log = LogWorkers(settings, logger: logger) { engine.post(.log($0)) }
-        let logger = logger
-        let loops = grpc.loops
-        let valueBytes = configuration.valueCacheBytes
-        let thread = engine.start(
-            loopCount: loops.count,
-            deliver: { loop, batch in
-                loops[loop].execute { calls in (calls.handler as! LoopServices).deliver(batch) }
-            },
-            log: { log.submit($0) },
-            load: { log.load(valueBytes: valueBytes) { engine.take($0, logger: logger) } })
-        let housekeeping = Task { [self] in await keepHouse(log) }
-        running.withLock { $0 = Running(log: log, engineThread: thread, housekeeping: housekeeping) }
+        let workers = LogWorkers(settings, logger: logger) { engine.post(.log($0)) }
+        log.fill(workers)
+        let housekeeping = Task { [self] in await keepHouse(workers) }
+        running.withLock { $0 = Running(log: workers, housekeeping: housekeeping) }
     }
 
     // MARK: Running
@@ -137,15 +140,14 @@ package final class PineServer: Sendable {
     package func stop(graceMs: Int) async {
         engine.post(.stopping)
         await grpc.shutdown(graceMs: Int64(graceMs))
-        guard
-            let running = running.withLock({ running in
-                defer { running = nil }
-                return running
-            })
-        else { return }
-        running.housekeeping.cancel()
+        let running = running.withLock { running in
+            defer { running = nil }
+            return running
+        }
+        running?.housekeeping.cancel()
         engine.stop()
-        running.engineThread.join()
+        engineThread.join()
+        guard let running else { return }
         await leave(running.log)
         await onThread { running.log.stop() }
         logger.info("stopped")
@@ -168,15 +170,6 @@ extension PineServer {
     }
 }
 
-/// Rows kept for watchers where values have next to no room.
-private let leastHistoryBytes = 1 << 20
-
-/// What etcd allows for gRPC on top of `--max-request-bytes`.
-private let grpcOverheadBytes = 512 << 10
-
-/// `CallID` has a byte for the loop.
-private let maxLoopCount = 64
-
 /// Runs what blocks away from the threads that Swift's concurrency counts on.
 func onThread<R: Sendable, E: Error>(_ body: @escaping @Sendable () throws(E) -> R) async throws(E) -> R {
     let result: Result<R, E> = await withCheckedContinuation { continuation in
@@ -192,6 +185,18 @@ func onThread<R: Sendable, E: Error>(_ body: @escaping @Sendable () throws(E) ->
 }
 
 extension Engine {
+    /// Starts the thread between these loops and this log.
+    fileprivate func start(_ loops: [GRPCLoop], probes: Probes, log: LogSlot, valueBytes: Int, logger: Logger) -> WorkerThread {
+        start(
+            loopCount: loops.count,
+            deliver: { loop, batch in
+                guard loop < loops.count else { return probes.answered(batch) }
+                loops[loop].execute { calls in (calls.handler as! LoopServices).deliver(batch) }
+            },
+            log: { log.submit($0) },
+            load: { log.load { workers in workers.load(valueBytes: valueBytes) { self.take($0, logger: logger) } } })
+    }
+
     /// Hands on what loading gives.
     fileprivate func take(_ event: LoadEvent, logger: Logger) {
         switch event {

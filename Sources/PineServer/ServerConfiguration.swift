@@ -9,6 +9,8 @@ package struct ServerConfiguration: Sendable {
     package var tls: TLSSettings?
     /// What clients are told; nil for where the server listens.
     package var advertisedURLs: [String]?
+    /// Further addresses, for pages alone: metrics and health.
+    package var metricsURLs: [String] = []
     package var name = "default"
     /// The largest request in bytes, as etcd counts it: the message and a little for its envelope.
     package var maxRequestBytes = 1_572_864
@@ -27,6 +29,17 @@ package struct ServerConfiguration: Sendable {
     package var quotaBackendBytes: Int64 = 0
     /// What values may take in memory, in bytes; a quarter of what there is.
     package var valueCacheBytes = ServerMemory.bytes / 4
+    /// A peer that was silent for this long is pinged (0: never), and closed when it doesn't answer in time.
+    package var keepAliveIntervalMs = 7_200_000
+    package var keepAliveTimeoutMs = 20_000
+    /// The least time between two pings of a client's.
+    package var keepAliveMinTimeMs = 5_000
+
+    /// How long a request waits for PostgreSQL where its client would wait longer.
+    package var requestTimeoutMs = 7_000
+    /// Requests, and statements that PostgreSQL is asked, that take as long are logged with where the time went.
+    package var slowRequestMs = 300
+    package var slowStatementMs = 500
 
     package init(listenURLs: [String]) { self.listenURLs = listenURLs }
 }

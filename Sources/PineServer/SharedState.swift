@@ -6,10 +6,11 @@ internal import Logging
 internal import Replica
 internal import Synchronization
 
-/// A snapshot of what Status and MemberList say.
+/// A snapshot of what Status and MemberList say, and the metrics.
 struct ServerStatus: Sendable {
     var header = ResponseHeader()
     var counters = ReplicaCounters()
+    var gauges = ReplicaGauges()
     var isServing = false
     /// Bytes on disk of the log's tables.
     var databaseBytes: Int64 = 0
@@ -17,6 +18,9 @@ struct ServerStatus: Sendable {
     var liveBytes: Int64 = 0
     var alarms = Alarms()
     var members: [Changelog.Member] = []
+
+    /// Whether there is something to read from. Not so while the log is being loaded.
+    var hasFolded: Bool { isServing || gauges.isRecovering }
 }
 
 final class SharedState: Sendable {
@@ -27,12 +31,15 @@ final class SharedState: Sendable {
 
     var current: ServerStatus { status.withLock { $0 } }
 
-    func update(header: ResponseHeader, counters: ReplicaCounters, isServing: Bool, liveBytes: Int64, alarms: Alarms) {
+    func update(
+        header: ResponseHeader, counters: ReplicaCounters, gauges: ReplicaGauges, isServing: Bool, liveBytes: Int64, alarms: Alarms
+    ) {
         status.withLock {
             $0.liveBytes = liveBytes
             $0.alarms = alarms
             $0.header = header
             $0.counters = counters
+            $0.gauges = gauges
             $0.isServing = isServing
         }
     }

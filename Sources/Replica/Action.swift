@@ -46,6 +46,8 @@ package enum Note: Sendable, Hashable {
     /// The quota is used up: only deletes and compactions are served.
     case spaceExceeded(bytes: Int64, quota: Int64)
     case spaceFreed(bytes: Int64, quota: Int64)
+    /// A request took long; its answer follows.
+    case slow(RequestID, SlowRequest)
     /// The rows do not add up to the head's digest: the tables were changed by other hands, or are damaged.
     case logDamaged(at: Position)
 }
@@ -60,11 +62,28 @@ package struct ReplicaCounters: Sendable, Hashable {
     package var readsAnswered: UInt64 = 0
     package var rowsFolded: UInt64 = 0
     package var watchEventsSent: UInt64 = 0
+    /// What became visible since the start, this process's own and others': puts, the bytes of their keys and values, deletes,
+    /// transactions of more than one of them.
+    package var putsFolded: UInt64 = 0
+    package var putBytesFolded: UInt64 = 0
+    package var deletesFolded: UInt64 = 0
+    package var txnsFolded: UInt64 = 0
+    package var rangesAnswered: UInt64 = 0
+    /// How often serving began: at the start, and after each time that the log had to be asked or loaded again.
+    package var servingPeriods: UInt64 = 0
+    /// Writes and reads that the log didn't answer in time, or that a changed history left without an outcome.
+    package var writesFailed: UInt64 = 0
+    package var readsFailed: UInt64 = 0
+    /// Requests that were answered, but took long.
+    package var slowWrites: UInt64 = 0
+    package var slowReads: UInt64 = 0
     /// Keep-alives that were answered, also those of leases that don't exist.
     package var leasesKeptAlive: UInt64 = 0
     /// Transactions on the leases' deadlines.
     package var leaseRounds: UInt64 = 0
     package var leasesExpired: UInt64 = 0
+    package var leasesGranted: UInt64 = 0
+    package var leasesRevoked: UInt64 = 0
     /// How often this process became the steward, or gave all leases their full time again after an outage.
     package var leaseExtensions: UInt64 = 0
     package var isSteward = false
@@ -75,6 +94,8 @@ package struct ReplicaCounters: Sendable, Hashable {
     package var valueWaits: UInt64 = 0
     package var valuesRead: UInt64 = 0
     package var valueBytesRead: UInt64 = 0
+    /// Whether the log's rows didn't add up when they were last loaded.
+    package var isLogDamaged = false
 
     package init() {}
 }

@@ -80,6 +80,7 @@ extension Replica {
         guard phase == .loading else { return }
         // Before the first compaction nothing has been removed, so the rows must add up to the digest.
         if head.compactRevision < 0, isWhollyRead, store.committed != head.position || store.committedDigest != head.digest {
+            counters.isLogDamaged = true
             actions.append(.note(.logDamaged(at: store.committed)))
             reset()
             return
@@ -94,6 +95,9 @@ extension Replica {
         phase = .serving
         // From here on the memory itself is the mark: nothing served before lies past it.
         marks = []
+        counters.servingPeriods += 1
+        counters.isLogDamaged = false
+        headRevision = store.revision
         watches.recent.restart(at: store.revision + 1)
         resumeWatchers()
         takeEarlyWatchRequests()
@@ -155,6 +159,7 @@ extension Replica {
         }
         store.commit()
         counters.rowsFolded += UInt64(folded.count)
+        headRevision = max(headRevision, tail.head.position.revision)
         committed(folded, own: false)
         // Another server may know of fewer raises. An older answer's epoch does no harm: the append that expects it fails.
         if tail.head.epoch > epoch || tail.head.position >= store.committed { epoch = tail.head.epoch }
@@ -197,6 +202,7 @@ extension Replica {
 
     /// Rows have become visible.
     mutating func committed(_ rows: [LogRow], own: Bool) {
+        count(rows)
         publish(rows)
         noteLeases(rows)
         if own {
@@ -211,6 +217,7 @@ extension Replica {
     mutating func historyChanged() {
         actions.append(.note(.historyChanged(at: store.committed)))
         if let batch {
+            counters.writesFailed += UInt64(batch.unanswered.count)
             for write in batch.unanswered { respond(write.id, .failure(.leaderChanged)) }
         }
         failParked()

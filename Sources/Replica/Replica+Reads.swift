@@ -49,6 +49,7 @@ extension Replica {
         guard headRead == .idle, !readsWaiting.isEmpty else { return }
         swap(&readsWaiting, &readsConfirming)
         headRead = .inFlight(since: store.committed)
+        headReadSentAt = now
         counters.headReads += 1
         actions.append(.log(.readHead))
     }
@@ -61,6 +62,7 @@ extension Replica {
             historyChanged()
             return
         }
+        headRevision = max(headRevision, head.position.revision)
         confirmReads()
     }
 
@@ -92,6 +94,7 @@ extension Replica {
         headRead = .idle
         let confirmed = readsConfirming
         readsConfirming = []
+        noteSlow(confirmed)
         for read in confirmed { answer(read) }
         if readsConfirming.isEmpty {
             // Hand the storage back, so that the next round need not allocate.
@@ -162,6 +165,7 @@ extension Replica {
     }
 
     private mutating func answerRange(_ read: PendingRead, _ request: RangeRequest, _ fetched: [Position: ByteString]) {
+        counters.rangesAnswered += 1
         do throws(EtcdError) {
             if request.rangeEnd.isEmpty, let message = try store.get(request, header: header) {
                 if store.cold.hasMissing {
@@ -172,7 +176,11 @@ extension Replica {
                 return
             }
             let scan = try RangeScan(request, current: store.revision, compactRevision: store.compactRevision)
-            advance(ScanTask(id: read.id, scan: scan, header: header, revision: store.revision, arrivedAt: read.arrivedAt))
+            advance(
+                ScanTask(
+                    id: read.id, scan: scan, header: header, revision: store.revision,
+                    arrivedAt: read.arrivedAt, key: request.key,
+                startedAt: now))
         } catch {
             actions.append(.fail(read.id, error))
         }

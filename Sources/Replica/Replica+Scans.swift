@@ -6,15 +6,22 @@ internal import Keyspace
 /// A long Range under way. A class, since the writer that grows inside can't be moved about in an array.
 final class ScanTask {
     let id: RequestID
+    let key: ByteString
+    let startedAt: Instant
     private var scan: RangeScan
     private var writer: ByteWriter
     private var hasReserved = false
 
     let arrivedAt: Instant
 
-    init(id: RequestID, scan: RangeScan, header: ResponseHeader, revision: Revision, arrivedAt: Instant) {
+    init(
+        id: RequestID, scan: RangeScan, header: ResponseHeader, revision: Revision, arrivedAt: Instant, key: ByteString,
+        startedAt: Instant
+    ) {
         self.id = id
         self.arrivedAt = arrivedAt
+        self.key = key
+        self.startedAt = startedAt
         self.scan = scan
         writer = ByteWriter(capacity: 1024)
         writer.appendHeader(header, revision: revision)
@@ -100,6 +107,7 @@ extension Replica {
     /// Takes a scan a step further.
     mutating func advance(_ task: ScanTask) {
         if task.step(store, keyLimit: configuration.scanKeyLimit) {
+            noteSlow(task)
             actions.append(.respond(task.id, task.finish()))
         } else if store.cold.hasMissing {
             park(.scan(task), arrivedAt: now)
@@ -111,6 +119,7 @@ extension Replica {
     // MARK: Streams
 
     mutating func startStream(_ id: RequestID, _ request: RangeRequest) {
+        counters.rangesAnswered += 1
         do throws(EtcdError) {
             let scan = try RangeScan(request, current: store.revision, compactRevision: store.compactRevision)
             streams.append(StreamTask(id: id, scan: scan, header: header, revision: store.revision))

@@ -34,6 +34,7 @@ struct Batch {
     }
 
     var stage = Stage.appending
+    var startedAt: Instant
     var writes: [PendingWrite] = []
     /// One for each of `writes`: true only once the rows are in the log, errors included, since what they say may rest on
     /// the rows of their neighbours.
@@ -131,11 +132,18 @@ extension Replica {
             number: nextBatchNumber, expectedDigest: store.committedDigest, expectedEpoch: epoch, newHead: newHead, rows: rows,
             needsLock: !revoked.isEmpty)
         nextBatchNumber += 1
-        batch = Batch(writes: taken, answers: answers, append: append, expired: revoked)
+        batch = Batch(startedAt: now, writes: taken, answers: answers, append: append, expired: revoked)
         actions.append(.log(.append(append)))
     }
 
     // MARK: Outcomes
+
+    /// A write has waited for as long as any may.
+    mutating func fail(_ write: PendingWrite) {
+        counters.writesFailed += 1
+        noteTimeout(write.id, arrivedAt: write.arrivedAt, key: write.request.subject)
+        respond(write.id, .failure(.timeout))
+    }
 
     mutating func appended(_ number: UInt64) {
         if raiseAppended(number) { return }
@@ -200,6 +208,7 @@ extension Replica {
         guard let lost = batch, lost.stage == .lost else { return }
         batch = nil
         phase = .serving
+        counters.servingPeriods += 1
         actions.append(.note(.appendRecovered(committed: lost.found)))
         if lost.found {
             leasesExpired(lost.expired)
@@ -210,6 +219,7 @@ extension Replica {
     }
 
     private mutating func answer(_ batch: Batch) {
+        noteSlow(batch)
         for (write, answer) in zip(batch.unanswered, batch.answers[batch.timedOutCount...]) {
             if case .success(let message) = answer, write.physical, case .compact(let revision) = write.request {
                 waitForSweep(PhysicalWaiter(id: write.id, revision: revision, message: message))

@@ -30,6 +30,8 @@ package struct ReplicaConfiguration: Sendable {
     package var leaderlessLimitMs = 10_000
     /// How long a request waits for the log before etcd's "request timed out".
     package var requestTimeoutMs = 7_000
+    /// Requests that take as long are told of, and counted as slow.
+    package var slowRequestMs = 300
     /// How many keys a scan looks at before others get their turn.
     package var scanKeyLimit = 1_000
     /// A streamed chunk is about this large, in bytes.
@@ -127,6 +129,9 @@ package struct Replica: ~Copyable {
     var headRead = HeadRead.idle
     /// Reads of the head that were under way when the log was loaded anew: their answers come first, and are too old.
     var staleHeadReads = 0
+    var headReadSentAt = Instant(nanoseconds: 0)
+    /// The newest revision that a head has told of.
+    var headRevision: Revision = 0
     var scans: [ScanTask] = []
     var streams: [StreamTask] = []
 
@@ -291,20 +296,22 @@ package struct Replica: ~Copyable {
         while let oldest = writes.first, oldest.arrivedAt.advanced(byMs: timeout) <= now {
             writes.removeFirst()
             waitingWriteBytes -= oldest.byteCount
-            respond(oldest.id, .failure(.timeout))
+            fail(oldest)
         }
         expireParked()
         // Those whose append is under way or lost are told, too. Whether they happened is found out without them.
         while let oldest = batch?.unanswered.first, oldest.arrivedAt.advanced(byMs: timeout) <= now {
             batch?.timedOutCount += 1
-            respond(oldest.id, .failure(.timeout))
+            fail(oldest)
         }
         for read in takeExpired(&readsWaiting, timeoutMs: timeout, now) + takeExpired(&readsConfirming, timeoutMs: timeout, now) {
             if case .watchProgress = read.kind {
                 progressExpired(read.id)
                 continue
             }
-            actions.append(.fail(read.id, .timeout))
+            counters.readsFailed += 1
+            noteTimeout(read.id, arrivedAt: read.arrivedAt, key: read.subject)
+            respond(read.id, .failure(.timeout))
         }
     }
 }

@@ -24,7 +24,7 @@ struct Pine: AsyncParsableCommand {
 
               pine --generate-completion-script bash > /etc/bash_completion.d/pine
             """,
-        version: "pine \(pineVersion)",
+        version: "pine \(Versions.pine)",
         subcommands: [Serve.self, Migrate.self, Status.self, Export.self, Import.self, Bench.self, Version.self])
 
     static func main() async {
@@ -92,12 +92,9 @@ struct Version: ParsableCommand {
     func run() {
         print(
             """
-            pine \(pineVersion)
+            pine \(Versions.pine)
             etcd API \(Versions.etcd), which is what clients are told
             tables at version \(Versions.tables)
             """)
     }
 }
-
-/// Pine's own version. What clients are told is etcd's, since they choose their behaviour by it.
-let pineVersion = "0.1.0"

@@ -32,7 +32,7 @@ private struct RecordingHandler: LogHandler {
     @Test("one line when the first connection is lost, one when all are back")
     func lines() {
         let lines = Lines()
-        let outage = Outage(logger: Logger(label: "test") { _ in RecordingHandler(lines: lines) })
+        let outage = Outage(logger: Logger(label: "test") { _ in RecordingHandler(lines: lines) }, metrics: LogMetrics())
         outage.back("append")
         for _ in 0..<3 { outage.lost("append", .lost("gone")) }
         outage.lost("read", .unreachable("refused"))

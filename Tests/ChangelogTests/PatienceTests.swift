@@ -41,7 +41,8 @@ import Testing
         settings.limits.patience = .milliseconds(100)
         settings.limits.recoverLimit = .milliseconds(350)
         var keeper = SessionKeeper(
-            worker: "test", settings: settings, logger: quiet, outage: Outage(logger: quiet), wire: TripWire())
+            worker: "test", settings: settings, logger: quiet, outage: Outage(logger: quiet, metrics: LogMetrics()), wire: TripWire(),
+            metrics: LogMetrics())
         // While the machine is busy, connecting may take too long, too.
         func connect() throws {
             try eventuallyBlocking("a connection") {

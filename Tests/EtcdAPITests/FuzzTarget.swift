@@ -5,6 +5,7 @@ internal import EtcdAPI
 
 /// Every message of the wire API. The fuzzer's first byte is an index into this list, so new messages go last.
 let allMessages: [any WireMessage.Type] = [
+    HealthCheckRequest.self, HealthCheckResponse.self,
     Member.self, MemberAddRequest.self, MemberAddResponse.self, MemberRemoveRequest.self, MemberRemoveResponse.self,
     MemberUpdateRequest.self, MemberUpdateResponse.self, MemberListRequest.self, MemberListResponse.self,
     MemberPromoteRequest.self, MemberPromoteResponse.self, Compare.self, KeyValue.self, Event.self,

@@ -198,6 +198,8 @@ let goldens: [Golden] = [
         "ChkI2/WKsdHY3oRjENeLn/qil/aFdhiVASACEAEaIyIhCgAQARoJGgcKAxiVARABGgcSBQoDGJUBGgcKBQoDGJUBGgkKBwoDGJUBIAEaCRoHCg"
             + "MYlQEQAQ=="),
     Golden(TxnResponse.self, "ChkI2/WKsdHY3oRjENeLn/qil/aFdhjYAyACGiAaHgoDGNgDEAEaFQoDawB2ELADGLMDIAIqBghbEiJ0Hw=="),
+    Golden(HealthCheckRequest.self, ""), Golden(HealthCheckRequest.self, "CgZyZWFkeXo="),
+    Golden(HealthCheckResponse.self, "CAE="), Golden(HealthCheckResponse.self, "CAM="),
     Golden(WatchCancelRequest.self, "CP///////////wE="),
     Golden(WatchCreateRequest.self, "CgFrEgEAGAUgASoCAAEwATgDQAE="),
     Golden(WatchProgressRequest.self, ""),

@@ -123,6 +123,12 @@ internal import Testing
                 "GET": AlarmRequest.AlarmAction.get.rawValue, "ACTIVATE": AlarmRequest.AlarmAction.activate.rawValue,
                 "DEACTIVATE": AlarmRequest.AlarmAction.deactivate.rawValue,
             ],
+            "HealthCheckResponse.ServingStatus": [
+                "UNKNOWN": HealthCheckResponse.ServingStatus.unknown.rawValue,
+                "SERVING": HealthCheckResponse.ServingStatus.serving.rawValue,
+                "NOT_SERVING": HealthCheckResponse.ServingStatus.notServing.rawValue,
+                "SERVICE_UNKNOWN": HealthCheckResponse.ServingStatus.serviceUnknown.rawValue,
+            ],
             "DowngradeRequest.DowngradeAction": [
                 "VALIDATE": DowngradeRequest.DowngradeAction.validate.rawValue,
                 "ENABLE": DowngradeRequest.DowngradeAction.enable.rawValue,

@@ -110,11 +110,13 @@ final class EchoHandler: GRPCHandler {
 /// Runs `body` beside a server, then stops it.
 func withEchoServer(
     limits: HTTP2Limits = HTTP2Limits(), messages: GRPCLimits = GRPCLimits(), keepAlive: KeepAlivePolicy = KeepAlivePolicy(),
-    loopCount: Int = 1, _ body: (_ server: GRPCServer, _ port: Int, _ diary: Diary) async throws -> Void
+    loopCount: Int = 1, configure: (inout HTTP2Configuration) -> Void = { _ in },
+    _ body: (_ server: GRPCServer, _ port: Int, _ diary: Diary) async throws -> Void
 ) async throws {
     var configuration = HTTP2Configuration(addresses: [.tcp(host: "127.0.0.1", port: 0)], loopCount: loopCount)
     configuration.limits = limits
     configuration.keepAlive = keepAlive
+    configure(&configuration)
     let diary = Diary()
     var logger = Logger(label: "test")
     logger.logLevel = .error

@@ -44,9 +44,11 @@ final class FuzzServer {
         replica = Replica(configuration: configuration)
         engine = Engine(configuration, shared: shared, logger: Self.logger)
         http2 = HTTP2Loop(index: 0, eventLoop: eventLoop, limits: limits, keepAlive: KeepAlivePolicy(), logger: Self.logger)
-        let calls = GRPCLoop(http2: http2, methods: Self.methods, limits: GRPCLimits())
+        let calls = GRPCLoop(http2: http2, methods: Self.methods, limits: GRPCLimits(), pages: nil)
         services = LoopServices(
-            calls, engine: engine, shared: shared, configuration: ServerConfiguration(listenURLs: ["http://127.0.0.1:0"]))
+            calls, engine: engine, shared: shared,
+            health: Health(shared: shared, probes: Probes(engine: engine, index: 1), log: LogSlot()),
+            configuration: ServerConfiguration(listenURLs: ["http://127.0.0.1:0"]), logger: Self.logger)
         calls.handler = services
         http2.handler = calls
         channel = EmbeddedChannel(handler: nil, loop: eventLoop)

@@ -50,6 +50,9 @@ package final class PineProcess: Sendable {
             timeout: timeout)
     }
 
+    /// Where it serves metrics and health alone, once it has said so.
+    package var metricsPort: Int? { Self.port(after: "metrics and health at http", log) }
+
     package var processIdentifier: pid_t { process.processIdentifier }
     package var isRunning: Bool { process.isRunning }
     /// nil while it runs.
@@ -71,9 +74,11 @@ package final class PineProcess: Sendable {
     }
 
     /// The port of the first whole line that contains `listening on http://…:PORT` or `https://`.
-    static func listeningPort(_ log: String) -> Int? {
+    static func listeningPort(_ log: String) -> Int? { port(after: "listening on http", log) }
+
+    private static func port(after words: String, _ log: String) -> Int? {
         for line in log.split(separator: "\n", omittingEmptySubsequences: false).dropLast() {
-            guard let found = line.firstRange(of: "listening on http") else { continue }
+            guard let found = line.firstRange(of: words) else { continue }
             let address = line[found.upperBound...].prefix { $0 != " " && $0 != "," && $0 != "\"" }
             guard let colon = address.lastIndex(of: ":") else { continue }
             return Int(address[address.index(after: colon)...].prefix { $0.isASCII && $0.isNumber })

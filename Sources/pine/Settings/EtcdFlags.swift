@@ -27,7 +27,7 @@ enum EtcdFlags {
         "downgrade-check-time", "feature-gates", "self-signed-cert-validity", "enable-lease-checkpoint",
         "enable-lease-checkpoint-persist",
         // Its own log and profiles.
-        "logger", "log-outputs", "enable-log-rotation", "log-rotation-config-json", "enable-pprof",
+        "logger", "log-outputs", "metrics", "warning-apply-duration", "enable-log-rotation", "log-rotation-config-json", "enable-pprof",
         "socket-reuse-port", "socket-reuse-address",
     ]
 }

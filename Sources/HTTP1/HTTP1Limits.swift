@@ -1,0 +1,17 @@
+// Owns: the bounds on what HTTP/1.1 connections may cost us, and their defaults.
+
+package struct HTTP1Limits: Sendable {
+    /// Connections at once. Probes and scrapers need few; more are told so and closed.
+    package var connectionsLimit = 256
+    /// Names and values of a request's fields together, and the request line, in bytes each.
+    package var headerListSizeLimit = 16 << 10
+    package var headerFieldCountLimit = 64
+    /// How long the first request may take to arrive, byte by byte or not at all.
+    package var firstRequestTimeoutMs: Int64 = 10_000
+    /// The same for later ones, idling between two scrapes included.
+    package var idleTimeoutMs: Int64 = 120_000
+    /// How long an answer may take to be made and to leave.
+    package var answerTimeoutMs: Int64 = 30_000
+
+    package init() {}
+}

@@ -1,0 +1,48 @@
+// Owns: what the settings of a server mean to its parts.
+internal import GRPC
+internal import HTTP2
+internal import NIOCore
+internal import Replica
+
+extension ServerConfiguration {
+    func replica(memberID: UInt64) -> ReplicaConfiguration {
+        var replica = ReplicaConfiguration(origin: Int64(memberID), memberID: memberID)
+        replica.pollIntervalMaxMs = pollIntervalMs
+        replica.pollIntervalMinMs = min(replica.pollIntervalMinMs, pollIntervalMs)
+        replica.watchProgressIntervalMs = watchProgressIntervalMs
+        replica.autoCompaction = autoCompaction
+        replica.quotaBackendBytes = quotaBackendBytes
+        replica.requestTimeoutMs = requestTimeoutMs
+        replica.fragmentByteLimit = maxRequestBytes + grpcOverheadBytes
+        replica.slowRequestMs = slowRequestMs
+        // Rows that are kept for watchers share it.
+        replica.watchHistoryBytes = min(replica.watchHistoryBytes, max(valueCacheBytes / 4, leastHistoryBytes))
+        replica.valueCacheBytes = max(valueCacheBytes - replica.watchHistoryBytes, 0)
+        return replica
+    }
+
+    func http2(addresses: [ListenAddress]) -> HTTP2Configuration {
+        var http2 = HTTP2Configuration(addresses: addresses, loopCount: min(eventLoops ?? System.coreCount, maxLoopCount))
+        http2.limits.concurrentStreamsLimit = UInt32(clamping: maxConcurrentStreams)
+        http2.keepAlive.intervalMs = Int64(keepAliveIntervalMs)
+        http2.keepAlive.timeoutMs = Int64(keepAliveTimeoutMs)
+        http2.keepAlive.enforcedMinTimeMs = Int64(keepAliveMinTimeMs)
+        http2.connectionsLimit = DescriptorLimit.raise()
+        return http2
+    }
+
+    var grpcLimits: GRPCLimits {
+        var limits = GRPCLimits()
+        limits.receivedMessageLimit = maxRequestBytes + grpcOverheadBytes
+        return limits
+    }
+}
+
+/// Rows kept for watchers where values have next to no room.
+private let leastHistoryBytes = 1 << 20
+
+/// What etcd allows for gRPC on top of `--max-request-bytes`.
+private let grpcOverheadBytes = 512 << 10
+
+/// `CallID` has a byte for the loop, and one number more is the probes'.
+private let maxLoopCount = 64

@@ -1,0 +1,283 @@
+// Owns: the names of the metrics, and what each says here. Those that etcd has are etcd's, with its labels and types, so that
+// its alerts and dashboards work; HELP says where Pine means something else by one.
+internal import Changelog
+internal import EtcdAPI
+internal import GRPC
+internal import HTTP2
+internal import Keyspace
+internal import Metrics
+internal import Replica
+
+extension Exposition {
+    mutating func write(_ observation: ServerMetrics.Observation) {
+        writeServer(observation)
+        writeStore(observation)
+        writeLeases(observation)
+        writeDisk(observation)
+        writeCalls(observation)
+        writeHealth(observation)
+        writePine(observation)
+        writeConnections(observation)
+        writeProcess(observation.process)
+    }
+
+    // MARK: Etcd's
+
+    private mutating func writeServer(_ observation: ServerMetrics.Observation) {
+        let (status, counters, gauges) = (observation.status, observation.status.counters, observation.status.gauges)
+        info("etcd_server_version", "Which etcd release's API is served.", MetricLabel("server_version", Versions.etcd))
+        info("etcd_cluster_version", "The same, without the patch.", MetricLabel("cluster_version", Versions.etcdCluster))
+        info(
+            "etcd_server_id", "This member's id, in hexadecimal.",
+            MetricLabel("server_id", String(status.header.memberID, radix: 16)))
+        gauge("etcd_server_has_leader", "Whether the log in PostgreSQL is folded and at hand: 1, otherwise 0.", status.isServing)
+        gauge("etcd_server_is_leader", "Whether this member does the chores: expired leases and dead rows.", counters.isSteward)
+        gauge("etcd_server_is_learner", "Always 0: every member serves.", 0)
+        counter(
+            "etcd_server_leader_changes_seen_total",
+            "How often serving began: at the start, and after each time that the log had to be asked or loaded again.",
+            counters.servingPeriods)
+        gauge(
+            "etcd_server_proposals_committed_total", "Rows of the log known to be committed since the start.",
+            counters.rowsFolded + counters.rowsAppended)
+        gauge(
+            "etcd_server_proposals_applied_total", "Rows of the log folded since the start.",
+            counters.rowsFolded + counters.rowsAppended)
+        gauge("etcd_server_proposals_pending", "Writes that wait to be appended, or for PostgreSQL's answer.", gauges.waitingWrites)
+        counter(
+            "etcd_server_proposals_failed_total", "Writes that PostgreSQL did not answer in time, or that a failover undid.",
+            counters.writesFailed)
+        counter("etcd_server_slow_apply_total", "Writes that took long (--warning-unary-request-duration).", counters.slowWrites)
+        counter("etcd_server_slow_read_indexes_total", "Reads that took long, waiting for PostgreSQL included.", counters.slowReads)
+        counter("etcd_server_read_indexes_failed_total", "Reads that PostgreSQL did not answer in time.", counters.readsFailed)
+    }
+
+    private mutating func writeStore(_ observation: ServerMetrics.Observation) {
+        let (counters, gauges) = (observation.status.counters, observation.status.gauges)
+        gauge(
+            "etcd_mvcc_db_total_size_in_bytes", "Bytes on disk of the log's tables, with indexes, as PostgreSQL has them allocated.",
+            observation.status.databaseBytes)
+        gauge(
+            "etcd_mvcc_db_total_size_in_use_in_bytes", "About how many of them hold what nothing has made free.",
+            observation.status.liveBytes)
+        // Without a quota there is nothing to divide by: the alerts about it find no samples.
+        if observation.quotaBackendBytes > 0 {
+            gauge(
+                "etcd_server_quota_backend_bytes", "What the store may take (--quota-backend-bytes).", observation.quotaBackendBytes)
+        }
+        counter("etcd_mvcc_put_total", "Puts that became visible, other members' included.", counters.putsFolded)
+        counter("etcd_mvcc_delete_total", "Deletions of a key that became visible, other members' included.", counters.deletesFolded)
+        counter(
+            "etcd_mvcc_txn_total", "Transactions of more than one put or delete that became visible, other members' included.",
+            counters.txnsFolded)
+        counter("etcd_mvcc_range_total", "Ranges answered.", counters.rangesAnswered)
+        gauge(
+            "etcd_debugging_mvcc_total_put_size_in_bytes", "Bytes of keys and values of all puts that became visible.",
+            counters.putBytesFolded)
+        gauge("etcd_debugging_mvcc_keys_total", "Keys that exist.", gauges.keys)
+        gauge("etcd_debugging_mvcc_current_revision", "The newest revision that can be read.", gauges.revision)
+        gauge("etcd_debugging_mvcc_compact_revision", "The revision of the last compaction, -1 before the first.", gauges.compactRevision)
+        gauge("etcd_debugging_mvcc_watch_stream_total", "Watch streams.", gauges.watchStreams)
+        gauge("etcd_debugging_mvcc_watcher_total", "Watchers.", gauges.watchers)
+        gauge("etcd_debugging_mvcc_slow_watcher_total", "Watchers that have not been sent everything yet.", gauges.laggingWatchers)
+        counter("etcd_debugging_mvcc_events_total", "Events sent to watchers.", counters.watchEventsSent)
+        counter(
+            "etcd_debugging_mvcc_db_compaction_keys_total", "Dead rows that this member has deleted from the log.",
+            counters.rowsDeleted)
+    }
+
+    private mutating func writeLeases(_ observation: ServerMetrics.Observation) {
+        let counters = observation.status.counters
+        counter("etcd_debugging_lease_granted_total", "Leases granted, by other members too.", counters.leasesGranted)
+        counter("etcd_debugging_lease_revoked_total", "Leases revoked or expired, by other members too.", counters.leasesRevoked)
+        counter("etcd_debugging_lease_renewed_total", "Keep-alives answered by this member.", counters.leasesKeptAlive)
+        counter("etcd_debugging_server_lease_expired_total", "Leases that this member has ended.", counters.leasesExpired)
+        gauge("pine_leases", "Leases that exist.", observation.status.gauges.leases)
+    }
+
+    private mutating func writeDisk(_ observation: ServerMetrics.Observation) {
+        let append = observation.log?.roundTrips[.append] ?? Histogram(Histogram.roundTripBounds)
+        let words = "How long PostgreSQL took to commit a batch of writes: one round trip, flushing to its disk and standbys included"
+        histogram("etcd_disk_wal_fsync_duration_seconds", "\(words).", append)
+        histogram("etcd_disk_backend_commit_duration_seconds", "\(words). The same as etcd_disk_wal_fsync_duration_seconds.", append)
+        gauge(
+            "etcd_disk_wal_write_bytes_total", "Bytes of keys and values that this member has appended.",
+            observation.log?.appendedBytes ?? 0)
+    }
+
+    private mutating func writeCalls(_ observation: ServerMetrics.Observation) {
+        let methods = zip(servedMethods, observation.methods).map { (labels: $0.metricLabels, counted: $1) }
+        counters(
+            "grpc_server_started_total", "Calls begun.", methods.map { ($0.labels, UInt64($0.counted.started)) })
+        counters(
+            "grpc_server_handled_total", "Calls ended, by their status.",
+            methods.flatMap { method in
+                GRPCStatus.Code.allCases.map {
+                    ([MetricLabel("grpc_code", $0.metricName)] + method.labels, UInt64(method.counted.finished[Int($0.rawValue)]))
+                }
+            })
+        counters(
+            "grpc_server_msg_received_total", "Messages received.",
+            methods.map { ($0.labels, UInt64($0.counted.messagesReceived)) })
+        counters(
+            "grpc_server_msg_sent_total", "Messages sent.", methods.map { ($0.labels, UInt64($0.counted.messagesSent)) })
+        histograms(
+            "grpc_server_handling_seconds", "How long calls took, streams from their begin to their end.",
+            methods.map { ($0.labels, $0.counted.handling) })
+        counter(
+            "etcd_network_client_grpc_received_bytes_total", "Bytes of messages received.",
+            observation.methods.reduce(0) { $0 + $1.bytesReceived })
+        counter(
+            "etcd_network_client_grpc_sent_bytes_total", "Bytes of messages sent.",
+            observation.methods.reduce(0) { $0 + $1.bytesSent })
+        let unary = zip(servedMethods, observation.methods).reduce(0) { $0 + ($1.0.kind == .unary ? $1.1.started : 0) }
+        let all = observation.methods.reduce(0) { $0 + $1.started }
+        counters(
+            "etcd_server_client_requests_total", "Calls begun. Pine does not look which API version clients say they have.",
+            [
+                ([MetricLabel("client_api_version", "unknown"), MetricLabel("type", "unary")], UInt64(unary)),
+                ([MetricLabel("client_api_version", "unknown"), MetricLabel("type", "stream")], UInt64(all - unary)),
+            ])
+    }
+
+    private mutating func writeHealth(_ observation: ServerMetrics.Observation) {
+        counter("etcd_server_health_success", "Times that /health said yes.", observation.health.succeeded)
+        counter("etcd_server_health_failures", "Times that /health said no.", observation.health.failed)
+        let checks = observation.health.checks.sorted { ($0.key.question, $0.key.name) < ($1.key.question, $1.key.name) }
+        func labels(_ check: Health.Counters.Check) -> [MetricLabel] {
+            [MetricLabel("name", check.name), MetricLabel("type", check.question)]
+        }
+        gauges(
+            "etcd_server_healthcheck", "How each check of /livez and /readyz came out the last time: 1 for well.",
+            checks.map { (labels($0.key), $0.value.isWell ? 1 : 0) })
+        counters(
+            "etcd_server_healthchecks_total", "How often each check of /livez and /readyz came out how.",
+            checks.flatMap { check in
+                [
+                    (labels(check.key) + [MetricLabel("status", "success")], check.value.well),
+                    (labels(check.key) + [MetricLabel("status", "error")], check.value.ill),
+                ]
+            })
+    }
+
+    // MARK: Pine's own
+
+    private mutating func writePine(_ observation: ServerMetrics.Observation) {
+        let (counters, gauges, log) = (observation.status.counters, observation.status.gauges, observation.log ?? LogCounters())
+        let empty = Histogram(Histogram.roundTripBounds)
+        info("pine_build_info", "Pine's version.", MetricLabel("version", Versions.pine))
+        histogram("pine_append_batch_rows", "Rows of each batch that was appended.", log.appendRows)
+        histogram("pine_append_duration_seconds", "Round trips of appends that were committed.", log.roundTrips[.append] ?? empty)
+        histogram(
+            "pine_read_index_duration_seconds", "Round trips that learn where the log ends, each shared by all reads that wait.",
+            log.roundTrips[.readHead] ?? empty)
+        histograms(
+            "pine_postgres_operation_duration_seconds", "Round trips to PostgreSQL that were answered, by what was asked.",
+            LogOperation.allCases.map { ([MetricLabel("operation", $0.rawValue)], log.roundTrips[$0] ?? empty) })
+        self.counters(
+            "pine_postgres_failures_total", "What PostgreSQL refused or did not answer, by what was asked.",
+            LogOperation.allCases.map { ([MetricLabel("operation", $0.rawValue)], log.failures[$0] ?? 0) })
+        counter("pine_postgres_connections_made_total", "Connections to PostgreSQL.", log.connectionsMade)
+        counter("pine_postgres_slow_statements_total", "Statements that took long (--warning-sql-duration).", log.slowStatements)
+        gauge("pine_postgres_up", "Whether PostgreSQL is at hand: 1, otherwise 0.", observation.log != nil && log.away == nil)
+        counter("pine_postgres_outages_total", "How often PostgreSQL was away.", log.outages)
+        counter("pine_postgres_outage_seconds_total", "How long PostgreSQL was away, outages that are over.", log.outageSeconds)
+        counter("pine_batches_appended_total", "Batches that were committed.", counters.batchesAppended)
+        counter("pine_rows_appended_total", "Rows that were committed.", counters.rowsAppended)
+        counter("pine_lost_races_total", "Batches that were evaluated again because another member appended first.", counters.racesLost)
+        counter("pine_lost_appends_total", "Batches whose outcome had to be asked for, as their connection broke.", counters.appendsLost)
+        counter("pine_auto_compactions_total", "Compactions that nobody asked for.", counters.autoCompactions)
+        counter("pine_head_reads_total", "How often PostgreSQL was asked where the log ends.", counters.headReads)
+        counter("pine_reads_answered_total", "Reads answered.", counters.readsAnswered)
+        counter("pine_rows_folded_total", "Rows of other members, or of the log at the start, that were folded.", counters.rowsFolded)
+        gauge(
+            "pine_fold_lag_revisions", "Revisions that the log is known to have and this member has not folded.",
+            gauges.headRevision - gauges.revision)
+        gauge("pine_serving", "Whether the log is folded and at hand: 1, otherwise 0.", observation.status.isServing)
+        gauge("pine_steward", "Whether this member does the chores.", counters.isSteward)
+        gauge("pine_members", "Members that were alive when the database was last asked.", observation.status.members.count)
+        gauge("pine_log_damaged", "Whether the log's rows don't add up to its digest.", counters.isLogDamaged)
+        counter("pine_lease_rounds_total", "Transactions on the leases' deadlines.", counters.leaseRounds)
+        counter(
+            "pine_lease_extensions_total", "How often all leases were given their full time, after an outage or a change of steward.",
+            counters.leaseExtensions)
+        gauge("pine_waiting_writes", "Writes that wait to be appended, or for PostgreSQL's answer.", gauges.waitingWrites)
+        gauge("pine_waiting_write_bytes", "What the waiting writes keep in memory.", gauges.waitingWriteBytes)
+        gauge("pine_waiting_reads", "Reads that wait to learn where the log ends.", gauges.waitingReads)
+        gauge("pine_scans", "Long ranges under way.", gauges.scans)
+    }
+
+    private mutating func writeConnections(_ observation: ServerMetrics.Observation) {
+        gauge("pine_connections", "Connections of clients.", observation.accepted.open)
+        counter("pine_connections_accepted_total", "Connections of clients since the start.", observation.accepted.opened)
+        counter(
+            "pine_connections_held_back_total", "How often accepting had to wait for a connection to close.", observation.accepted.holds)
+        counter(
+            "pine_connections_refused_total", "Connections closed for what their peers did.", observation.connections.connectionsRefused)
+        gauge("pine_http1_connections", "Connections that speak HTTP/1.1.", observation.http1.open)
+        counter("pine_http1_connections_accepted_total", "The same since the start.", observation.http1.opened)
+        counter("pine_http1_connections_refused_total", "Those that were too many.", observation.http1.refused)
+        gauge("pine_streams", "Streams of HTTP/2 that are open.", observation.openStreams)
+        gauge("pine_unread_bytes", "Bytes of answers that wait for their clients to read.", observation.queuedBytes)
+        counter("pine_bytes_received_total", "Bytes received over HTTP/2, framing included.", observation.connections.bytesReceived)
+        counter("pine_bytes_sent_total", "Bytes sent over HTTP/2, framing included.", observation.connections.bytesSent)
+        counter("pine_refused_calls_total", "Requests that came to no call: unknown methods, malformed headers.", observation.refusedCalls)
+    }
+
+    private mutating func writeProcess(_ process: ProcessStatus) {
+        if let seconds = process.cpuSeconds { counter("process_cpu_seconds_total", "User and system CPU time.", seconds) }
+        if let bytes = process.residentBytes { gauge("process_resident_memory_bytes", "Memory in RAM.", bytes) }
+        if let bytes = process.virtualBytes { gauge("process_virtual_memory_bytes", "Memory mapped.", bytes) }
+        if let seconds = process.startSeconds { gauge("process_start_time_seconds", "When the process began, since the epoch.", seconds) }
+        if let count = process.threads { gauge("process_threads", "Threads.", count) }
+        if let count = process.openDescriptors {
+            gauge("process_open_fds", "Open file descriptors.", count)
+            gauge("os_fd_used", "The same, by etcd's name.", count)
+        }
+        if let limit = process.descriptorLimit {
+            gauge("process_max_fds", "How many file descriptors there may be.", limit)
+            gauge("os_fd_limit", "The same, by etcd's name.", limit)
+        }
+    }
+}
+
+extension EtcdMethod {
+    /// As Go's gRPC middleware names them.
+    fileprivate var metricLabels: [MetricLabel] {
+        let parts = path.split(separator: "/")
+        let type =
+            switch kind {
+            case .unary: "unary"
+            case .serverStreaming: "server_stream"
+            case .bidirectional: "bidi_stream"
+            }
+        return [
+            MetricLabel("grpc_method", String(parts[1])), MetricLabel("grpc_service", String(parts[0])), MetricLabel("grpc_type", type),
+        ]
+    }
+}
+
+extension GRPCStatus.Code {
+    /// As Go's gRPC names them.
+    fileprivate var metricName: String {
+        switch self {
+        case .ok: "OK"
+        case .cancelled: "Canceled"
+        case .unknown: "Unknown"
+        case .invalidArgument: "InvalidArgument"
+        case .deadlineExceeded: "DeadlineExceeded"
+        case .notFound: "NotFound"
+        case .alreadyExists: "AlreadyExists"
+        case .permissionDenied: "PermissionDenied"
+        case .resourceExhausted: "ResourceExhausted"
+        case .failedPrecondition: "FailedPrecondition"
+        case .aborted: "Aborted"
+        case .outOfRange: "OutOfRange"
+        case .unimplemented: "Unimplemented"
+        case .internal: "Internal"
+        case .unavailable: "Unavailable"
+        case .dataLoss: "DataLoss"
+        case .unauthenticated: "Unauthenticated"
+        }
+    }
+}

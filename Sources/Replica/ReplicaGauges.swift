@@ -1,0 +1,68 @@
+// Owns: how much of everything a replica has now, for metrics. Each costs the same, however much there is.
+package import Keyspace
+
+package struct ReplicaGauges: Sendable, Hashable {
+    package var revision: Revision = 0
+    package var compactRevision: Revision = 0
+    /// The newest revision that the log is known to have.
+    package var headRevision: Revision = 0
+    package var keys = 0
+    package var leases = 0
+    package var watchStreams = 0
+    package var watchers = 0
+    /// Watchers that have not been sent everything up to now.
+    package var laggingWatchers = 0
+    package var waitingWrites = 0
+    package var waitingWriteBytes = 0
+    package var waitingReads = 0
+    package var scans = 0
+    /// Whether an append's outcome is unknown.
+    package var isRecovering = false
+
+    package init() {}
+}
+
+extension Replica {
+    package var gauges: ReplicaGauges {
+        var gauges = ReplicaGauges()
+        gauges.revision = store.revision
+        gauges.compactRevision = store.compactRevision
+        gauges.headRevision = max(headRevision, store.revision)
+        gauges.keys = store.index.liveCount
+        gauges.leases = store.leases.count
+        gauges.watchStreams = watches.streams.count
+        gauges.watchers = watches.watchers.count
+        gauges.laggingWatchers = max(0, watches.watchers.count - watches.synced.count)
+        gauges.waitingWrites = writes.count + (batch?.writes.count ?? 0)
+        gauges.waitingWriteBytes = waitingWriteBytes
+        gauges.waitingReads = readsWaiting.count + readsConfirming.count
+        gauges.scans = scans.count + streams.count
+        gauges.isRecovering = phase == .recovering
+        return gauges
+    }
+
+    /// Counts rows that have become visible.
+    mutating func count(_ rows: [LogRow]) {
+        var last: Revision = -1
+        var isInTxn = false
+        for row in rows {
+            switch row.kind {
+            case .put:
+                counters.putsFolded += 1
+                counters.putBytesFolded += UInt64(row.key.count + row.value.count)
+            case .delete: counters.deletesFolded += 1
+            case .grant: counters.leasesGranted += 1
+            case .revoke: counters.leasesRevoked += 1
+            default: break
+            }
+            guard row.kind == .put || row.kind == .delete else { continue }
+            if row.position.revision == last {
+                if !isInTxn { counters.txnsFolded += 1 }
+                isInTxn = true
+            } else {
+                isInTxn = false
+                last = row.position.revision
+            }
+        }
+    }
+}
