@@ -180,7 +180,7 @@ extension Replica {
                 ScanTask(
                     id: read.id, scan: scan, header: header, revision: store.revision,
                     arrivedAt: read.arrivedAt, key: request.key,
-                startedAt: now))
+                    startedAt: now))
         } catch {
             actions.append(.fail(read.id, error))
         }
