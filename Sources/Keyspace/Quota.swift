@@ -1,7 +1,7 @@
 // Owns: what the store's rows take in the database, and what a write adds to it.
 // Must never: ask the database. Its files shrink when PostgreSQL finds the time; what compaction deletes is free at once.
 // Source: server/storage/quota.go of etcd, whose costs these are.
-package import EtcdAPI
+internal import EtcdAPI
 
 /// What a row of the log takes in PostgreSQL beside its key and value, in bytes: the tuple's header and line pointer, seven
 /// integers, the lengths of two byte strings, padding; and its entry in the primary key's index, whose pages are 90 % full.

@@ -3,8 +3,8 @@
 // Source: server/etcdserver/api/v3compactor/{periodic,revision}.go of etcd, whose rhythm this keeps.
 internal import Bytes
 internal import DequeModule
-package import EtcdAPI
-package import Keyspace
+internal import EtcdAPI
+internal import Keyspace
 
 /// `--auto-compaction-mode` and `--auto-compaction-retention`.
 package enum AutoCompaction: Sendable, Hashable {
