@@ -184,14 +184,13 @@ extension Replica {
     private mutating func finishedRows(_ tail: Tail) -> [LogRow] {
         var rows = tail.rows
         if !unfinished.isEmpty {
-            // Not every tail was asked for from the last unfinished row on: one that came of a lost race repeats some.
+            // Not every tail was asked for from the last unfinished row on: one that came of a lost race repeats some, and lacks those
+            // that compaction has deleted since we read them.
             let waiting = unfinished
             unfinished = []
-            if let first = tail.rows.first?.position, let last = tail.rows.last?.position {
-                rows = waiting.filter { $0.position < first } + tail.rows + waiting.filter { $0.position > last }
-            } else {
-                rows = waiting
-            }
+            let repeated = Set(tail.rows.map(\.position))
+            rows.append(contentsOf: waiting.filter { !repeated.contains($0.position) })
+            rows.sort { $0.position < $1.position }
         }
         guard let last = rows.last?.position else { return [] }
         if tail.reachesHead, tail.head.position >= last { return rows }
