@@ -60,6 +60,8 @@ final class ClientStream {
     var unreadBytes = 0
     /// Where the log ended when progress was last asked for without an answer since.
     var progressAskedAt: Revision?
+    /// An earlier request that may never be answered, since there was no watch at some time; or may be, beside the last.
+    var progressOnceAskedAt: Revision?
     var progressAnswers = 0
 
     init(_ id: RequestID) { self.id = id }
@@ -263,7 +265,7 @@ final class WatchWorld {
         guard let revision = response.header?.revision else { throw WatchMistake("a response without a header") }
         if response.created { return try created(response, revision, on: stream) }
         if response.watchID == -1 {
-            guard let asked = stream.progressAskedAt, revision >= asked else {
+            guard let asked = stream.progressAskedAt ?? stream.progressOnceAskedAt, revision >= asked else {
                 throw WatchMistake("progress \(revision), asked at \(stream.progressAskedAt ?? -1)")
             }
             stream.progressAskedAt = nil
@@ -412,6 +414,7 @@ final class WatchWorld {
         advance(ms: 2_000)
         try settle()
         for stream in streams {
+            stream.progressOnceAskedAt = stream.progressAskedAt
             stream.progressAskedAt = nil
             askProgress(stream)
         }
