@@ -82,15 +82,15 @@ package final class GRPCLoop: @unchecked Sendable {
     var timer: Scheduled<Void>?
     var timerFiresAt = UInt64.max
 
-    package convenience init(http2: HTTP2Loop, methods: [GRPCMethod], limits: GRPCLimits) {
-        self.init(http2: http2, methods: MethodTable(methods), limits: limits, pages: nil)
-    }
-
     /// What is asked without being a call.
     let pages: Pages?
     /// Pages that are being made.
     var pagesInFlight = 0
     static let pagesInFlightLimit = 64
+
+    package convenience init(http2: HTTP2Loop, methods: [GRPCMethod], limits: GRPCLimits) {
+        self.init(http2: http2, methods: MethodTable(methods), limits: limits, pages: nil)
+    }
 
     init(http2: HTTP2Loop, methods: MethodTable, limits: GRPCLimits, pages: Pages?) {
         self.http2 = http2
