@@ -60,7 +60,7 @@ struct Reader {
         self.deliver = deliver
     }
 
-    private var wantsSession: Bool { keeper.session == nil && !(connectsOnDemand && pending.isEmpty) }
+    private var wantsSession: Bool { keeper.session == nil && (!connectsOnDemand || !pending.isEmpty || keeper.isMissed) }
 
     mutating func run() {
         if wantsSession { connect() }
@@ -95,7 +95,8 @@ struct Reader {
             try session.connection.readArrived()
             hearHints(on: session)
         } catch {
-            keeper.failed(error)
+            // One that nobody waits for is made anew when somebody does.
+            if connectsOnDemand { keeper.drop() } else { keeper.failed(error) }
         }
     }
 
@@ -158,6 +159,8 @@ struct Reader {
             hearHints(on: session)
         } catch {
             keeper.failed(command.operation, error)
+            // Whether all is well again is found out with a new session, since nobody may ask again.
+            if connectsOnDemand { keeper.drop() }
             fail(command, error)
         }
     }

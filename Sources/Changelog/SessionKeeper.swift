@@ -19,6 +19,9 @@ struct SessionKeeper {
     /// How many sessions there have been: another number means that the server was out of reach, or is another one.
     private(set) var sessionCount: UInt64 = 0
     private var nextAttempt: ContinuousClock.Instant = .now
+    /// Whether the operator was told that this worker can't work, and not yet that it can again. Then its owner makes a session even
+    /// if nothing is to be done: otherwise an outage would last, for whoever looks at it, until somebody wants something.
+    private(set) var isMissed = false
 
     init(
         worker: String, settings: LogSettings, logger: Logger, outage: Outage, wire: TripWire, metrics: LogMetrics,
@@ -75,6 +78,7 @@ struct SessionKeeper {
     /// The session works: it has answered.
     mutating func worked() {
         backoff.reset()
+        isMissed = false
         outage.back(worker)
         answersInARow += 1
         guard answersInARow == Self.answersUntilFast else { return }
@@ -88,7 +92,9 @@ struct SessionKeeper {
         if session?.isOpen != true { session = nil }
         if error == .noAnswer { becomePatient() }
         nextAttempt = .now.advanced(by: backoff.next())
-        if error != .closed { outage.lost(worker, error) }
+        guard error != .closed else { return }
+        isMissed = true
+        outage.lost(worker, error)
     }
 
     /// The same, of an operation on a session that is counted; connection attempts are counted where they are made.

@@ -51,13 +51,27 @@ struct Steward {
                 }
             }
             if !deletions.isEmpty && ContinuousClock.now >= nextDelete { deleteSome() }
+            if wantsSession && keeper.untilNextAttempt == .zero { connect() }
             if messages.isEmpty { idle() }
         }
         keeper.drop()
     }
 
+    /// The next chore may be far away.
+    private var wantsSession: Bool { keeper.session == nil && keeper.isMissed }
+
+    private mutating func connect() {
+        do {
+            _ = try keeper.ready()
+            keeper.worked()
+        } catch {
+            keeper.failed(error)
+        }
+    }
+
     private mutating func idle() {
-        let timeout = deletions.isEmpty ? nil : max(.zero, ContinuousClock.now.duration(to: nextDelete))
+        var timeout = deletions.isEmpty ? nil : max(.zero, ContinuousClock.now.duration(to: nextDelete))
+        if wantsSession { timeout = min(timeout ?? keeper.untilNextAttempt, keeper.untilNextAttempt) }
         guard mailbox.wait(alongside: keeper.socket, timeout: timeout) else { return }
         do {
             try keeper.session?.connection.readArrived()

@@ -59,8 +59,13 @@ final class FaultArena {
         Thread.sleep(forTimeInterval: length / .seconds(1))
         postgres.emptyDisk()
         // Where it had no room for its log either, it has given up.
-        let gaveUp = !postgres.isRunning
-        try postgres.start()
+        var gaveUp = false
+        try eventuallyBlocking("PostgreSQL going on") {
+            // It may be about to.
+            gaveUp = gaveUp || !postgres.isRunning
+            try postgres.start()
+            return (try? postgres.psql("select 1")) != nil
+        }
         let back = try load.serviceBack(after: .now, timeout: Self.backLimit)
         try cluster.requireRunning()
         print("FaultTests, diskFull: all served again after \(back), PostgreSQL \(gaveUp ? "had ended" : "went on")")

@@ -75,8 +75,12 @@ struct HealthTests {
         watch.cancel()
         try eventuallyBlocking("being ready again") { try HTTPClient.get("/readyz", port: pages).status == 200 }
 
-        let metrics = try PrometheusText(try HTTPClient.get("/metrics", port: pages).body)
-        #expect(try metrics.value("pine_postgres_up") == 1)
+        // The outage is over once each of its connections is back, not only the one that reads need.
+        var metrics = try PrometheusText(try HTTPClient.get("/metrics", port: pages).body)
+        try eventuallyBlocking("the end of the outage") {
+            metrics = try PrometheusText(try HTTPClient.get("/metrics", port: pages).body)
+            return try metrics.value("pine_postgres_up") == 1
+        }
         #expect(try metrics.value("etcd_server_has_leader") == 1)
         #expect(try #require(try metrics.value("pine_postgres_outages_total")) >= 1)
         #expect(try #require(try metrics.value("pine_postgres_outage_seconds_total")) > 0)
@@ -88,7 +92,7 @@ struct HealthTests {
                 try metrics.value("etcd_server_healthchecks_total", ["type": "readyz", "name": "linearizable_read", "status": "error"]))
                 >= 2)
         #expect(pine.isRunning)
-        #expect(pine.log.contains("request timed out"))
+        try eventuallyBlocking("the line of the request") { pine.log.contains("request timed out") }
     }
 
     @Test("A database that becomes read-only stops writes, not the process, and all goes on once it isn't any more")
@@ -127,9 +131,20 @@ struct HealthTests {
         let client = try EtcdClient(port: pine.port)
         _ = try client.put("a", "1")
         let locker = Thread {
-            _ = try? postgres.psql("begin; select 1 from pine.head for update; select pg_sleep(1.5); commit")
+            _ = try? postgres.psql("begin; select 1 from pine.head for update; select pg_sleep(60)")
         }
         locker.start()
+        // Longer than both thresholds, shorter than what Pine takes for a broken connection.
+        let releaser = Thread {
+            try? eventuallyBlocking("an append that waits") {
+                try postgres.psql(
+                    """
+                    select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query_start < now() - interval '500 ms'
+                    """) != "0"
+            }
+            _ = try? postgres.psql("select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'")
+        }
+        releaser.start()
         try eventuallyBlocking("the lock") {
             try postgres.psql("select count(*) from pg_stat_activity where wait_event = 'PgSleep'") == "1"
         }

@@ -13,7 +13,7 @@ struct PgBouncerTests {
         let pooler = try PgBouncer(server)
         let arguments = ["--postgres", pooler.connectionString(database: database), "--poll-interval", "100ms"]
         let (one, two) = (try PineProcess(arguments), try PineProcess(arguments))
-        #expect(one.log.contains("a connection pooler is in front of PostgreSQL"), "\(one.log)")
+        try eventuallyBlocking("a word about the pooler") { one.log.contains("a connection pooler is in front of PostgreSQL") }
         let (first, second) = (try EtcdClient(port: one.port), try EtcdClient(port: two.port))
 
         let watch = try second.open(.watch, answer: WatchResponse.self)

@@ -68,7 +68,7 @@ struct SettingsTests {
         let client = try EtcdClient(port: pine.port)
         #expect(try client.put("k", "v").header?.revision == 2)
         #expect(pine.log.components(separatedBy: "can't be used yet").count <= 4, "\(pine.log)")
-        #expect(pine.log.contains("PostgreSQL can be used now"))
+        try eventuallyBlocking("a word about it") { pine.log.contains("PostgreSQL can be used now") }
         // Who leaves in good order is off the list at once.
         try eventuallyBlocking("the member in the list") { try server.psql("select count(*) from pine.member") == "1" }
         pine.kill(SIGTERM)

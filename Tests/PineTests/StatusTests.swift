@@ -60,6 +60,8 @@ struct StatusTests {
         let pines = try ["a", "b"].map { try PineProcess(["--postgres", connection, "--name", $0]) }
         let client = try EtcdClient(port: pines[0].port)
         let header = try #require(try client.put("k", "v").header)
+        // Status says what a member knows, without a look at the log.
+        #expect(try EtcdClient(port: pines[1].port).get("k").kvs.count == 1)
         let nobody = "http://127.0.0.1:\(try freePort())"
         let urls = [pines[1].endpoint, nobody, "nonsense", pines[0].endpoint]
         let result = try PineProcess.run(

@@ -60,7 +60,7 @@ struct TLSTests {
         #expect(try etcdctl(urls[0].replacing("https:", with: "http:"), nil, "get", "a").status != 0)
         for line in [
             "peer did not return a certificate", "CN=mallory is refused", "it speaks TLS where there is none", "it speaks no TLS",
-        ] { #expect(pine.log.contains(line), "\(line)") }
+        ] { try eventuallyBlocking("the line \(line)") { pine.log.contains(line) } }
         #expect(pine.log.contains("clients without a certificate can come in by http://127.0.0.1:\(plain)"))
         withExtendedLifetime(strangers) {}
     }

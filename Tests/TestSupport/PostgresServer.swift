@@ -136,12 +136,21 @@ package final class PostgresServer: Sendable {
     }
 
     /// What `psql` prints for `query`: unaligned rows, columns parted by `|`, no headings, no newline at the end.
-    /// `connection` is a connection string or the name of a database. Throws PostgreSQL's message where it fails.
+    /// `connection` is a connection string or the name of a database. Throws PostgreSQL's message where it fails; one that
+    /// says that every place is taken just now, by connections that come and go, is borne for a while.
     @discardableResult
     package func psql(_ query: String, connection: String = "postgres") throws -> String {
         let target = connection.contains(":") ? connection : connectionString(database: connection)
-        let result = try runCommand(
-            try PostgresTemplate.binary("psql"), ["-XqAt", "-v", "ON_ERROR_STOP=1", "-d", target, "-c", query])
+        let binary = try PostgresTemplate.binary("psql")
+        func run() throws -> CommandResult {
+            try runCommand(binary, ["-XqAt", "-v", "ON_ERROR_STOP=1", "-d", target, "-c", query])
+        }
+        var result = try run()
+        try eventuallyBlocking("a place for psql") {
+            guard result.status != 0, result.stderr.contains("too many clients already") else { return true }
+            result = try run()
+            return false
+        }
         guard result.status == 0 else { throw TestSupportError("psql: \(result.stderr)") }
         return result.stdout.hasSuffix("\n") ? String(result.stdout.dropLast()) : result.stdout
     }
