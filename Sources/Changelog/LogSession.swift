@@ -1,5 +1,5 @@
 // Owns: one connection to the log and the operations on it, each blocking and bounded in time.
-// Must never: be used after an operation threw `lost` (isOpen is false then), or by another thread than its own.
+// Must never: be used after an operation threw `lost` (isOpen is false then), or by two threads at a time.
 // Invariant: holdsHeadLock is true exactly while a transaction with the head row's lock is open.
 package import Bytes
 package import Keyspace
@@ -76,9 +76,19 @@ package final class LogSession {
                 try connection.run(statements.append, parameters, within: settings.limits.appendLimit).affectedRows
             }
         }
-        if inserted == batch.rows.count { return .appended }
-        guard inserted == 0 else { throw LogError.malformed("\(inserted) of \(batch.rows.count) rows were inserted") }
-        return .conflicted(try readTail(after: batch.start, limit: settings.limits.loadRowLimit))
+        return try wasAppended(batch, inserted) ? .appended : readConflict(batch)
+    }
+
+    private func wasAppended(_ batch: AppendBatch, _ inserted: Int) throws(LogError) -> Bool {
+        guard inserted == 0 || inserted == batch.rows.count else {
+            throw LogError.malformed("\(inserted) of \(batch.rows.count) rows were inserted")
+        }
+        return inserted > 0
+    }
+
+    /// What is in the log in the place of the batch.
+    func readConflict(_ batch: AppendBatch) throws(LogError) -> AppendOutcome {
+        .conflicted(try readTail(after: batch.start, limit: settings.limits.loadRowLimit))
     }
 
     /// Opens a transaction that holds the head row's lock, takes deadlines out that have passed, and reads the tail in it.
@@ -133,14 +143,33 @@ package final class LogSession {
         }
     }
 
+    // MARK: In two steps, for whoever has better to do meanwhile
+
+    /// Sends an append that needs no lock; `finishAppend` gives its outcome.
+    func startAppend(_ batch: AppendBatch) throws(LogError) {
+        try connection.start(statements.append, .append(batch), within: settings.limits.appendLimit)
+    }
+
+    /// Whether the append under way was done; `readConflict` tells what came instead.
+    func finishAppend(_ batch: AppendBatch) throws(LogError) -> Bool {
+        try wasAppended(batch, connection.finishStatement(within: settings.limits.appendLimit).affectedRows)
+    }
+
+    func startReadHead() throws(LogError) { try connection.start(statements.readHead, within: settings.limits.readLimit) }
+
+    func finishReadHead() throws(LogError) -> Head { try head(of: connection.finishStatement(within: settings.limits.readLimit)) }
+
     // MARK: Reading
 
     package func readHead() throws(LogError) -> Head {
         try retrying { () throws(LogError) in
-            let result = try connection.run(statements.readHead, within: settings.limits.readLimit)
-            guard result.rowCount == 1 else { throw LogError.malformed("the head table has \(result.rowCount) rows") }
-            return try result.head(0)
+            try head(of: connection.run(statements.readHead, within: settings.limits.readLimit))
         }
+    }
+
+    private func head(of result: PostgresResult) throws(LogError) -> Head {
+        guard result.rowCount == 1 else { throw LogError.malformed("the head table has \(result.rowCount) rows") }
+        return try result.head(0)
     }
 
     /// Up to `limit` rows after `position`, and up to a byte limit, with the head that they belong to.

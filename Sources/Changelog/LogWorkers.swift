@@ -25,7 +25,8 @@ package final class LogWorkers: Sendable {
     private let metrics = LogMetrics()
     private let wire = TripWire()
     private let hintRequest: HintRequest
-    private let appends = Mailbox<LogCommand>(limit: 64)
+    private let appends = Mailbox<Appender.Message>(limit: 64)
+    private let appender: Appender
     private let reads = Mailbox<Reader.Message>(limit: 64)
     private let histories = Mailbox<Reader.Message>(limit: 64)
     private let values = Mailbox<Reader.Message>(limit: 64)
@@ -51,12 +52,10 @@ package final class LogWorkers: Sendable {
         let hint = { @Sendable in
             if hintRequest.ask() { reads.put(.hintOthers) }
         }
+        let appender = Appender(mailbox: appends, keeper: keeper("append"), settings: settings, deliver: deliver, hint: hint)
+        self.appender = appender
         threads = Mutex([
-            WorkerThread(name: "pine-append") {
-                var appender = Appender(
-                    mailbox: appends, keeper: keeper("append"), settings: settings, deliver: deliver, hint: hint)
-                appender.run()
-            },
+            WorkerThread(name: "pine-append") { appender.run() },
             WorkerThread(name: "pine-read") {
                 var reader = Reader(
                     mailbox: reads, keeper: keeper("read"), settings: settings, logger: logger, hintRequest: hintRequest,
@@ -111,10 +110,22 @@ package final class LogWorkers: Sendable {
     /// itself heard.
     package func notePeers(_ exist: Bool) { hintRequest.notePeers(exist) }
 
+    /// Sees to a command on the caller's thread where that is quicker, since nobody else has anything to do, and otherwise hands it to
+    /// its thread, whose answer comes as always. With `mayWait` the caller may be kept for a millisecond, if he usually gets his
+    /// answer in that time.
+    package func exchange(_ command: LogCommand, mayWait: Bool) -> LogEvent? {
+        switch appender.exchange(command, mayWait: mayWait) {
+        case .answered(let event): return event
+        case .underWay: break
+        case .declined: submit(command)
+        }
+        return nil
+    }
+
     /// Hands a command to its thread.
     package func submit(_ command: LogCommand) {
         switch command {
-        case .append, .lockHead, .unlockHead, .recover: appends.put(command)
+        case .append, .lockHead, .unlockHead, .recover: appends.put(.command(command))
         case .readHistory: histories.put(.command(command))
         case .readHead, .readTail: reads.put(.command(command))
         case .readValues: values.put(.command(command))

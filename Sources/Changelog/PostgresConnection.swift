@@ -1,6 +1,6 @@
 // Owns: one PGconn, and the rule that every statement has a bound in time on our side, and every silence of the server another.
-// Must never: be touched by another thread than the one that made it; be used after it was lost.
-// Invariant: between two calls no statement is under way, and the connection is not in pipeline mode.
+// Must never: be touched by two threads at a time; be used after it was lost.
+// Invariant: between two calls no statement is under way but one that was started, and the connection is not in pipeline mode.
 internal import Bytes
 internal import CLibPQ
 internal import Glibc
@@ -13,10 +13,10 @@ struct Statement: Hashable, Sendable {
     init(_ text: String) { self.text = text }
 }
 
-/// A connection to PostgreSQL, confined to the thread that made it.
+/// A connection to PostgreSQL, confined to the thread that made it, or took it over last.
 final class PostgresConnection {
     private var raw: OpaquePointer?
-    private let owner = pthread_self()
+    private var owner = pthread_self()
     /// Whether statements are prepared: once on each connection, where it is the server's own.
     var prepares: Bool
     /// A descriptor that becomes readable when whoever waits should give up; negative for none.
@@ -179,6 +179,22 @@ final class PostgresConnection {
         try finishStatement(.after(limit))
     }
 
+    /// Whether the statement under way has been answered, after waiting for that up to `limit`. Throws `lost` where the server has closed
+    /// the connection; a server that says nothing is left to `finishStatement`.
+    func awaitAnswer(_ limit: Duration) throws(LogError) -> Bool {
+        let raw = try usable()
+        let deadline = Deadline.after(limit)
+        while PQisBusy(raw) == 1 {
+            var entry = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
+            let ready = poll(&entry, 1, deadline.pollTimeoutMs)
+            if ready == 0 { return false }
+            if ready < 0 && errno != EINTR { throw lose(.lost("poll failed with errno \(errno)")) }
+            guard ready < 0 || PQconsumeInput(raw) == 1 else { throw lose() }
+            if ready > 0 { lastProgress = .now }
+        }
+        return true
+    }
+
     /// Runs several statements in one round trip. Without a `begin` of their own they are one transaction.
     /// Throws what the first that failed threw; then none of those after it ran.
     func runPipeline(
@@ -230,6 +246,9 @@ final class PostgresConnection {
 
     // MARK: Between statements
 
+    /// The calling thread is the one that uses the connection from now on. Whoever did so before has let go of it.
+    func takeOver() { owner = pthread_self() }
+
     /// Reads what has arrived, without waiting. Throws `lost` once the server has closed the connection.
     func readArrived() throws(LogError) {
         let raw = try usable()
@@ -246,7 +265,7 @@ final class PostgresConnection {
     // MARK: Inside
 
     private func usable() throws(LogError) -> OpaquePointer {
-        // A PGconn belongs to one thread at a time, and here to one thread for good.
+        // A PGconn belongs to one thread at a time.
         invariant(pthread_equal(owner, pthread_self()) != 0, "a connection was used by another thread than its own")
         guard let raw else { throw LogError.lost("it is closed") }
         return raw

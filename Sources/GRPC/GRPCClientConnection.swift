@@ -43,6 +43,9 @@ package final class GRPCClientConnection: HTTP2ClientHandler {
     }
 
     private static let prefixSize = 5
+    /// Room for a message that is kept for the next, in bytes.
+    private static let spareLimit = 16 << 20
+    private var spare: [UInt8] = []
 
     package let connection: HTTP2ClientConnection
     private let messageLimit: Int
@@ -133,7 +136,7 @@ package final class GRPCClientConnection: HTTP2ClientHandler {
         guard isKnown(stream), calls[slot].failure == nil else { return }
         if calls[slot].partial.isEmpty {
             let used = handOver(stream, bytes)
-            if used < bytes.count { calls[slot].partial.append(contentsOf: bytes[used...]) }
+            if used < bytes.count, isKnown(stream) { begin(slot, bytes[used...]) }
             return
         }
         calls[slot].partial.append(contentsOf: bytes)
@@ -143,8 +146,29 @@ package final class GRPCClientConnection: HTTP2ClientHandler {
         swap(&partial, &calls[slot].partial)
         let used = partial.withUnsafeBytes { handOver(stream, $0) }
         guard isKnown(stream) else { return }
-        if used > 0 { partial.removeFirst(used) }
-        swap(&partial, &calls[slot].partial)
+        if used == partial.count {
+            keep(&partial)
+        } else {
+            if used > 0 { partial.removeFirst(used) }
+            swap(&partial, &calls[slot].partial)
+        }
+    }
+
+    /// Begins to collect a message that has not come whole.
+    private func begin(_ slot: Int, _ bytes: Slice<UnsafeRawBufferPointer>) {
+        swap(&calls[slot].partial, &spare)
+        calls[slot].partial.append(contentsOf: bytes)
+        guard bytes.count >= Self.prefixSize else { return }
+        // All of its room at once, or as much as a server may claim without having sent it.
+        let length = calls[slot].partial.withUnsafeBytes { UInt32(bigEndian: $0.loadUnaligned(fromByteOffset: 1, as: UInt32.self)) }
+        calls[slot].partial.reserveCapacity(Self.prefixSize + min(Int(length), Self.spareLimit))
+    }
+
+    /// Keeps the room that a message took for the next.
+    private func keep(_ room: inout [UInt8]) {
+        guard room.capacity <= Self.spareLimit else { return }
+        room.removeAll(keepingCapacity: true)
+        if room.capacity > spare.capacity { swap(&room, &spare) }
     }
 
     /// Hands over the messages that `bytes` starts with and returns how many bytes they took.
@@ -191,7 +215,11 @@ package final class GRPCClientConnection: HTTP2ClientHandler {
         calls[slot].code = nil
         calls[slot].failure = nil
         if !calls[slot].message.isEmpty { calls[slot].message = "" }
-        if calls[slot].partial.capacity > 0 { calls[slot].partial = [] }
+        if calls[slot].partial.capacity > 0 {
+            var partial: [UInt8] = []
+            swap(&partial, &calls[slot].partial)
+            keep(&partial)
+        }
         receiver?.callEnded(tag, status)
     }
 

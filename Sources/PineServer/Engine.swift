@@ -1,12 +1,18 @@
-// Owns: the thread that owns the replica: takes what loops and log say, in batches, and hands out what the replica wants.
-// Must never: be blocked by a client, a loop or the database; it waits for its mailbox and nothing else.
+// Owns: the replica, and who moves it: the engine's thread, which takes what loops and log say in batches and hands out what the
+// replica wants; or, while that sleeps, a loop or a thread of the log that has little to say, since to do a small thing oneself
+// takes less time than to wake somebody who does it.
+// Must never: be blocked by a client, a loop or the database: the thread waits for its mailbox and for a visitor's turn, a visitor
+// for nobody.
+// Invariant: what one sender says is heard in its order, and what a loop is told reaches it in the order in which the replica
+// said it. A visitor is let in only once all that was posted has been dealt with, and a loop only when nothing is on its way to it.
 internal import Bytes
 internal import Changelog
 internal import EtcdAPI
 internal import Keyspace
-internal import Logging
 internal import Replica
 internal import Synchronization
+
+internal import struct Logging.Logger
 
 /// What a loop is to do for one of its calls.
 enum Outgoing: Sendable {
@@ -36,7 +42,19 @@ enum EngineMessage: Sendable {
     case stop
 }
 
-/// What the engine's thread keeps from turn to turn.
+/// Where what the replica wants goes.
+struct EngineOutlets: Sendable {
+    /// A loop's batch, or what answers probes as that of a loop beyond the last.
+    var deliver: @Sendable (_ loop: Int, [Outgoing]) -> Void
+    /// Whether nothing that was delivered is still on its way to the loop. Asked on that loop.
+    var hasReached: @Sendable (_ loop: Int) -> Bool
+    var log: @Sendable (LogCommand) -> Void
+    /// `LogWorkers.exchange`.
+    var exchange: @Sendable (LogCommand, _ mayWait: Bool) -> LogEvent?
+    var load: @Sendable () -> Void
+}
+
+/// What is kept from turn to turn.
 struct EngineRun: ~Copyable {
     fileprivate(set) var replica: Replica
     fileprivate var outgoing: [[Outgoing]]
@@ -55,7 +73,11 @@ final class Engine: Sendable {
     let mailbox: EngineMailbox<EngineMessage>
     private let shared: SharedState
     private let configuration: ReplicaConfiguration
-    private let logger: Logger
+    let logger: Logger
+    /// Nobody's until the thread is started.
+    private let hosted = Mutex<HostedRun?>(nil)
+    /// What a loop may have to say to be let in.
+    private static let visitLimit = 4
 
     init(_ configuration: ReplicaConfiguration, shared: SharedState, logger: Logger) {
         self.configuration = configuration
@@ -83,23 +105,68 @@ final class Engine: Sendable {
 
     // MARK: The thread
 
-    /// Runs the replica until `stop`. `deliver` gets each loop's batch, and what answers probes as that of a loop beyond the
-    /// last; `log` gets what the replica wants of the log.
-    func start(
-        loopCount: Int, deliver: @escaping @Sendable (_ loop: Int, [Outgoing]) -> Void,
-        log: @escaping @Sendable (LogCommand) -> Void, load: @escaping @Sendable () -> Void
-    ) -> WorkerThread {
-        WorkerThread(name: "pine-engine") { [self] in
-            var run = EngineRun(configuration, loopCount: loopCount)
-            while turn(&run, deliver: deliver, log: log, load: load) {}
+    /// Runs the replica until `stop`.
+    func start(loopCount: Int, _ outlets: EngineOutlets) -> WorkerThread {
+        hosted.withLock { $0 = HostedRun(run: EngineRun(configuration, loopCount: loopCount), outlets: outlets) }
+        return WorkerThread(name: "pine-engine") { [self] in
+            var messages: [EngineMessage] = []
+            var deadline: Instant? = Instant(nanoseconds: 0)
+            while let until = deadline {
+                mailbox.take(into: &messages, until: until)
+                deadline = hosted.withLock { hosted in hosted?.move(self, &messages) }
+            }
         }
     }
+
+    // MARK: Visitors
+
+    /// Hears a loop's batch on that loop, does what it leads to, and gives what is for the loop, which it is to take in at once; nil where
+    /// the batch is for the thread, and untouched. With `mayWait` a question to the log is waited for, where that can't take long.
+    func visit(_ batch: inout [EngineMessage], from loop: Int, mayWait: Bool) -> [Outgoing]? {
+        guard batch.count <= Self.visitLimit, mailbox.isAtRest else { return nil }
+        let visit = hosted.withLockIfAvailable { hosted in hosted?.host(self, &batch, loop: loop) }
+        guard case .some(.some(var visit)) = visit else { return nil }
+        if let question = visit.question, let event = visit.exchange(question, mayWait) {
+            var answer = [EngineMessage.event(.log(event))]
+            let second = hosted.withLockIfAvailable { hosted in hosted?.host(self, &answer, loop: loop) }
+            if case .some(.some(let second)) = second {
+                visit.answers += second.answers
+                visit.deadline = second.deadline
+                if let question = second.question { _ = second.exchange(question, false) }
+            } else {
+                mailbox.force(.event(.log(event)))
+            }
+        }
+        mailbox.hurry(visit.deadline)
+        return visit.answers
+    }
+
+    /// Hears what the log says, on the log's thread where that is quicker.
+    func hear(_ event: LogEvent) {
+        var batch = [EngineMessage.event(.log(event))]
+        if event.isSoonHeard, mailbox.isAtRest,
+            case .some(.some(let visit)) = hosted.withLockIfAvailable({ hosted in hosted?.host(self, &batch, loop: nil) })
+        {
+            mailbox.hurry(visit.deadline)
+        } else {
+            mailbox.force(.event(.log(event)))
+        }
+    }
+
+    // MARK: Turns
 
     /// Waits for messages, or until there is something to do without, and does it all. False once it was told to stop.
     func turn(
         _ run: inout EngineRun, deliver: (_ loop: Int, [Outgoing]) -> Void, log: (LogCommand) -> Void, load: () -> Void
     ) -> Bool {
         mailbox.take(into: &run.messages, until: run.deadline)
+        return move(&run, deliver: deliver, log: log, load: load)
+    }
+
+    /// Hears the run's messages, and does all that can be done without waiting. False once it was told to stop.
+    fileprivate func move(
+        _ run: inout EngineRun, deliver: (_ loop: Int, [Outgoing]) -> Void, log: (LogCommand) -> Void, load: () -> Void
+    ) -> Bool {
         let now = Clock.now
         for message in run.messages {
             switch message {
@@ -135,58 +202,55 @@ final class Engine: Sendable {
         run.deadline = run.replica.hasMoreWork ? Instant(nanoseconds: 0) : run.replica.nextDeadline
         return true
     }
+}
 
-    private func report(_ note: Note) {
-        switch note {
-        case .slow: break
-        case .serving(let revision, let keys):
-            logger.info("serving", metadata: ["revision": "\(revision)", "keys": "\(keys)"])
-        case .appendLost(let reason):
-            logger.warning(
-                "lost the connection during an append; asking the log whether it was committed", metadata: ["reason": "\(reason)"])
-        case .appendRecovered(let committed):
-            logger.info("the lost append \(committed ? "was committed" : "was not committed and is done again")")
-        case .historyChanged(let position):
-            logger.error(
-                "the log's history changed under us (a failover that lost its end, or a restored backup): loading it anew",
-                metadata: ["revision": "\(position.revision)"])
-        case .becameSteward(let leases):
-            logger.info("this process does the chores: all leases start anew", metadata: ["leases": "\(leases)"])
-        case .revisionRaised(let from, let to):
-            logger.notice(
-                """
-                the log lacked what had been served: its revision was raised past that, and everything before is compacted, so that \
-                clients list again instead of missing what is different
-                """, metadata: ["from": "\(from)", "to": "\(to)"])
-        case .overtaken(let position):
-            logger.warning(
-                "others have compacted past what this process has read of the log: loading it anew",
-                metadata: ["revision": "\(position.revision)"])
-        case .autoCompacted(let revision):
-            logger.info("compacted: the retention is over", metadata: ["revision": "\(revision)"])
-        case .autoCompactionFailed(let error):
-            logger.warning("could not compact; trying again later", metadata: ["reason": "\(error)"])
-        case .sweeping(let deleted, let left):
-            logger.info(
-                "deleting what compaction made dead", metadata: ["deleted": "\(deleted)", "left": "about \(left) superseded rows"])
-        case .swept(let deleted, let revision):
-            logger.info(
-                "deleted what compaction made dead; PostgreSQL's autovacuum makes the space free",
-                metadata: ["deleted": "\(deleted)", "compacted": "\(revision)"])
-        case .spaceExceeded(let bytes, let quota):
-            logger.warning(
-                "the quota is used up: refusing writes until keys are deleted and compacted",
-                metadata: ["bytes": "\(bytes)", "quota": "\(quota)"])
-        case .spaceFreed(let bytes, let quota):
-            logger.info("there is space again: writes are served", metadata: ["bytes": "\(bytes)", "quota": "\(quota)"])
-        case .readFailed(let reason):
-            logger.warning("could not read the log", metadata: ["reason": "\(reason)"])
-        case .logDamaged(let position):
-            logger.critical(
-                """
-                the log's rows do not add up to its digest: the tables were changed by other hands or are damaged. Not \
-                serving; restore a backup
-                """, metadata: ["revision": "\(position.revision)"])
+/// The run of a started engine, for whoever holds its lock.
+private struct HostedRun: ~Copyable {
+    var run: EngineRun
+    let outlets: EngineOutlets
+
+    /// The thread's turn. Gives until when to sleep; nil once it was told to stop.
+    mutating func move(_ engine: Engine, _ messages: inout [EngineMessage]) -> Instant? {
+        // Either way round, so that both keep their room.
+        swap(&run.messages, &messages)
+        defer { swap(&run.messages, &messages) }
+        return engine.move(&run, deliver: outlets.deliver, log: outlets.log, load: outlets.load) ? run.deadline : nil
+    }
+
+    /// A visitor's turn: of a loop, or of one of the log's threads.
+    mutating func host(_ engine: Engine, _ messages: inout [EngineMessage], loop: Int?) -> Visit? {
+        if let loop, !outlets.hasReached(loop) { return nil }
+        var answers: [Outgoing] = []
+        var questions: [LogCommand] = []
+        swap(&run.messages, &messages)
+        let goesOn = engine.move(
+            &run, deliver: { if $0 == loop { answers = $1 } else { outlets.deliver($0, $1) } }, log: { questions.append($0) },
+            load: outlets.load)
+        invariant(goesOn, "only the thread is told to stop")
+        swap(&run.messages, &messages)
+        var question: LogCommand?
+        if loop != nil, questions.count == 1 { question = questions.removeLast() }
+        for question in questions { outlets.log(question) }
+        return Visit(answers: answers, question: question, exchange: outlets.exchange, deadline: run.deadline)
+    }
+}
+
+/// What a visitor takes along.
+private struct Visit {
+    var answers: [Outgoing]
+    /// What the log is to be asked.
+    let question: LogCommand?
+    let exchange: @Sendable (LogCommand, Bool) -> LogEvent?
+    /// When the thread is to come by at the latest.
+    var deadline: Instant
+}
+
+extension LogEvent {
+    /// Whether it says little: no rows to fold.
+    fileprivate var isSoonHeard: Bool {
+        switch self {
+        case .appended, .headRead: true
+        default: false
         }
     }
 }

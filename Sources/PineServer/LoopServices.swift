@@ -30,6 +30,10 @@ final class LoopServices: GRPCHandler {
     /// Watches of the health service, and the timer that looks at them while there are any.
     var healthWatches: [CallID: HealthWatch] = [:]
     var healthTimer: RepeatedTask?
+    private var isVisiting = false
+    private var company = Company()
+    /// What the engine says in a visit may lead to another; so many are made before others get their turn.
+    private static let visitsInARow = 4
 
     init(
         _ calls: GRPCLoop, engine: Engine, shared: SharedState, health: Health, configuration: ServerConfiguration, logger: Logger
@@ -103,6 +107,18 @@ final class LoopServices: GRPCHandler {
     }
 
     func turnEnded() {
+        // What is delivered below leads back here.
+        guard !batch.isEmpty, !isVisiting else { return }
+        isVisiting = true
+        defer { isVisiting = false }
+        for _ in 0..<Self.visitsInARow where !batch.isEmpty {
+            company.noteRequest(at: calls.batchTime)
+            guard let answers = engine.visit(&batch, from: calls.index, mayWait: !company.isLikely) else { break }
+            batch.removeAll(keepingCapacity: true)
+            calls.noteTime()
+            company.noteVisit(until: calls.batchTime)
+            deliver(answers)
+        }
         guard !batch.isEmpty else { return }
         engine.post(&batch)
         refuse(&batch)
