@@ -296,7 +296,8 @@ extension Replica {
         }
         let rows = read.rows.prefix { $0.position.revision <= end }
         watches.historySweep = end + 1
-        sweep(WatchSweep(rows: Array(rows), start: read.start, end: end))
+        // Who still stands below the compaction has the rows in memory, where none is missing, and only waits for values.
+        sweep(WatchSweep(rows: Array(rows), start: max(read.start, tail.head.compactRevision), end: end))
     }
 
     mutating func historyReadFailed() {

@@ -144,6 +144,7 @@ struct ReplicaWatchTests {
             7_224_806_259_128_999_480,
             // A client took the late answer to a progress request that it had given up for a mistake.
             5_847_808_480_780_384_596,
+            3_123_860_588_163_412_877,
         ] as [UInt64])
     func keptSeeds(seed: UInt64) {
         #expect(run(seed: seed).mistake == nil)
