@@ -168,7 +168,7 @@ final class Appender: @unchecked Sendable {
             keeper.metrics.answered(.readHead, since: exchange.start)
             usual.read = (usual.read * 7 + exchange.start.duration(to: .now)) / 8
         }
-        session.connection.slowStatements?.note(exchange.command.name, since: exchange.start)
+        session.noteExchange(event, since: exchange.start)
         keeper.worked()
         return event
     }
@@ -321,9 +321,14 @@ extension LogCommand {
         default: false
         }
     }
+}
 
-    /// What it is called in the log.
-    fileprivate var name: String { if case .append = self { "append" } else { "read of the head" } }
+extension LogSession {
+    /// Tells of an exchange that took long.
+    fileprivate func noteExchange(_ event: LogEvent, since start: ContinuousClock.Instant) {
+        let statement = if case .appended = event { statements.append } else { statements.readHead }
+        connection.slowStatements?.note(statement.text, since: start)
+    }
 }
 
 extension AppendBatch {
