@@ -18,6 +18,7 @@ internal import struct Logging.SwiftLogNoOpLogHandler
 final class FuzzServer {
     private let eventLoop = EmbeddedEventLoop()
     private let http2: HTTP2Loop
+    private let calls: GRPCLoop
     private let services: LoopServices
     private let channel: EmbeddedChannel
     private let engine: Engine
@@ -44,7 +45,7 @@ final class FuzzServer {
         replica = Replica(configuration: configuration)
         engine = Engine(configuration, shared: shared, logger: Self.logger)
         http2 = HTTP2Loop(index: 0, eventLoop: eventLoop, limits: limits, keepAlive: KeepAlivePolicy(), logger: Self.logger)
-        let calls = GRPCLoop(http2: http2, methods: Self.methods, limits: GRPCLimits(), pages: nil)
+        calls = GRPCLoop(http2: http2, methods: Self.methods, limits: GRPCLimits(), pages: nil)
         services = LoopServices(
             calls, engine: engine, shared: shared,
             health: Health(shared: shared, probes: Probes(engine: engine, index: 1), log: LogSlot()),
@@ -103,7 +104,9 @@ final class FuzzServer {
         if channel.isActive { channel.close(promise: nil) }
         work(turns: 100)
         invariant(http2.openConnectionCount == 0 && http2.openStreamCount == 0, "a closed connection leaves streams behind")
+        // The three hold each other, as they do for as long as a real server lives.
         http2.handler = nil
+        calls.handler = nil
         _ = try? channel.finish(acceptAlreadyClosed: true)
     }
 
