@@ -67,18 +67,24 @@ extension Replica {
         watches.streams[id] = WatchStream(id, progressDue: now.advanced(byMs: progressIntervalMs(id)))
     }
 
-    /// What etcd's clients know as `WithRequireLeader`.
+    /// What etcd's clients know as `WithRequireLeader`. Who comes while there is none is sent away before its watches are made.
     mutating func requireLeader(_ id: RequestID) {
-        if watches.streams[id] != nil { watches.leaderStreams.insert(id) }
+        guard watches.streams[id] != nil else { return }
+        watches.leaderStreams.insert(id)
+        if isLeaderless { endWithoutLeader(id) }
+    }
+
+    private var isLeaderless: Bool { logAwaySince.map { $0.advanced(byMs: configuration.leaderlessLimitMs) <= now } ?? false }
+
+    private mutating func endWithoutLeader(_ id: RequestID) {
+        endWatchStream(id)
+        actions.append(.fail(id, .noLeader))
     }
 
     /// A process that can't reach the log is what a member without a leader is: its watchers would hear nothing, and not know it.
     mutating func endLeaderless() {
-        guard let logAwaySince, logAwaySince.advanced(byMs: configuration.leaderlessLimitMs) <= now else { return }
-        for id in watches.leaderStreams.sorted(by: { $0.rawValue < $1.rawValue }) {
-            endWatchStream(id)
-            actions.append(.fail(id, .noLeader))
-        }
+        guard isLeaderless else { return }
+        for id in watches.leaderStreams.sorted(by: { $0.rawValue < $1.rawValue }) { endWithoutLeader(id) }
     }
 
     mutating func requestWatch(_ id: RequestID, _ request: consuming WatchRequest) {

@@ -121,6 +121,34 @@ struct HealthTests {
         #expect(pine.isRunning)
     }
 
+    @Test("While PostgreSQL is away, watches that require a leader end with etcd's error, in time; others go on, and miss nothing")
+    func requiredLeader() throws {
+        let postgres = try PostgresServer()
+        let pine = try PineProcess(["--postgres", postgres.connectionString])
+        let client = try EtcdClient(port: pine.port)
+        let required = [("hasleader", "true")]
+        func watch(_ metadata: [(String, String)]) throws -> EtcdStream<WatchResponse> {
+            let watch = try client.open(.watch, answer: WatchResponse.self, metadata: metadata)
+            watch.send(WatchRequest.create(WatchCreateRequest(key: "a")))
+            return watch
+        }
+        let watches = [try watch(required), try watch([]), try watch([("hasleader", "false")])]
+        for watch in watches { #expect(try watch.receive()?.created == true) }
+        postgres.kill()
+        let killed = ContinuousClock.now
+        #expect(throws: EtcdClientError.status(.noLeader)) { try watches[0].receive(timeout: .seconds(60)) }
+        // A restart of the database is no reason: all clients would list again.
+        #expect(killed.duration(to: .now) > .seconds(9))
+        // Who comes now hears it at once, as from an etcd without a leader.
+        #expect(throws: EtcdClientError.status(.noLeader)) { _ = try watch(required).receive(timeout: .seconds(60)) }
+        try postgres.start()
+        try eventuallyBlocking("service") { (try? client.get("x")) != nil }
+        let revision = try client.put("a", "1").header?.revision
+        for watch in watches[1...] { #expect(try watch.receive()?.events.map { $0.kv?.modRevision } == [revision]) }
+        let again = try watch(required)
+        #expect(try again.receive()?.created == true)
+    }
+
     @Test("Slow requests and slow statements are told of in a line each, with where the time went")
     func slow() throws {
         let postgres = try PostgresServer()

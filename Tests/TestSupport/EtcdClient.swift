@@ -65,11 +65,11 @@ package final class EtcdClient: Sendable {
 
     // MARK: Streams
 
-    /// Starts a call of any kind. Send what there is to send, then `finishSending`.
+    /// Starts a call of any kind, with `metadata` beside what every call has. Send what there is to send, then `finishSending`.
     package func open<Answer: WireMessage>(
-        _ method: EtcdMethod, answer: Answer.Type = Answer.self
+        _ method: EtcdMethod, answer: Answer.Type = Answer.self, metadata: [(String, String)] = []
     ) throws(EtcdClientError) -> EtcdStream<Answer> {
-        EtcdStream(self, try connection.open(method.path))
+        EtcdStream(self, try connection.open(method.path, metadata: metadata))
     }
 
     /// All messages of a server-streaming call.

@@ -75,7 +75,7 @@ final class EtcdConnection: @unchecked Sendable {
 
     // MARK: Calls
 
-    func open(_ path: String) throws(EtcdClientError) -> EtcdCall {
+    func open(_ path: String, metadata: [(String, String)] = []) throws(EtcdClientError) -> EtcdCall {
         lock.lock()
         defer { lock.unlock() }
         if let failure { throw failure }
@@ -84,7 +84,7 @@ final class EtcdConnection: @unchecked Sendable {
             [
                 (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", authority),
                 ("te", "trailers"), ("content-type", "application/grpc"), ("user-agent", "pine-tests"),
-            ]
+            ] + metadata
         ) { nghttp2_submit_request(session, nil, $0.baseAddress, $0.count, &provider, nil) }
         guard id > 0 else { throw .connectionLost("the server is ending the connection") }
         let call = EtcdCall(streamID: id, queuedByteLimit: Int(windowSize / 8))
