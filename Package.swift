@@ -82,8 +82,8 @@ let package = Package(
         .executableTarget(
             name: "pine",
             dependencies: [
-                "Bytes", "Changelog", "EtcdAPI", "GRPC", "Keyspace", "TLS", "PineServer", "EmbeddedPostgres", "EtcdClient", "Moving",
-                "PineBench", nioCore, nioPosix, argumentParser, logging, yams,
+                "Bytes", "Changelog", "EtcdAPI", "GRPC", "Keyspace", "Replica", "TLS", "PineServer", "EmbeddedPostgres", "EtcdClient",
+                "Moving", "PineBench", nioCore, nioPosix, argumentParser, logging, yams,
             ],
             swiftSettings: settings),
 
@@ -113,7 +113,7 @@ let package = Package(
             ],
             path: "Tests/PineFuzz", swiftSettings: settings),
         tests("PineFuzzTests", ["PineFuzz"], resources: [.copy("Corpus")]),
-        tests("PineServerTests", ["PineServer", "Replica"]),
+        tests("PineServerTests", ["Keyspace", "PineServer", "Replica"]),
         tests("EmbeddedPostgresTests", ["EmbeddedPostgres", "TestSupport", logging]),
         .executableTarget(
             name: "instruction-count",

@@ -1,5 +1,6 @@
 // Owns: reading the whole log at start-up, in one snapshot.
 package import Keyspace
+package import Replica
 
 /// How far loading has come.
 package struct LoadProgress: Hashable, Sendable {
@@ -13,11 +14,11 @@ extension LogSession {
     /// what comes later comes after this head. The server prepares the next chunk while `chunk` works on one.
     ///
     /// Where all values together take more than `valueBytes`, as far as the catalog tells, rows come without theirs (then the
-    /// values' lengths are not nil) except the newest.
+    /// values' lengths are not nil) except the newest, and those past any of `marks`, which the log is to be compared with.
     ///
     /// `chunk` stops the loading by returning false; then `closed` is thrown.
     package func load(
-        valueBytes: Int = .max, _ chunk: ([LogRow], [Int]?, LoadProgress) -> Bool
+        valueBytes: Int = .max, marks: [ServedMark] = [], _ chunk: ([LogRow], [Int]?, LoadProgress) -> Bool
     ) throws(LogError) -> Head {
         let limits = settings.limits
         let sizes = try databaseSizes()
@@ -25,7 +26,9 @@ extension LogSession {
             _ = try connection.run(LogStatements.beginSnapshot, within: limits.readLimit)
             var after = Position(0, -1)
             var progress = LoadProgress(rows: 0, estimatedRows: sizes.estimatedRows)
-            if let bound = try lastWithoutValue(sizes, valueBytes: valueBytes) {
+            if var bound = try lastWithoutValue(sizes, valueBytes: valueBytes) {
+                let head = try readHead()
+                for mark in marks where mark.isOpen(at: head) { bound = min(bound, mark.position) }
                 try loadMetadata(through: bound, &progress, chunk)
                 after = bound
             }

@@ -135,8 +135,10 @@ package final class LogWorkers: Sendable {
     }
 
     /// Reads the whole log on a thread of its own, again and again until it has worked or the log is closed.
-    /// Values come with the newest rows only, about as many as take `valueBytes`.
-    package func load(valueBytes: Int = .max, _ deliver: @escaping @Sendable (LoadEvent) -> Void) {
+    /// Values come with the newest rows only, about as many as take `valueBytes`, and with those past any of `marks`.
+    package func load(
+        valueBytes: Int = .max, marks: [ServedMark] = [], _ deliver: @escaping @Sendable (LoadEvent) -> Void
+    ) {
         let (settings, logger, outage, wire, metrics) = (settings, logger, outage, wire, metrics)
         let thread = WorkerThread(name: "pine-load") {
             // Its statements are long by nature: none of them is called slow.
@@ -150,7 +152,7 @@ package final class LogWorkers: Sendable {
                         hasDelivered = false
                     }
                     let session = try keeper.ready()
-                    let head = try session.load(valueBytes: valueBytes) { rows, byteCounts, progress in
+                    let head = try session.load(valueBytes: valueBytes, marks: marks) { rows, byteCounts, progress in
                         hasDelivered = true
                         deliver(byteCounts.map { .rowsWithoutValues(rows, $0, progress) } ?? .rows(rows, progress))
                         return true

@@ -51,7 +51,7 @@ struct EngineOutlets: Sendable {
     var log: @Sendable (LogCommand) -> Void
     /// `LogWorkers.exchange`.
     var exchange: @Sendable (LogCommand, _ mayWait: Bool) -> LogEvent?
-    var load: @Sendable () -> Void
+    var load: @Sendable ([ServedMark]) -> Void
 }
 
 /// What is kept from turn to turn.
@@ -73,15 +73,18 @@ final class Engine: Sendable {
     let mailbox: EngineMailbox<EngineMessage>
     private let shared: SharedState
     private let configuration: ReplicaConfiguration
+    private let marks: ServedMarks?
     let logger: Logger
     /// Nobody's until the thread is started.
     private let hosted = Mutex<HostedRun?>(nil)
     /// What a loop may have to say to be let in.
     private static let visitLimit = 4
 
-    init(_ configuration: ReplicaConfiguration, shared: SharedState, logger: Logger) {
+    /// `marks` hears of everything that is served.
+    init(_ configuration: ReplicaConfiguration, shared: SharedState, marks: ServedMarks? = nil, logger: Logger) {
         self.configuration = configuration
         self.shared = shared
+        self.marks = marks
         self.logger = logger
         mailbox = EngineMailbox(limit: configuration.waitingLimit * 4)
     }
@@ -157,7 +160,7 @@ final class Engine: Sendable {
 
     /// Waits for messages, or until there is something to do without, and does it all. False once it was told to stop.
     func turn(
-        _ run: inout EngineRun, deliver: (_ loop: Int, [Outgoing]) -> Void, log: (LogCommand) -> Void, load: () -> Void
+        _ run: inout EngineRun, deliver: (_ loop: Int, [Outgoing]) -> Void, log: (LogCommand) -> Void, load: ([ServedMark]) -> Void
     ) -> Bool {
         mailbox.take(into: &run.messages, until: run.deadline)
         return move(&run, deliver: deliver, log: log, load: load)
@@ -165,7 +168,7 @@ final class Engine: Sendable {
 
     /// Hears the run's messages, and does all that can be done without waiting. False once it was told to stop.
     fileprivate func move(
-        _ run: inout EngineRun, deliver: (_ loop: Int, [Outgoing]) -> Void, log: (LogCommand) -> Void, load: () -> Void
+        _ run: inout EngineRun, deliver: (_ loop: Int, [Outgoing]) -> Void, log: (LogCommand) -> Void, load: ([ServedMark]) -> Void
     ) -> Bool {
         let now = Clock.now
         for message in run.messages {
@@ -187,11 +190,13 @@ final class Engine: Sendable {
             case .finish(let id): run.outgoing[id.loop].append(.finish(id))
             case .reportRevision(let id, let revision): run.outgoing[id.loop].append(.revision(id, revision))
             case .log(let command): log(command)
-            case .load: load()
+            case .load: load(run.replica.comparedMarks)
             case .note(.slow(let id, let request)): run.outgoing[id.loop].append(.slow(id, request))
             case .note(let note): report(note)
             }
         }
+        // Before anybody hears of it.
+        if let marks, let served = run.replica.served { marks.note(served) }
         for loop in run.outgoing.indices where !run.outgoing[loop].isEmpty {
             deliver(loop, run.outgoing[loop])
             run.outgoing[loop] = []

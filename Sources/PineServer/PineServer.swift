@@ -17,6 +17,7 @@ package final class PineServer: Sendable {
     private let engineThread: WorkerThread
     private let log: LogSlot
     private let shared: SharedState
+    private let marks: ServedMarks?
     private let logger: Logger
     /// Where clients reach us, ports resolved.
     package let clientURLs: [String]
@@ -28,11 +29,16 @@ package final class PineServer: Sendable {
     private struct Running {
         var log: LogWorkers
         var housekeeping: Task<Void, Never>
+        /// Notes down what is served.
+        var noting: Task<Void, Never>?
     }
+
+    /// How often at most.
+    private static let noteInterval = Duration.seconds(1)
 
     private init(
         _ configuration: ServerConfiguration, grpc: GRPCServer, engine: Engine, engineThread: WorkerThread, log: LogSlot,
-        shared: SharedState, clientURLs: [String], metricsURLs: [String], memberID: UInt64, logger: Logger
+        shared: SharedState, marks: ServedMarks?, clientURLs: [String], metricsURLs: [String], memberID: UInt64, logger: Logger
     ) {
         self.configuration = configuration
         self.grpc = grpc
@@ -41,6 +47,7 @@ package final class PineServer: Sendable {
         self.log = log
         self.metricsURLs = metricsURLs
         self.shared = shared
+        self.marks = marks
         self.clientURLs = clientURLs
         self.memberID = memberID
         self.logger = logger
@@ -56,7 +63,10 @@ package final class PineServer: Sendable {
         let metricsListenURLs = try configuration.metricsURLs.map { url throws(ServerError) in try ListenURL(url) }
         let memberID = UInt64.random(in: 1...UInt64(Int64.max))
         let (shared, log, pages) = (SharedState(logger: logger), LogSlot(), ServerPages())
-        let engine = Engine(configuration.replica(memberID: memberID), shared: shared, logger: logger)
+        let marks = configuration.dataDirectory.flatMap { ServedMarks(dataDirectory: $0, logger: logger) }
+        var replica = configuration.replica(memberID: memberID)
+        replica.served = marks?.earlier ?? []
+        let engine = Engine(replica, shared: shared, marks: marks, logger: logger)
         let http1 = HTTP1Acceptor { pages.answer($0, on: $1) }
         var http2 = configuration.http2(addresses: listenURLs.map(\.address))
         http2.http1 = http1
@@ -94,7 +104,7 @@ package final class PineServer: Sendable {
         let bound = zip(listenURLs, grpc.boundAddresses).map { $0.url(bound: $1) }
         for url in bound { logger.info("listening on \(url)") }
         return PineServer(
-            configuration, grpc: grpc, engine: engine, engineThread: thread, log: log, shared: shared,
+            configuration, grpc: grpc, engine: engine, engineThread: thread, log: log, shared: shared, marks: marks,
             clientURLs: configuration.advertisedURLs ?? bound, metricsURLs: metricsURLs, memberID: memberID, logger: logger)
     }
 
@@ -108,7 +118,15 @@ package final class PineServer: Sendable {
         let workers = LogWorkers(settings, logger: logger) { engine.hear($0) }
         log.fill(workers)
         let housekeeping = Task { [self] in await keepHouse(workers) }
-        running.withLock { $0 = Running(log: workers, housekeeping: housekeeping) }
+        let noting = marks.map { marks in
+            Task {
+                while !Task.isCancelled {
+                    await onThread { marks.write() }
+                    try? await Task.sleep(for: Self.noteInterval)
+                }
+            }
+        }
+        running.withLock { $0 = Running(log: workers, housekeeping: housekeeping, noting: noting) }
     }
 
     // MARK: Running
@@ -148,6 +166,11 @@ package final class PineServer: Sendable {
         engine.stop()
         engineThread.join()
         guard let running else { return }
+        if let marks, let noting = running.noting {
+            noting.cancel()
+            await noting.value
+            await onThread { marks.write() }
+        }
         await leave(running.log)
         await onThread { running.log.stop() }
         logger.info("stopped")
@@ -207,7 +230,11 @@ extension Engine {
                 hasReached: { underWay[$0].value.load(ordering: .relaxed) == 0 },
                 log: { log.submit($0) },
                 exchange: { log.exchange($0, mayWait: $1) },
-                load: { log.load { workers in workers.load(valueBytes: valueBytes) { self.take($0, logger: logger) } } }))
+                load: { marks in
+                    log.load { workers in
+                        workers.load(valueBytes: valueBytes, marks: marks) { self.take($0, logger: logger) }
+                    }
+                }))
     }
 
     /// Hands on what loading gives.

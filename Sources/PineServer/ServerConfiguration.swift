@@ -41,6 +41,9 @@ package struct ServerConfiguration: Sendable {
     package var slowRequestMs = 300
     package var slowStatementMs = 500
 
+    /// Where this process notes down what it has served; nil for nowhere.
+    package var dataDirectory: String?
+
     package init(listenURLs: [String]) { self.listenURLs = listenURLs }
 }
 

@@ -61,7 +61,7 @@ package final class ThreadlessServer {
                     isMoving = true
                     engine.post(.log(event))
                 },
-                load: {
+                load: { _ in
                     isMoving = true
                     for event in load() { engine.post(event) }
                 })

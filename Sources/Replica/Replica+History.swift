@@ -23,24 +23,31 @@ package struct ServedMark: Hashable, Sendable {
     }
 }
 
-/// A mark, compared with the log while that is loaded.
-struct ComparedMark {
-    let served: ServedMark
-    /// What the digest would be had the log's rows after the mark come after it.
-    var digest: Digest
+extension ServedMark {
+    /// Whether the log that ends at `head` has to be read to know whether it has what was served: not that of another store, nor one
+    /// where all who have seen it are told that their place is compacted.
+    package func isOpen(at head: Head) -> Bool { clusterID == head.clusterID && head.compactRevision <= position.revision }
+}
 
-    init(_ served: ServedMark) {
+/// A mark, compared with the log while that is read.
+package struct ComparedMark: Sendable {
+    package let served: ServedMark
+    /// What the digest would be had the log's rows after the mark come after it.
+    private var digest: Digest
+
+    package init(_ served: ServedMark) {
         self.served = served
         digest = served.digest
     }
 
-    mutating func pass(_ row: LogRow) {
+    /// Takes the log's next row. It needs its value, where it lies past the mark.
+    package mutating func pass(_ row: LogRow) {
         if row.position > served.position { digest = digest.appending(row) }
     }
 
     /// Whether the log lacks something of what was served, and nobody who has seen it is told.
-    func isLost(from head: Head) -> Bool {
-        guard served.clusterID == head.clusterID, head.compactRevision <= served.position.revision else { return false }
+    package func isLost(from head: Head) -> Bool {
+        guard served.isOpen(at: head) else { return false }
         // Rows from the compact revision on are all there, so the digest tells.
         return head.position < served.position || digest != head.digest
     }
@@ -71,6 +78,9 @@ extension Replica {
     package var served: ServedMark? {
         isLoaded ? ServedMark(clusterID: clusterID, position: store.committed, digest: store.committedDigest) : nil
     }
+
+    /// What the log is compared with while it is loaded: rows past any of these have to come with their values.
+    package var comparedMarks: [ServedMark] { marks.map(\.served) }
 
     /// Whether the memory is that of the log, as far as is known.
     var isLoaded: Bool { phase == .serving || phase == .recovering }

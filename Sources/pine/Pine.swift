@@ -25,7 +25,7 @@ struct Pine: AsyncParsableCommand {
               pine --generate-completion-script bash > /etc/bash_completion.d/pine
             """,
         version: "pine \(Versions.pine)",
-        subcommands: [Serve.self, Migrate.self, Status.self, Export.self, Import.self, Bench.self, Version.self])
+        subcommands: [Serve.self, Migrate.self, Status.self, Restore.self, Export.self, Import.self, Bench.self, Version.self])
 
     static func main() async {
         let given = Array(CommandLine.arguments.dropFirst())

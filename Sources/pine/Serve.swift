@@ -127,6 +127,7 @@ struct Serve: AsyncParsableCommand {
         limits.apply(to: &configuration)
         try upkeep.apply(to: &configuration)
         runtime.apply(to: &configuration)
+        configuration.dataDirectory = privatePostgres.dataDir
         return configuration
     }
 }

@@ -155,6 +155,24 @@ package final class PostgresServer: Sendable {
         return result.stdout.hasSuffix("\n") ? String(result.stdout.dropLast()) : result.stdout
     }
 
+    // MARK: Backups
+
+    /// What pg_dump makes of a database: SQL.
+    package func dump(_ connection: String) throws -> String {
+        let result = try runCommand(try PostgresTemplate.binary("pg_dump"), ["-d", connection])
+        guard result.status == 0 else { throw TestSupportError("pg_dump: \(result.stderr)") }
+        return result.stdout
+    }
+
+    /// Makes a database with a name of its own from a dump and returns its connection string.
+    package func newDatabase(from dump: String) throws -> String {
+        let connection = try newDatabase()
+        let result = try runCommand(
+            try PostgresTemplate.binary("psql"), ["-Xq", "-v", "ON_ERROR_STOP=1", "-d", connection, "-f", "-"], input: Array(dump.utf8))
+        guard result.status == 0 else { throw TestSupportError("psql: \(result.stderr)") }
+        return connection
+    }
+
     // MARK: Starting and stopping
 
     package var isRunning: Bool { state.withLock { $0.process?.isRunning ?? false } }

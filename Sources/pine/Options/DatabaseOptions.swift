@@ -62,7 +62,10 @@ struct TablesOptions: ParsableArguments {
 }
 
 struct PrivatePostgresOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Where the private PostgreSQL and this process keep their files.", valueName: "folder"))
+    @Option(
+        help: ArgumentHelp(
+            "Where the private PostgreSQL keeps its files, and this process what it notes down of what it has served, so that it "
+                + "notices after a restart that an older backup was restored.", valueName: "folder"))
     var dataDir = "pine-data"
 
     @Option(
