@@ -1,11 +1,12 @@
-"""Three Pines on one PostgreSQL: throughput against one Pine's under the same load, each one's share, and how long an event takes
-from one to another. Called by scripts/fairness."""
+"""Three Pines on one PostgreSQL: throughput against one Pine's under the same load, each one's share, the races that they lose, and how
+long an event takes from one to another. Called by scripts/fairness."""
 import json
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 pine, seconds = sys.argv[1], sys.argv[2]
@@ -69,6 +70,22 @@ def rate(report):
     return float(find(report, "requestsPerSecond", "ratePerSecond", "rate", "throughput"))
 
 
+def metric(port, *names):
+    """The sum of a Pine's metrics of these names."""
+    page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
+    return sum(float(line.split()[-1]) for line in page.splitlines() if line.split(" ")[0] in names)
+
+
+def delay(writer, reader):
+    """How long an event takes from one Pine to another, at a modest load."""
+    watch = result(
+        bench(
+            "watch", "--endpoints", f"http://127.0.0.1:{writer}", "--watch-endpoints", f"http://127.0.0.1:{reader}", "--rate", "100",
+            "--watchers", "1", "--watch-connections", "1", "--connections", "1", "--prefix", f"/watched/{reader}/", "--keys", "10"))
+    latency = watch[0]["events"]["latency"]
+    print(f"written on one, heard of on another: p50 {latency['p50'] / 1000:.1f} ms, p99 {latency['p99'] / 1000:.1f} ms")
+
+
 def main(folder):
     first = start(folder, "one", [])
     data = Path(folder, "one")
@@ -76,6 +93,8 @@ def main(folder):
     database = f"host={pidfile[4]} port={pidfile[3]} user=pine dbname=pine passfile={data}/pgpass"
     alone = rate(result(bench("put", "--endpoints", f"http://127.0.0.1:{first}", "--connections", "12", "--prefix", "/alone/")))
     ports = [first] + [start(folder, name, ["--postgres", database]) for name in ("two", "three")]
+    races, appends = "pine_lost_races_total", "pine_append_batch_rows_count"
+    before = {name: sum(metric(port, name) for port in ports) for name in (races, appends)}
     runs = [
         bench("put", "--endpoints", f"http://127.0.0.1:{port}", "--connections", "4", "--prefix", f"/together/{port}/") for port in ports
     ]
@@ -83,12 +102,9 @@ def main(folder):
     together = sum(shares)
     print(f"puts a second: one Pine {alone:,.0f}, three together {together:,.0f}: {together / alone:.0%}")
     print("shares: " + ", ".join(f"{share / together:.0%}" for share in shares))
-    watch = result(
-        bench(
-            "watch", "--endpoints", f"http://127.0.0.1:{ports[0]}", "--watch-endpoints", f"http://127.0.0.1:{ports[1]}", "--rate", "100",
-            "--watchers", "1", "--watch-connections", "1", "--connections", "1", "--prefix", "/watched/", "--keys", "10"))
-    latency = watch[0]["events"]["latency"]
-    print(f"written on one, heard of on another: p50 {latency['p50'] / 1000:.1f} ms, p99 {latency['p99'] / 1000:.1f} ms")
+    counts = {name: sum(metric(port, name) for port in ports) - before[name] for name in (races, appends)}
+    print(f"lost races: {counts[races]:,.0f} beside {counts[appends]:,.0f} appends, {counts[races] / max(counts[appends], 1):.2f} each")
+    delay(ports[0], ports[1])
 
 
 with tempfile.TemporaryDirectory(prefix="pine-fairness-") as folder:
