@@ -77,8 +77,9 @@ final class Engine: Sendable {
     let logger: Logger
     /// Nobody's until the thread is started.
     private let hosted = Mutex<HostedRun?>(nil)
-    /// What a loop may have to say to be let in.
-    private static let visitLimit = 4
+    /// What a loop may have to say to be let in, and how many requests may be under way: many are sooner done by a thread that
+    /// does nothing else, beside those that bring them.
+    fileprivate static let visitLimit = 4
 
     /// `marks` hears of everything that is served.
     init(_ configuration: ReplicaConfiguration, shared: SharedState, marks: ServedMarks? = nil, logger: Logger) {
@@ -224,6 +225,7 @@ private struct HostedRun: ~Copyable {
 
     /// A visitor's turn: of a loop, or of one of the log's threads.
     mutating func host(_ engine: Engine, _ messages: inout [EngineMessage], loop: Int?) -> Visit? {
+        guard run.replica.requestsUnderWay <= Engine.visitLimit else { return nil }
         if let loop, !outlets.hasReached(loop) { return nil }
         var answers: [Outgoing] = []
         var questions: [LogCommand] = []
