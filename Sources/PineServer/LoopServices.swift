@@ -111,8 +111,8 @@ final class LoopServices: GRPCHandler {
         guard !batch.isEmpty, !isVisiting else { return }
         isVisiting = true
         defer { isVisiting = false }
+        company.noteRequest(at: calls.batchTime)
         for _ in 0..<Self.visitsInARow where !batch.isEmpty {
-            company.noteRequest(at: calls.batchTime)
             guard let answers = engine.visit(&batch, from: calls.index, mayWait: !company.isLikely) else { break }
             batch.removeAll(keepingCapacity: true)
             calls.noteTime()
