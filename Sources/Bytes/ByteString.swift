@@ -69,6 +69,11 @@ public struct ByteString: Sendable {
         self.init(text.utf8)
     }
 
+    /// For who keeps many byte strings and their lengths elsewhere: with `sharedOffset` and its length, `init(sharing:from:count:)`
+    /// makes it again. nil where it is empty.
+    @inlinable public var sharedStorage: ByteStorage? { storage }
+    @inlinable public var sharedOffset: Int { Int(offset) }
+
     @inlinable public var count: Int { Int(length) }
     @inlinable public var isEmpty: Bool { length == 0 }
 
@@ -109,11 +114,11 @@ public struct ByteString: Sendable {
         return storage.unsafelyUnwrapped.base[Int(offset) + index]
     }
 
-    /// This byte string, in storage of its own where the storage that it shares is more than twice as large:
-    /// what is kept for long must not keep a big request alive.
+    /// This byte string, in storage of its own where the storage that it shares is noticeably larger: what is kept for long must
+    /// not keep a big request alive. The value of a small request stays where it is.
     @inlinable
     public func compacted() -> ByteString {
-        guard let storage, storage.header > 2 * Int(length) + 64 else { return self }
+        guard let storage, storage.header > Int(length) + Int(length) / 8 + 64 else { return self }
         return withUnsafeBytes { ByteString(copying: $0) }
     }
 

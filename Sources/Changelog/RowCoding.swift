@@ -100,21 +100,15 @@ extension PostgresResult {
             digest: Digest(rawValue: try integer(row, 3)), epoch: try integer(row, 4), compactRevision: try integer(row, 5))
     }
 
-    /// A row of the log, whose columns start at `first`. Key and value share one storage, so that a row is one allocation.
+    /// A row of the log, whose columns start at `first`. Its value is kept, its key is not: each has storage of its own.
     func logRow(_ row: Int, from first: Int) throws(LogError) -> LogRow {
         let kindNumber: Int16 = try integer(row, first + 2)
         guard let kind = RowKind(rawValue: kindNumber) else {
             throw LogError.malformed("a row of kind \(kindNumber), which a newer Pine may have written")
         }
-        let key = bytes(row, first + 3)
-        let value = bytes(row, first + 4)
-        var writer = ByteWriter(capacity: key.count + value.count)
-        writer.append(key)
-        writer.append(value)
-        let both = writer.finish()
         return LogRow(
             position: Position(try integer(row, first), try integer(row, first + 1)), kind: kind,
-            key: both.slice(0..<key.count), value: both.slice(key.count..<both.count),
+            key: ByteString(copying: bytes(row, first + 3)), value: ByteString(copying: bytes(row, first + 4)),
             createRevision: try integer(row, first + 5), version: try integer(row, first + 6),
             lease: try integer(row, first + 7), origin: try integer(row, first + 8))
     }

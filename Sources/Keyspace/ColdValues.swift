@@ -40,7 +40,7 @@ package final class ColdValues {
 
     /// Whether the value can be had without fetching it; notes it where it can't.
     func has(_ version: borrowing KeyVersion, key: @autoclosure () -> ByteString) -> Bool {
-        if version.value != nil || fetched[version.position] != nil { return true }
+        if version.hasValue || fetched[version.position] != nil { return true }
         _ = find(version.position, Int(version.valueLength), key())
         return false
     }

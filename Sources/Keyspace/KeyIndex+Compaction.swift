@@ -43,13 +43,9 @@ extension KeyIndex {
 
     /// About how many of the superseded rows lie at or below the compact revision: those that `collect` still has to look at.
     package var compactedCount: Int {
-        var count = 0
-        superseded.visit { row in
-            guard row.position.revision <= compactRevision else { return false }
-            count += 1
-            return true
-        }
-        return count
+        let compactRevision = self.compactRevision
+        guard let first = superseded.first, first.position.revision <= compactRevision else { return 0 }
+        return superseded.count(until: { $0.position.revision > compactRevision })
     }
 
     /// Drops what `row` made dead. False where the limit came first.
@@ -82,7 +78,7 @@ extension KeyIndex {
     private mutating func note(_ version: borrowing KeyVersion, of record: KeyRecord, _ dropped: inout [Position]) {
         dropped.append(version.position)
         versionCount -= 1
-        valueBytes -= version.value?.count ?? 0
+        valueBytes -= version.residentLength
         rowBytes -= record.keyCount + Int(version.valueLength)
     }
 
@@ -100,7 +96,7 @@ extension KeyIndex {
         tree.walk(from: ByteString(), to: nil) { record in
             seen.keyBytes += record.keyCount
             seen.versions += 1
-            seen.valueBytes += record.newest.pointee.value?.count ?? 0
+            seen.valueBytes += record.newest.pointee.residentLength
             seenRowBytes += record.keyCount * (1 + (record.older?.count ?? 0)) + Int(record.newest.pointee.valueLength)
             var last = record.newest.pointee.position
             invariant(last <= tip, "a version is past the tip")
@@ -112,7 +108,7 @@ extension KeyIndex {
                 let version = older.version(index)
                 invariant(version.pointee.position < last, "a key's versions are out of order")
                 last = version.pointee.position
-                seen.valueBytes += version.pointee.value?.count ?? 0
+                seen.valueBytes += version.pointee.residentLength
                 seenRowBytes += Int(version.pointee.valueLength)
             }
             return true

@@ -25,12 +25,7 @@ package struct KeyView: ~Copyable {
     }
 
     /// The value's bytes, good inside the scan's body only; nil where the value is not in memory.
-    package var valueBytes: UnsafeRawBufferPointer? {
-        guard found.pointee.value != nil else { return nil }
-        // An optional byte string that is not nil has the layout of a byte string.
-        let value = UnsafeRawPointer(found) + MemoryLayout<KeyVersion>.offset(of: \.value)!
-        return ByteString.unretainedBytes(at: value.assumingMemoryBound(to: ByteString.self))
-    }
+    package var valueBytes: UnsafeRawBufferPointer? { KeyVersion.unretainedValue(at: found) }
 }
 
 /// What the body of a scan answers.

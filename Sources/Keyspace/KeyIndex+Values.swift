@@ -37,11 +37,11 @@ extension KeyIndex {
         var places: [CachedValue] = []
         tree.walk(from: ByteString(), to: nil) { record in
             if let older = record.older {
-                for index in 0..<older.count where older.version(index).pointee.value?.isEmpty == false {
+                for index in 0..<older.count where older.version(index).pointee.residentLength > 0 {
                     places.append(CachedValue(record: record.retained(), position: older.version(index).pointee.position))
                 }
             }
-            if record.newest.pointee.value?.isEmpty == false {
+            if record.newest.pointee.residentLength > 0 {
                 places.append(CachedValue(record: record.retained(), position: record.newest.pointee.position))
             }
             return true
@@ -62,7 +62,7 @@ extension KeyIndex {
             visits -= 1
             clock.removeFirst()
             guard !place.record.isDestroyed, let version = place.record.version(at: place.position),
-                version.pointee.position == place.position, let value = version.pointee.value
+                version.pointee.position == place.position, version.pointee.hasValue
             else {
                 place.record.release()
                 continue
@@ -72,8 +72,8 @@ extension KeyIndex {
                 clock.append(place)
                 continue
             }
-            valueBytes -= value.count
-            version.pointee.value = nil
+            valueBytes -= version.pointee.residentLength
+            version.pointee.drop()
             evictions += 1
             place.record.release()
         }
@@ -82,9 +82,9 @@ extension KeyIndex {
     /// Takes in a value that was fetched from the log, if its version is still there and lacks it.
     package mutating func admit(_ value: ByteString, of missing: MissingValue) {
         guard clockRuns, let record = tree.find(missing.key), let version = record.version(at: missing.position),
-            version.pointee.position == missing.position, version.pointee.value == nil, Int(version.pointee.valueLength) == value.count
+            version.pointee.position == missing.position, !version.pointee.hasValue, Int(version.pointee.valueLength) == value.count
         else { return }
-        version.pointee.value = value.compacted()
+        version.pointee.keep(value.compacted())
         valueBytes += value.count
         noteValue(record, missing.position, value.count)
         makeRoom()

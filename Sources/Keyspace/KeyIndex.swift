@@ -88,11 +88,8 @@ package struct KeyIndex: ~Copyable {
         case .grant, .revoke, .compact, .alarm: return
         }
         var version = KeyVersion(row)
-        if let coldBytes, row.kind == .put {
-            version.value = nil
-            version.valueLength = UInt32(coldBytes)
-        }
-        let valueCount = version.value?.count ?? 0
+        if let coldBytes, row.kind == .put { version.leaveInLog(byteCount: coldBytes) }
+        let valueCount = version.residentLength
         valueBytes += valueCount
         rowBytes += row.key.count + Int(version.valueLength)
         versionCount += 1
@@ -136,7 +133,7 @@ package struct KeyIndex: ~Copyable {
             let record = row.record
             invariant(record.newest.pointee.position == row.position, "a row to undo is not its key's newest")
             versionCount -= 1
-            valueBytes -= record.newest.pointee.value?.count ?? 0
+            valueBytes -= record.newest.pointee.residentLength
             rowBytes -= record.keyCount + Int(record.newest.pointee.valueLength)
             if !pop(record) {
                 keyBytes -= record.keyCount

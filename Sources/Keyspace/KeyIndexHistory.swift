@@ -61,7 +61,7 @@ struct KeyHistory {
                 start.moveInitialize(from: versions, count: count)
                 header.pointee.first = 0
             } else {
-                target = moved(capacity: count * 2)
+                target = moved(capacity: count + (count + 1) / 2)
             }
         }
         (target.versions + target.count).initialize(to: version)

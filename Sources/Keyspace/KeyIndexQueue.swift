@@ -1,6 +1,6 @@
 // Owns: a first-in-first-out queue in chunks, so that a backlog of millions never has to be copied to grow.
-// Invariants: `head` is an offset into the first chunk, whose elements before it are gone; no chunk is empty, except that
-// an empty queue may keep one for its capacity.
+// Invariants: `head` is an offset into the first chunk, whose elements before it are gone; all chunks but the last are full;
+// none is empty, except that an empty queue may keep one for its capacity.
 internal import Bytes
 
 /// Used for the journal (short, also popped at its end) and for the superseded versions (may be very long).
@@ -58,8 +58,20 @@ struct KeyIndexQueue<Element> {
         }
     }
 
-    /// What the queue itself holds, in bytes.
-    var allocatedBytes: Int { chunks.reduce(0) { $0 + $1.capacity * MemoryLayout<Element>.stride } }
+    /// How many elements come before the first that `isPast`; it must be so for all after that one. O(log n).
+    func count(until isPast: (borrowing Element) -> Bool) -> Int {
+        var low = head
+        var high = head + count
+        while low < high {
+            let middle = (low + high) / 2
+            // All chunks but the last are full.
+            if isPast(chunks[middle / Self.chunkLimit][middle % Self.chunkLimit]) { high = middle } else { low = middle + 1 }
+        }
+        return low - head
+    }
+
+    /// About what the queue itself holds, in bytes.
+    var allocatedBytes: Int { chunks.count * Self.chunkLimit * MemoryLayout<Element>.stride }
 
     /// A queue that fills and empties all the time does not allocate each time.
     private mutating func clear() {

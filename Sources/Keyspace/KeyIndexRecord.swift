@@ -79,9 +79,7 @@ struct KeyRecord: Equatable {
     /// Asks for the newest value's first bytes; the record should have arrived by now.
     @inline(__always)
     func prefetchValue() {
-        let value = base + MemoryLayout<KeyVersion>.offset(of: \.value)!
-        // The reference to the storage, which may be nil: a prefetch of nothing does nothing.
-        guard let start = value.load(as: UnsafeRawPointer?.self) else { return }
+        guard let start = KeyVersion.valueStorage(at: newest)?.toOpaque() else { return }
         pine_prefetch(start)
         pine_prefetch(start + 64)
     }

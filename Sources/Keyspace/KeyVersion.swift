@@ -1,8 +1,11 @@
 // Owns: what the index knows about one version of one key. A plain value; it must never refer back into the index.
+// Invariant: `storage` is there where the value is in memory and not empty, and holds it from `offset` on.
+//
+// There are as many of these as the store has versions, so every byte counts: 56 of them. A byte string would repeat the length.
 package import Bytes
 
 /// A key's state between one row that touched it and the next. Metadata is always in memory; the value may not be.
-package struct KeyVersion: Hashable, Sendable {
+package struct KeyVersion: Sendable {
     /// The row that made this version. Its revision is etcd's `mod_revision`.
     package var position: Position
     /// True where the row deleted the key. Then `createRevision`, `version` and `lease` are 0 and `value` is empty.
@@ -15,22 +18,23 @@ package struct KeyVersion: Hashable, Sendable {
     package var version: Int64
     /// The lease that the key is attached to, or 0.
     package var lease: LeaseID
-    /// nil where the value is not in memory and has to be fetched from the changelog by `position`.
-    package var value: ByteString?
+    /// Never written to, as that of every byte string.
+    nonisolated(unsafe) private var storage: ByteStorage?
+    private var offset: UInt32 = 0
     /// The value's length in bytes, wherever it is.
-    package var valueLength: UInt32
+    package private(set) var valueLength: UInt32
 
     package init(
         position: Position, isTombstone: Bool = false, createRevision: Revision, version: Int64, lease: LeaseID,
-        value: ByteString?
+        value: ByteString
     ) {
         self.position = position
         self.isTombstone = isTombstone
         self.createRevision = createRevision
         self.version = version
         self.lease = lease
-        self.value = value
-        valueLength = UInt32(value?.count ?? 0)
+        valueLength = UInt32(value.count)
+        keep(value)
     }
 
     /// What `row`, a put or a delete, makes of its key.
@@ -46,5 +50,74 @@ package struct KeyVersion: Hashable, Sendable {
         case .grant, .revoke, .compact, .alarm:
             violated("a \(row.kind) row makes no version of a key")
         }
+    }
+
+    // MARK: The value
+
+    /// nil where the value is not in memory and has to be fetched from the changelog by `position`.
+    package var value: ByteString? {
+        @inline(__always) get {
+            guard let storage else { return valueLength == 0 ? ByteString() : nil }
+            return ByteString(sharing: storage, from: Int(offset), count: Int(valueLength))
+        }
+    }
+
+    /// Whether the value is in memory.
+    package var hasValue: Bool {
+        @inline(__always) get { storage != nil || valueLength == 0 }
+    }
+
+    /// Bytes of the value that are in memory: all of them, or none.
+    var residentLength: Int { storage == nil ? 0 : Int(valueLength) }
+
+    /// Takes the value in. Its length is what it was; in a copy that nothing is counted by, it may be what the log says now.
+    mutating func keep(_ value: ByteString) {
+        valueLength = UInt32(value.count)
+        storage = value.sharedStorage
+        offset = UInt32(value.sharedOffset)
+    }
+
+    /// Gives the value up.
+    mutating func drop() {
+        storage = nil
+        offset = 0
+    }
+
+    /// The value, of so many bytes, stays in the log.
+    mutating func leaveInLog(byteCount: Int) {
+        drop()
+        valueLength = UInt32(byteCount)
+    }
+
+    /// Where in a version the reference to its value's storage is, which is nil where there is none.
+    private static var storageOffset: Int { MemoryLayout<KeyVersion>.offset(of: \.storage)! }
+
+    /// The bytes of the value of the version at `pointer`, without a reference to their storage: good as long as the version stays
+    /// as it is. nil where the value is not in memory.
+    @inline(__always)
+    static func unretainedValue(at pointer: UnsafePointer<KeyVersion>) -> UnsafeRawBufferPointer? {
+        let length = Int(pointer.pointee.valueLength)
+        guard let start = valueStorage(at: pointer)?._withUnsafeGuaranteedRef({ $0.base }) else {
+            return length == 0 ? UnsafeRawBufferPointer(start: nil, count: 0) : nil
+        }
+        return UnsafeRawBufferPointer(start: start + Int(pointer.pointee.offset), count: length)
+    }
+
+    /// The storage of the value of the version at `pointer`, to look at its memory only.
+    @inline(__always)
+    static func valueStorage(at pointer: UnsafePointer<KeyVersion>) -> Unmanaged<ByteStorage>? {
+        (UnsafeRawPointer(pointer) + storageOffset).load(as: Unmanaged<ByteStorage>?.self)
+    }
+}
+
+extension KeyVersion: Hashable {
+    package static func == (a: KeyVersion, b: KeyVersion) -> Bool {
+        a.position == b.position && a.isTombstone == b.isTombstone && a.createRevision == b.createRevision && a.version == b.version
+            && a.lease == b.lease && a.valueLength == b.valueLength && a.value == b.value
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        hasher.combine(position)
+        hasher.combine(version)
     }
 }

@@ -85,7 +85,7 @@ package struct RangeScan: Sendable {
         var lackingBytes = 0
         nextKey = index.scan(range, at: revision, startingAt: nextKey, visitLimit: budget) { view in
             if firstLacking == nil {
-                if !showsValues || view.version.value != nil || fetched >= shownLimit || cold.has(view.version, key: view.key) {
+                if !showsValues || view.version.hasValue || fetched >= shownLimit || cold.has(view.version, key: view.key) {
                     return take(view, cold, &enough, visibleLimit, byteLimit, into: &writer)
                 }
                 firstLacking = view.key
@@ -145,10 +145,9 @@ package struct RangeScan: Sendable {
 
     /// Takes what was fetched for the pairs that lack their values. False where some still do.
     private mutating func takeValues(_ cold: ColdValues) -> Bool {
-        for index in found.indices where found[index].version.value == nil {
-            if cold.has(found[index].version, key: found[index].key) {
-                found[index].version.value = cold.fetched[found[index].version.position]
-            }
+        for index in found.indices where !found[index].version.hasValue {
+            guard cold.has(found[index].version, key: found[index].key) else { continue }
+            if let value = cold.fetched[found[index].version.position] { found[index].version.keep(value) }
         }
         return !cold.hasMissing
     }

@@ -176,7 +176,7 @@ extension Store {
         let wanted = request.revision <= 0 ? revision : request.revision
         if wanted < compactRevision { throw .compacted }
         let version = index.version(of: request.key, at: wanted)
-        var writer = ByteWriter(capacity: 128 + request.key.count + (version?.value?.count ?? 0))
+        var writer = ByteWriter(capacity: 128 + request.key.count + Int(version?.valueLength ?? 0))
         writer.appendHeader(header, revision: revision)
         if let version, !request.countOnly {
             let withLease = !request.keysOnly || request.sortTarget == .value

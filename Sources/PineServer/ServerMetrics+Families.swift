@@ -193,6 +193,22 @@ extension Exposition {
         gauge(
             "pine_fold_lag_revisions", "Revisions that the log is known to have and this member has not folded.",
             gauges.headRevision - gauges.revision)
+        gauge(
+            "pine_log_digest",
+            "The lower half of the digest of all rows folded: the same on all members that are at the same position.",
+            UInt32(truncatingIfNeeded: gauges.digest.rawValue))
+        gauge("pine_key_versions", "Versions of all keys in memory: live ones, and what is not compacted yet.", gauges.keyVersions)
+        gauge("pine_key_bytes", "Bytes of all keys in memory.", gauges.keyBytes)
+        gauge("pine_index_bytes", "About what the index takes in memory beside keys and values.", gauges.indexBytes)
+        gauge("pine_value_cache_bytes", "Bytes of the values in memory (--value-cache-bytes bounds them).", gauges.valueBytes)
+        gauge(
+            "pine_value_cache_evictions", "Values that had to go from memory since the log was loaded.", gauges.valueEvictions)
+        counter("pine_value_waits_total", "Operations that waited for values that were not in memory.", counters.valueWaits)
+        counter("pine_values_read_total", "Values that were read from the log for them.", counters.valuesRead)
+        counter("pine_value_read_bytes_total", "The same in bytes.", counters.valueBytesRead)
+        gauge(
+            "pine_sweep_backlog_rows", "About how many superseded rows of compacted revisions are still to be deleted.",
+            gauges.sweepBacklog)
         gauge("pine_serving", "Whether the log is folded and at hand: 1, otherwise 0.", observation.status.isServing)
         gauge("pine_steward", "Whether this member does the chores.", counters.isSteward)
         gauge("pine_members", "Members that were alive when the database was last asked.", observation.status.members.count)

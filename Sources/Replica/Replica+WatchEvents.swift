@@ -337,7 +337,7 @@ extension Replica {
     private func noteMissingValues(_ sweep: WatchSweep) {
         guard watches.laggards.contains(where: \.wantsPrevKV) else { return }
         for row in sweep.rows where row.kind == .put || row.kind == .delete {
-            guard let previous = store.previous(of: row), previous.value == nil else { continue }
+            guard let previous = store.previous(of: row), !previous.hasValue else { continue }
             var isWanted = false
             watches.catchingUp.matches(row.key) { key in
                 guard let watcher = watches.watchers[key], watcher.wantsPrevKV, watcher.wants(row.kind) else { return }

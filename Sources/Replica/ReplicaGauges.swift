@@ -6,7 +6,19 @@ package struct ReplicaGauges: Sendable, Hashable {
     package var compactRevision: Revision = 0
     /// The newest revision that the log is known to have.
     package var headRevision: Revision = 0
+    /// The digest at `revision`: of members at the same position all have the same.
+    package var digest = Digest.start
     package var keys = 0
+    /// Versions of all keys that compaction has not taken out of memory.
+    package var keyVersions = 0
+    /// Of what is in memory, in bytes: the keys, the values, and about what the index takes beside them.
+    package var keyBytes = 0
+    package var valueBytes = 0
+    package var indexBytes = 0
+    /// Values that the cache has given up since the log was loaded.
+    package var valueEvictions: UInt64 = 0
+    /// About how many rows of compacted revisions are still to be looked at, whose predecessors are dead.
+    package var sweepBacklog = 0
     package var leases = 0
     package var watchStreams = 0
     package var watchers = 0
@@ -28,7 +40,14 @@ extension Replica {
         gauges.revision = store.revision
         gauges.compactRevision = store.compactRevision
         gauges.headRevision = max(headRevision, store.revision)
+        gauges.digest = store.committedDigest
         gauges.keys = store.index.liveCount
+        gauges.keyVersions = store.index.versionCount
+        gauges.keyBytes = store.index.keyBytes
+        gauges.valueBytes = store.index.valueBytes
+        gauges.indexBytes = store.index.overheadBytes
+        gauges.valueEvictions = store.index.evictions
+        gauges.sweepBacklog = store.index.compactedCount
         gauges.leases = store.leases.count
         gauges.watchStreams = watches.streams.count
         gauges.watchers = watches.watchers.count

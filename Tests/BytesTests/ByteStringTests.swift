@@ -55,8 +55,10 @@ internal import Testing
         #expect(address(small) == address(whole)! + 500)
         #expect(small.compacted() == small)
         #expect(address(small.compacted()) != address(small))
-        let most = whole.slice(100..<900)
+        let most = whole.slice(40..<940)
         #expect(address(most.compacted()) == address(most))
+        let half = whole.slice(0..<500)
+        #expect(half.compacted() == half && address(half.compacted()) != address(half))
         #expect(ByteString().compacted().isEmpty)
         #expect(address(whole.slice(3..<3)) == nil, "an empty slice keeps nothing alive")
     }
