@@ -81,7 +81,8 @@ struct Steward {
         }
     }
 
-    /// One statement's worth of the oldest deletion; then a pause as long as it took, so that writers have half of the time.
+    /// One statement's worth of the oldest deletion; then a pause of thrice what it took, so that writers hardly notice, or where
+    /// it is urgent of as much, so that they have half of the time.
     private mutating func deleteSome() {
         guard var deletion = deletions.first else { return }
         let part = deletion.positions.prefix(settings.limits.deleteRowLimit)
@@ -101,7 +102,7 @@ struct Steward {
             return
         }
         let now = ContinuousClock.now
-        nextDelete = now.advanced(by: started.duration(to: now))
+        nextDelete = now.advanced(by: started.duration(to: now) * (deletion.order.isUrgent ? 1 : relaxedPause))
         deletion.positions = deletion.positions.dropFirst(part.count)
         if deletion.positions.isEmpty {
             deletions.removeFirst()
@@ -159,3 +160,6 @@ struct Steward {
         }
     }
 }
+
+/// The pause after a statement that deletes, in multiples of what that took.
+private let relaxedPause = 3

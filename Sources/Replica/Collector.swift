@@ -12,6 +12,10 @@ struct Collector {
     var hasMoreWork = false
     /// Compactions with `physical`, whose answers wait for the rows to be gone.
     var physicalWaiters: [PhysicalWaiter] = []
+    /// The last compaction that was seen, and how many rows were to be looked at then.
+    var lastCompaction: (revision: Revision, backlog: Int)?
+    /// Whether the rows of that one came on top of others, and there were more than the time before.
+    var isFallingBehind = false
     /// Rows deleted since the last time that none was left, and when that was last told.
     var deleted = 0
     var toldAt: Instant?
@@ -42,10 +46,23 @@ extension Replica {
         }
         collector.hasMoreWork = false
         guard !dead.isEmpty || swept != collector.swept else { return }
-        let deletion = Deletion(number: collector.nextNumber, positions: dead, swept: swept, holder: configuration.origin)
+        noteBacklog()
+        let deletion = Deletion(
+            number: collector.nextNumber, positions: dead, swept: swept, holder: configuration.origin,
+            isUrgent: collector.isFallingBehind || !collector.physicalWaiters.isEmpty)
         collector.nextNumber += 1
         collector.inFlight = (deletion.number, swept)
         actions.append(.log(.deleteRows(deletion)))
+    }
+
+    private mutating func noteBacklog() {
+        let revision = store.index.compactRevision
+        guard revision != collector.lastCompaction?.revision else { return }
+        let backlog = store.index.compactedCount
+        if let last = collector.lastCompaction {
+            collector.isFallingBehind = !collector.swept.covers(last.revision) && backlog > last.backlog
+        }
+        collector.lastCompaction = (revision, backlog)
     }
 
     /// The lowest revision that a long scan is at, whether it waits for values or not.

@@ -38,12 +38,15 @@ package struct Deletion: Hashable, Sendable {
     package var swept: Sweep
     /// What is gone is told to all as long as the steward's duty is this process's.
     package var holder: Int64
+    /// Whether it may take as much of the database's time as writers do: somebody waits for it, or rows die faster than they go.
+    package var isUrgent: Bool
 
-    package init(number: UInt64, positions: [Position], swept: Sweep, holder: Int64) {
+    package init(number: UInt64, positions: [Position], swept: Sweep, holder: Int64, isUrgent: Bool = false) {
         self.number = number
         self.positions = positions
         self.swept = swept
         self.holder = holder
+        self.isUrgent = isUrgent
     }
 }
 
