@@ -7,6 +7,20 @@ package struct LoadProgress: Hashable, Sendable {
     package var rows: Int
     /// How many rows the server believes there are; may be wrong, and is 0 where it has no idea.
     package var estimatedRows: Int
+    /// Whether it is time to tell: once a second.
+    package var isWorthTelling = false
+    private var toldAt = ContinuousClock.now
+
+    init(rows: Int, estimatedRows: Int) {
+        self.rows = rows
+        self.estimatedRows = estimatedRows
+    }
+
+    mutating func advance(by count: Int) {
+        rows += count
+        isWorthTelling = toldAt.duration(to: .now) >= .seconds(1)
+        if isWorthTelling { toldAt = .now }
+    }
 }
 
 extension LogSession {
@@ -39,7 +53,7 @@ extension LogSession {
                     .tail(after: after, limit: limits.loadRowLimit, chunkByteLimit: limits.chunkByteLimit)
                 if let last = tail.rows.last { after = last.position }
                 if !tail.reachesHead { try connection.start(statement, .position(after), within: limits.readLimit) }
-                progress.rows += tail.rows.count
+                progress.advance(by: tail.rows.count)
                 let goesOn = tail.rows.isEmpty || chunk(tail.rows, nil, progress)
                 if tail.reachesHead {
                     _ = try connection.run(LogStatements.commit, within: limits.readLimit)
@@ -93,7 +107,7 @@ extension LogSession {
             }
             let isLast = rows.count < limit || rows[rows.count - 1].position == bound
             if !isLast { try start(after: rows[rows.count - 1].position) }
-            progress.rows += rows.count
+            progress.advance(by: rows.count)
             guard chunk(rows, byteCounts, progress) else {
                 if !isLast { _ = try connection.finishStatement(within: settings.limits.readLimit) }
                 throw LogError.closed

@@ -59,6 +59,8 @@ struct EngineRun: ~Copyable {
     fileprivate(set) var replica: Replica
     fileprivate var outgoing: [[Outgoing]]
     fileprivate var messages: [EngineMessage] = []
+    /// The most key versions since freed memory was given back to the system.
+    fileprivate var versionPeak = 0
     /// Until when to wait for messages.
     var deadline = Instant(nanoseconds: 0)
 
@@ -202,8 +204,15 @@ final class Engine: Sendable {
             deliver(loop, run.outgoing[loop])
             run.outgoing[loop] = []
         }
+        let gauges = run.replica.gauges
+        run.versionPeak = max(run.versionPeak, gauges.keyVersions)
+        // After a large compaction the allocator would keep it, in pieces.
+        if gauges.sweepBacklog == 0, run.versionPeak - gauges.keyVersions > max(gauges.keyVersions / 4, trimVersionLimit) {
+            run.versionPeak = gauges.keyVersions
+            ServerMemory.giveBack()
+        }
         shared.update(
-            header: run.replica.header, counters: run.replica.counters, gauges: run.replica.gauges, isServing: run.replica.isServing,
+            header: run.replica.header, counters: run.replica.counters, gauges: gauges, isServing: run.replica.isServing,
             liveBytes: run.replica.store.liveBytes, alarms: run.replica.store.committedAlarms)
         run.deadline = run.replica.hasMoreWork ? Instant(nanoseconds: 0) : run.replica.nextDeadline
         return true
@@ -261,6 +270,9 @@ extension LogEvent {
         }
     }
 }
+
+/// It takes about this many versions less for memory to be given back.
+private let trimVersionLimit = 200_000
 
 extension RequestID {
     /// Which loop the call lives on: the top byte, as in `CallID`.

@@ -241,15 +241,18 @@ extension Engine {
     fileprivate func take(_ event: LoadEvent, logger: Logger) {
         switch event {
         case .rows(let rows, let progress):
-            logger.info("loading", metadata: ["rows": "\(progress.rows)", "total": "about \(max(progress.rows, progress.estimatedRows))"])
+            tell("loading", progress, logger)
             post(.rowsLoaded(rows))
         case .rowsWithoutValues(let rows, let byteCounts, let progress):
-            logger.info(
-                "loading, without values that memory has no room for",
-                metadata: ["rows": "\(progress.rows)", "total": "about \(max(progress.rows, progress.estimatedRows))"])
+            tell("loading, without values that memory has no room for", progress, logger)
             post(.rowsLoadedWithoutValues(rows, byteCounts))
         case .restarted: post(.loadRestarted)
         case .finished(let head): post(.loadFinished(head))
         }
+    }
+
+    private func tell(_ text: Logger.Message, _ progress: LoadProgress, _ logger: Logger) {
+        guard progress.isWorthTelling else { return }
+        logger.info(text, metadata: ["rows": "\(progress.rows)", "total": "about \(max(progress.rows, progress.estimatedRows))"])
     }
 }
