@@ -1,191 +1,195 @@
 """What scripts/soak runs: processes, load, kills, and the verdict. Standard library only."""
 
 import argparse
-import glob
 import os
 import random
 import re
 import shutil
-import signal
-import socket
-import subprocess
 import tempfile
 import time
 
-# What etcd's clients try again by themselves.
-RETRYABLE = re.compile(r"unavailable|leader changed|request timed out|connection|server stopped|transport|EOF|deadline", re.I)
+from lab import LabError, Member, Postgres, bench, bench_result, cpu_seconds, median, mib
+
+# What etcd's clients try again by themselves: a status that says so, or a connection that is lost.
+RETRYABLE = re.compile(r"unavailable|leader changed|request timed out|connection|closed|reset|refused|EOF|server stopped", re.I)
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+class Load:
+    """A cluster's load on one member, round after round."""
+
+    def __init__(self, pine, member, nodes, number, problems):
+        self.pine, self.member, self.nodes, self.number, self.problems = pine, member, nodes, number, problems
+        self.process, self.rounds, self.requests, self.losses = None, 0, 0, 0
+        self.disturbed = False
+        self.cpu = 0.0
+        self.errors = {}
+
+    def tend(self, seconds):
+        """Starts the next round where none runs."""
+        if self.process is not None:
+            if self.process.poll() is None:
+                return
+            self.judge()
+        if seconds < 5:
+            return
+        self.rounds += 1
+        self.disturbed = False
+        self.process = bench(
+            self.pine, self.member, "kubernetes", "--duration", int(min(seconds, 300)), "--nodes", self.nodes, "--connections", 4,
+            "--seed", self.rounds * 3 + self.number, "--prefix", f"/registry/{self.member.name}/")
+
+    def judge(self):
+        result, errors = bench_result(self.process)
+        self.process = None
+        self.requests += result.get("requests", 0)
+        for error, count in errors.items():
+            self.errors[error] = self.errors.get(error, 0) + count
+            if not RETRYABLE.search(error):
+                self.problems.append(f"{self.member.name}: {count} times: {error}")
+            elif not self.disturbed:
+                self.problems.append(f"{self.member.name} was not killed, and its clients had {count} times: {error}")
+
+    def end(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
 
 
-def binary(name):
-    found = shutil.which(name) or (sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}")) or [None])[-1]
-    if not found:
-        raise SystemExit(f"soak: {name} is not installed")
-    return found
+def quiet_state(members, postgres):
+    """Revision and digest of every member, once all are at the log's end, and the log's own."""
+    deadline = time.monotonic() + 60
+    while True:
+        found = [(int(m["etcd_debugging_mvcc_current_revision"]), int(m["pine_log_digest"]))
+                 for m in (member.metrics() for member in members)]
+        revision, digest = postgres.ask("select revision, digest & 4294967295 from pine.head").split("|")
+        if len(set(found)) == 1 and found[0] == (int(revision), int(digest)):
+            return found, None
+        if time.monotonic() > deadline:
+            return found, (int(revision), int(digest))
+        time.sleep(0.5)
 
 
-class Postgres:
-    """A server of its own in `folder`. As root it runs as nobody."""
-
-    def __init__(self, folder):
-        self.port = free_port()
-        self.data = os.path.join(folder, "postgres")
-        self.prefix = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.getuid() == 0 else []
-        os.makedirs(self.data)
-        if self.prefix:
-            shutil.chown(self.data, "nobody", "nogroup")
-        run = dict(check=True, stdout=subprocess.DEVNULL, cwd="/")
-        subprocess.run([*self.prefix, binary("initdb"), "-D", self.data, "-A", "trust", "-U", "postgres"], **run)
-        self.log = open(os.path.join(folder, "postgres.log"), "wb")
-        self.process = subprocess.Popen(
-            [*self.prefix, binary("postgres"), "-D", self.data, "-p", str(self.port), "-c", f"unix_socket_directories={self.data}"],
-            stdout=self.log, stderr=self.log, cwd="/")
-        self.url = f"postgres://postgres@127.0.0.1:{self.port}/postgres"
-        deadline = time.monotonic() + 60
-        while subprocess.run([binary("psql"), self.url, "-c", "select 1"], capture_output=True).returncode != 0:
-            if time.monotonic() > deadline:
-                raise SystemExit("soak: PostgreSQL does not answer")
-            time.sleep(0.1)
-
-    def ask(self, query):
-        return subprocess.run([binary("psql"), self.url, "-XqAtc", query], capture_output=True, text=True, check=True).stdout.strip()
-
-    def stop(self):
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait()
-
-
-class Member:
-    def __init__(self, pine, url, folder, number):
-        self.number, self.port, self.starts = number, free_port(), 0
-        self.command = [
-            pine, "serve", "--postgres", url, "--name", f"pine-{number}", "--data-dir", os.path.join(folder, f"data-{number}"),
-            "--listen-client-urls", f"http://127.0.0.1:{self.port}", "--auto-compaction-retention", "1m",
-        ]
-        self.log_path = os.path.join(folder, f"pine-{number}.log")
-        self.start()
-
-    @property
-    def endpoint(self):
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self):
-        self.starts += 1
-        self.log = open(self.log_path, "ab")
-        self.process = subprocess.Popen(self.command, stdout=self.log, stderr=self.log)
-        deadline = time.monotonic() + 120
-        while True:
-            if self.process.poll() is not None:
-                raise SystemExit(f"soak: pine-{self.number} ended with status {self.process.returncode}; see {self.log_path}")
-            # The listener is up before the log is loaded: what it has said since this start tells.
-            with open(self.log_path, encoding="utf-8", errors="replace") as log:
-                if len(re.findall(r'(?:^|[ "])serving[" ]', log.read(), re.M)) >= self.starts:
-                    return
-            if time.monotonic() > deadline:
-                raise SystemExit(f"soak: pine-{self.number} does not serve; see {self.log_path}")
-            time.sleep(0.1)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def resident_bytes(self):
-        with open(f"/proc/{self.process.pid}/statm") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-
-def median(numbers):
-    return sorted(numbers)[len(numbers) // 2]
-
-
-def soak(pine, minutes, folder):
+def soak(pine, minutes, nodes, folder):
+    seed = int(os.environ.get("PINE_TEST_SEED", random.randrange(1 << 32)))
+    print(f"seed {seed}", flush=True)
+    chance = random.Random(seed)
+    problems, samples, tables = [], [], []
+    members, loads = [], []
+    kills = 0
     postgres = Postgres(folder)
-    chance = random.Random(int(os.environ.get("PINE_TEST_SEED", random.randrange(1 << 32))))
-    problems, samples, bench = [], [], None
-    members = []
     try:
-        # One after the other: the first makes the tables.
-        members += [Member(pine, postgres.url, folder, number) for number in range(3)]
-        end = time.monotonic() + minutes * 60
-        next_kill = time.monotonic() + 60
-        runs = 0
-        # The member that carries the load of a round is not killed in it: another one is, whose state the load shares.
+        for number in range(3):
+            # One after the other: the first makes the tables.
+            members.append(Member(pine, postgres.url, folder, f"pine-{number}", ["--auto-compaction-retention", "1m"]))
+            members[-1].start()
+        loads = [Load(pine, member, nodes, number, problems) for number, member in enumerate(members)]
+        begin = time.monotonic()
+        end = begin + minutes * 60
+        next_kill, next_look = begin + 60, begin
+        spared = None
+        cpu_before = postgres.cpu_seconds()
         while time.monotonic() < end:
-            carrier = members[runs % 3]
-            seconds = max(10, min(60, int(end - time.monotonic())))
-            bench_log = os.path.join(folder, f"bench-{runs}.log")
-            with open(bench_log, "wb") as out:
-                bench = subprocess.Popen(
-                    [pine, "bench", "kubernetes", "--endpoints", carrier.endpoint, "--duration", str(seconds), "--output", "json",
-                     "--nodes", "100", "--seed", str(runs + 1), "--prefix", f"/registry/soak-{runs % 3}/"], stdout=out, stderr=out)
-                while bench.poll() is None:
-                    if time.monotonic() >= next_kill:
-                        next_kill += 60
-                        victim = chance.choice([member for member in members if member is not carrier])
-                        victim.kill()
-                        victim.start()
-                        print(f"killed and started pine-{victim.number}", flush=True)
-                    samples.append((time.monotonic(), carrier.resident_bytes(), carrier.number, carrier.starts))
-                    time.sleep(1)
-            if bench.returncode != 0:
-                with open(bench_log, errors="replace") as text:
-                    said = text.read()
-                lines = [line for line in said.splitlines() if re.search("error|failed|wrong", line, re.I)]
-                if not lines or not all(RETRYABLE.search(line) for line in lines):
-                    problems.append(f"round {runs}: {(lines or [said[-300:]])[-1]}")
-            runs += 1
-            print(f"round {runs}: revision {postgres.ask('select revision from pine.head')}, "
-                  f"rows {postgres.ask('select count(*) from pine.changelog')}, "
-                  f"tables {int(postgres.ask('select pg_total_relation_size($$pine.changelog$$)')) >> 20} MiB, "
-                  f"carrier {carrier.resident_bytes() >> 20} MiB", flush=True)
+            now = time.monotonic()
+            # In the second half one lives on: memory that grows shows in a long life only. Until then any is killed.
+            if spared is None and now >= begin + minutes * 30:
+                spared = min(members, key=lambda member: member.started)
+            if now >= next_kill:
+                next_kill += 60
+                victim = chance.choice([member for member in members if member is not spared])
+                load = loads[members.index(victim)]
+                load.disturbed = True
+                steward = victim.metrics()["pine_steward"] == 1
+                load.cpu += cpu_seconds(victim.process.pid)
+                victim.kill()
+                took = victim.start()
+                kills += 1
+                print(f"{now - begin:5.0f} s: killed {victim.name}{', the steward' if steward else ''}; serving again after {took:.1f} s",
+                      flush=True)
+            for load in loads:
+                load.tend(end - time.monotonic() - 5)
+            if now >= next_look:
+                next_look += 10
+                for member in members:
+                    samples.append((now - begin, member.name, member.starts, member.resident_bytes()))
+                tables.append((now - begin, postgres.sizes()))
+                if len(tables) % 6 == 0:
+                    rows, long_values, index = tables[-1][1]
+                    print(f"{now - begin:5.0f} s: revision {postgres.ask('select revision from pine.head')}, rows "
+                          f"{postgres.ask('select count(*) from pine.changelog')} in {mib(rows + long_values)}, index {mib(index)}, memory "
+                          + ", ".join(mib(member.resident_bytes()) for member in members), flush=True)
+            time.sleep(0.5)
+        seconds = time.monotonic() - begin
+        for load in loads:
+            if load.process is not None:
+                load.judge()
+        cpu = postgres.cpu_seconds() - cpu_before + sum(load.cpu + cpu_seconds(load.member.process.pid) for load in loads)
 
-        # Memory: each life of a process, the second half of its samples against the quarter before them.
-        lives = {}
-        for at, resident, number, start in samples:
-            lives.setdefault((number, start), []).append(resident)
-        for (number, start), residents in lives.items():
-            if len(residents) < 240:
-                continue
-            half, three = len(residents) // 2, len(residents) * 3 // 4
-            before, after = median(residents[half:three]), median(residents[three:])
-            if after > before * 1.2 + (32 << 20):
-                problems.append(f"pine-{number} grew from {before >> 20} to {after >> 20} MiB in its second half")
+        states, log = quiet_state(members, postgres)
+        if log is not None:
+            problems.append(f"the members are at (revision, digest) {states}, the log at {log}")
+        else:
+            print(f"all members and the log are at revision {states[0][0]} with digest {states[0][1]:#010x}")
+        # Each keeps every key: counted by each, and the log's rows folded anew by one that starts now.
+        fresh = Member(pine, postgres.url, folder, "fresh")
+        members.append(fresh)
+        fresh.start()
+        keys = {member.name: int(member.metrics()["etcd_debugging_mvcc_keys_total"]) for member in members}
+        if len(set(keys.values())) != 1:
+            problems.append(f"the members count different keys: {keys}")
 
-        # Every process compares its digest with the log's at each tail that it reads: one that differs says so and loads anew.
+        judge_growth(samples, tables, spared, minutes * 60, problems)
         for member in members:
-            with open(member.log_path, errors="replace") as log:
-                for line in log:
-                    if re.search("history changed under us|do not add up|Fatal error|invariant", line):
-                        problems.append(f"pine-{member.number}: {line.strip()[:200]}")
+            for line in member.log.splitlines():
+                if re.search("history changed under us|do not add up|Fatal error|invariant", line):
+                    problems.append(f"{member.name}: {line.strip()[:200]}")
+        requests = sum(load.requests for load in loads)
+        print(f"{requests} requests, {requests / seconds:.0f} a second; the servers took {cpu / seconds * 100:.0f} % of a core")
+        for load in loads:
+            print(f"{load.member.name}: {load.rounds} rounds; errors of clients whose server was killed: {load.errors or 'none'}")
     finally:
-        if bench and bench.poll() is None:
-            bench.kill()
-            bench.wait()
+        for load in loads:
+            load.end()
         for member in members:
-            if member.process.poll() is None:
-                member.process.terminate()
-        for member in members:
-            member.process.wait()
+            member.stop()
         postgres.stop()
     for problem in problems:
         print(f"PROBLEM: {problem}")
-    print(f"soak: {'FAILED' if problems else 'passed'}: {minutes} minutes, {runs} rounds, {sum(m.starts - 1 for m in members)} kills")
+    print(f"soak: {'FAILED' if problems else 'passed'}: {minutes:g} minutes, {kills} kills")
     return 1 if problems else 0
+
+
+def judge_growth(samples, tables, spared, seconds, problems):
+    """What lived through the second half must not have grown from its third quarter to its fourth; nor may the tables."""
+    def quarter(number, of):
+        return [value for at, value in of if seconds * (number - 1) / 4 <= at < seconds * number / 4]
+
+    if spared is not None:
+        own = [(at, resident) for at, name, start, resident in samples if name == spared.name and start == spared.starts]
+        before, after = median(quarter(3, own)), median(quarter(4, own))
+        print(f"{spared.name}, which was not killed in the second half: {mib(before)} in the third quarter, {mib(after)} in the fourth")
+        if after > before * 1.1 + (16 << 20):
+            problems.append(f"{spared.name} grew from {mib(before)} to {mib(after)}")
+    for name, column in (("table", 0), ("long values", 1), ("index", 2)):
+        of = [(at, sizes[column]) for at, sizes in tables]
+        before, after = median(quarter(3, of)), median(quarter(4, of))
+        print(f"{name}: {mib(before)} in the third quarter, {mib(after)} in the fourth")
+        if after > before * 1.25 + (4 << 20):
+            problems.append(f"the {name} grew from {mib(before)} to {mib(after)}")
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--pine", required=True)
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--nodes", type=int, default=100)
     arguments = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="pine-soak-")
     os.chmod(folder, 0o755)
-    status = soak(arguments.pine, arguments.minutes, folder)
+    try:
+        status = soak(arguments.pine, arguments.minutes, arguments.nodes, folder)
+    except LabError as error:
+        print(f"soak: {error}")
+        status = 1
     if status == 0:
         shutil.rmtree(folder)
     else:

@@ -76,7 +76,7 @@ package final class BenchRun: Sendable {
         let watcherCount = plan.watchers + plan.watchersElsewhere
         let watchConnections = try await connect(
             min(plan.watchConnections, watcherCount), plan.watchEndpoints.isEmpty ? plan.endpoints : plan.watchEndpoints, loops)
-        let leases = LeaseNumbers(plan, start: UInt64(Date().timeIntervalSince1970))
+        let leases = LeaseNumbers(plan, start: UInt64(Date().timeIntervalSince1970 * 1_000))
         var workers: [Worker] = []
         var watchers: [WatcherSet] = []
         for (index, loop) in loops.enumerated() {
