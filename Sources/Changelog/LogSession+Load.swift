@@ -7,9 +7,9 @@ package struct LoadProgress: Hashable, Sendable {
     package var rows: Int
     /// How many rows the server believes there are; may be wrong, and is 0 where it has no idea.
     package var estimatedRows: Int
-    /// Whether it is time to tell: once a second.
+    /// Whether it is time to tell: at the first rows, then once a second.
     package var isWorthTelling = false
-    private var toldAt = ContinuousClock.now
+    private var toldAt: ContinuousClock.Instant?
 
     init(rows: Int, estimatedRows: Int) {
         self.rows = rows
@@ -18,8 +18,9 @@ package struct LoadProgress: Hashable, Sendable {
 
     mutating func advance(by count: Int) {
         rows += count
-        isWorthTelling = toldAt.duration(to: .now) >= .seconds(1)
-        if isWorthTelling { toldAt = .now }
+        let now = ContinuousClock.now
+        isWorthTelling = toldAt.map { $0.duration(to: now) >= .seconds(1) } ?? true
+        if isWorthTelling { toldAt = now }
     }
 }
 
