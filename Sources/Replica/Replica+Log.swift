@@ -117,6 +117,7 @@ extension Replica {
     mutating func startTailRead() {
         guard !tailReadInFlight else { return }
         tailReadInFlight = true
+        tailReadSince = store.committed
         isHinted = false
         nextPoll = now.advanced(byMs: pollIntervalMs)
         actions.append(.log(.readTail(after: unfinished.last?.position ?? store.committed, limit: configuration.tailRowLimit)))
@@ -129,7 +130,7 @@ extension Replica {
         pollIntervalMs = tail.rows.isEmpty ? min(max(pollIntervalMs * 2, minimum), configuration.pollIntervalMaxMs) : minimum
         nextPoll = now.advanced(byMs: pollIntervalMs)
         // While an append is in flight its answer tells whether these rows are our own.
-        if batch == nil || batch?.stage == .lost { fold(tail) } else { confirmReads() }
+        if batch == nil || batch?.stage == .lost { fold(tail, since: tailReadSince) } else { confirmReads() }
     }
 
     private mutating func tailReadFailed() {
@@ -142,12 +143,14 @@ extension Replica {
     private mutating func recovered(_ tail: Tail) {
         guard phase == .recovering else { return }
         batch?.recoveredEpoch = tail.head.epoch
-        fold(tail)
+        fold(tail, since: batch?.recoverSince ?? .start)
     }
 
     /// Folds rows after the committed position, which must not be under speculation.
-    mutating func fold(_ tail: Tail) {
+    /// - Parameter since: what was committed when the tail was asked for. A log that ends before that has lost something.
+    mutating func fold(_ tail: Tail, since: Position) {
         guard isLoaded else { return }
+        if tail.head.position < since { return historyChanged() }
         if mayHaveGap(tail) { return overtaken() }
         var folded: [LogRow] = []
         for row in finishedRows(tail) where row.position > store.tip {

@@ -24,6 +24,14 @@ final class MemoryLog {
         return Tail(head: head, rows: Array(rest.prefix(limit)), reachesHead: rest.count <= limit)
     }
 
+    /// As after a failover to a standby that lacks the last rows.
+    func lose(last count: Int) {
+        rows.removeLast(count)
+        archive.removeLast(count)
+        head.position = archive.last?.position ?? .start
+        head.digest = archive.reduce(.start) { $0.appending($1) }
+    }
+
     /// The answer to `command`; nil for commands that have none.
     func answer(_ command: LogCommand) -> LogEvent? {
         switch command {
