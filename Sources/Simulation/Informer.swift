@@ -135,6 +135,7 @@ final class Informer {
             if isStalled { withheldReports += 1 } else if let stream { process?.drained(stream) }
         }
         guard let response = try? WatchResponse.decode(message) else { return world.fail("a watch response can't be read") }
+        world.say("informer of \(range) at process \(process?.index ?? -1), at \(revision): \(response)")
         if let mistake = take(response) {
             world.fail("an informer of \(range) at process \(process?.index ?? -1): \(mistake)")
         }

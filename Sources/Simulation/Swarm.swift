@@ -32,6 +32,8 @@ struct Swarm {
 
     /// How many more writes are compactions, per mille.
     var compactions = 0
+    /// How many more calls are about alarms, per mille.
+    var alarms = 0
 
     init(_ chance: inout Chance) {
         lengthMs = chance.pick([3_000, 6_000, 12_000, 25_000])
@@ -45,6 +47,7 @@ struct Swarm {
         tripTime = chance.pick([50, 300, 2_000])
         hints = chance.pick([0, 0, 500, 1_000])
         compactions = chance.pick([0, 10, 40])
+        alarms = chance.pick([0, 0, 0, 0, 50])
         if chance.happens(700) { lostBefore = chance.pick([2, 10, 50]) }
         if chance.happens(700) { lostAfter = chance.pick([2, 10, 50]) }
         if chance.happens(700) { late = chance.pick([2, 10, 50]) }
