@@ -78,6 +78,13 @@ final class SimulatedProcess {
         for (_, call) in open { call.answered(.failure(.connectionLost)) }
     }
 
+    /// Lets go of everybody who waits for it.
+    func end() {
+        for thread in threads { thread.end() }
+        threads = []
+        calls = [:]
+    }
+
     func pause(forMs milliseconds: Int) {
         world.say("process \(index) is stopped for \(milliseconds) ms")
         pausedUntil = max(pausedUntil, world.now + UInt64(milliseconds) * 1_000)

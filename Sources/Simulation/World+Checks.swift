@@ -47,7 +47,7 @@ extension World {
             let era = log.eras[index]
             let end = index + 1 < log.eras.count ? log.eras[index + 1].stamp : .max
             var calls: [Operation] = []
-            for operation in operations where operation.began < end {
+            for operation in operations where operation.began < end && !wasRefusedForSpace(operation) {
                 if operation.began < era.stamp {
                     // Under way when the history before ended: it may still be done in this one.
                     if (operation.ended ?? .max) > era.stamp { calls.append(operation.unanswered) }
@@ -67,7 +67,13 @@ extension World {
         }
     }
 
-    /// What nobody asked for: leases end, and revisions are raised.
+    /// What the quota refuses was not done, and the model does not know what the store takes.
+    private func wasRefusedForSpace(_ operation: Operation) -> Bool {
+        swarm.quotaBytes > 0 && operation.answer == .failed(.noSpace)
+    }
+
+    /// What nobody asked for: leases end, revisions are raised, the quota is used up and is not any more, and compaction comes by
+    /// itself.
     private func addHidden(_ era: Era, _ calls: inout [Operation]) {
         var at = era.sharedCount
         for commit in era.commits {
@@ -76,6 +82,8 @@ extension World {
                 switch row.kind {
                 case .revoke: call = .expire(row.lease)
                 case .compact where row.isRaise: call = .raise(row.position.revision)
+                case .compact where swarm.autoCompaction != .off: call = .compact(row.version)
+                case .alarm where swarm.quotaBytes > 0: call = .alarm(AlarmChange(row))
                 default: continue
                 }
                 calls.append(Operation(number: -calls.count, call: call, began: commit.stamp))

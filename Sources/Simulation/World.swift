@@ -13,7 +13,6 @@ final class World {
     /// What a standby has received, and what a backup holds.
     var standby = LogTables()
     var backup = LogTables()
-    private var lastTakeoverAt: TrueTime?
     private(set) var processes: [SimulatedProcess] = []
     var maker: RequestMaker
     private var writers: [Writer] = []
@@ -243,15 +242,10 @@ final class World {
         process.noticedEra = log.eras.count
     }
 
-    /// Right after another server took over clients leave compaction alone: it may lack deletions of dead rows that all processes
-    /// believe to be done, and where a further compaction deletes what made them dead they would be taken for live ones.
-    var mayCompact: Bool { lastTakeoverAt.map { now > $0 + 15_000_000 } ?? true }
-
     func loseRows(from tables: LogTables) {
         let revoked = log.era.archive.dropFirst(tables.archived).filter { $0.kind == .revoke }
         promises.forget(endsOf: revoked.map(\.lease))
         log.fail(over: tables, stamp: stamp())
-        lastTakeoverAt = now
     }
 
     // MARK: The run
@@ -275,6 +269,7 @@ final class World {
     func end() {
         agenda = Agenda()
         log.forgetWaiters()
+        for process in processes { process.end() }
         processes = []
         writers = []
         leaseholders = []
@@ -295,7 +290,7 @@ final class World {
             openCalls == 0 && processes.allSatisfy { $0.isServing && $0.committed == log.tables.head.position }
         }
         if !isQuiet { return fail("no rest: \(openCalls) open calls, \(state)") }
-        guard disarmAll() else { return fail("an alarm is left, \(state)") }
+        guard makeSpace() else { return fail("an alarm is left, \(state)") }
         // Each of them reads and writes. A statement from before may still be on its way, and what waits for it may time out once.
         var left = processes.count * 2
         for process in processes {
@@ -316,22 +311,28 @@ final class World {
         if !areTold { return fail("informers are not told: \(state)") }
     }
 
-    /// Disarms what clients have raised.
-    private func disarmAll() -> Bool {
-        guard swarm.alarms > 0 else { return true }
-        var left = RequestMaker.alarmKinds.count * RequestMaker.alarmMembers.count
+    /// Disarms what clients have raised, and frees what there is: what the quota has raised goes by itself.
+    private func makeSpace() -> Bool {
+        guard swarm.alarms > 0 || swarm.quotaBytes > 0 else { return true }
+        let process = processes[0]
+        var left: [ModelCall] = []
         for kind in RequestMaker.alarmKinds {
-            for member in RequestMaker.alarmMembers {
-                insist(.alarm(AlarmChange(.disarm, member: member, alarm: kind)), at: processes[0]) { left -= 1 }
-            }
+            for member in RequestMaker.alarmMembers { left.append(.alarm(AlarmChange(.disarm, member: member, alarm: kind))) }
         }
-        return run(forMs: 12_000) { [self] in left == 0 && !processes.contains(where: \.hasAlarm) }
+        left.append(.deleteRange(DeleteRangeRequest(key: ByteString([0]), rangeEnd: ByteString([0]))))
+        var isDone = false
+        func goOn() {
+            if left.isEmpty { return insist(.compact(log.tables.head.position.revision), at: process) { isDone = true } }
+            insist(left.removeFirst(), at: process, goOn)
+        }
+        goOn()
+        return run(forMs: 60_000 + Int(log.setBackMs)) { [self] in isDone && !processes.contains(where: \.hasAlarm) }
     }
 
     /// Calls until there is an answer.
     private func insist(_ call: ModelCall, at process: SimulatedProcess, _ then: @escaping () -> Void) {
         self.call(call, at: process) { [self] answer in
-            if answer?.revision != nil { return then() }
+            if answer?.revision != nil || answer == .failed(.compacted) { return then() }
             plan(after: 10_000) { [self] in insist(call, at: process, then) }
         }
     }

@@ -24,7 +24,7 @@ final class Writer {
             return world.call(world.maker.alarm(&world.chance), at: process) { [self] _ in goOn() }
         }
         let call: ModelCall =
-            world.mayCompact && world.chance.happens(world.swarm.compactions)
+            world.chance.happens(world.swarm.compactions)
             ? .compact(revision - Int64(world.chance.pick([-1, 0, 0, 1, 5, 20])))
             : world.maker.call(&world.chance, revision: revision, lease: world.anyLease())
         world.call(call, at: process) { [self] answer in

@@ -35,4 +35,45 @@ import Testing
             #expect((response.header?.revision ?? 0) > revisionRaiseMargin)
         }
     }
+
+    @Test("Nobody is told of what another history has in place of what was lost")
+    func foreignRows() throws {
+        let log = MemoryLog()
+        let (pine, other) = (TestReplica(log, origin: 1), TestReplica(log, origin: 2))
+        _ = try pine.put("k", "lost")
+        let stream = pine.newStream()
+        pine.tell(.watchOpened(stream))
+        pine.tell(.watchRequested(stream, .create(WatchCreateRequest(key: "k"))))
+        pine.settle()
+        let told = pine.sent[stream]?.count
+        log.lose(last: 1)
+        _ = try other.put("a", "other")
+        _ = try other.put("k", "other")
+        pine.advance(ms: 2_000)
+        pine.settle()
+        #expect(pine.notes.contains { if case .historyChanged = $0 { true } else { false } })
+        #expect(pine.sent[stream]?.count == told)
+        #expect(pine.answers[stream] == .failure(.leaderChanged))
+    }
+
+    @Test("A key that was deleted stays so where the log has lost deletions of its rows")
+    func lostDeletions() throws {
+        let log = MemoryLog()
+        let pine = TestReplica(log)
+        _ = try pine.put("k", "v")
+        _ = try pine.call(.write(.deleteRange(DeleteRangeRequest(key: "k"))))
+        _ = try pine.call(.compact(revision: 3, physical: true))
+        #expect(log.rows.first?.position == Position(3, 0))
+        log.loseDeletions()
+        #expect(log.rows.first?.position == Position(2, 0))
+        // What made it dead is dead now as well.
+        _ = try pine.put("other", "v")
+        _ = try pine.call(.compact(revision: 4, physical: false))
+        pine.settle()
+        #expect(pine.notes.contains(.deletionsLost))
+        pine.advance(ms: 10_000)
+        pine.settle()
+        #expect(!log.rows.contains { $0.key == "k" })
+        #expect(try TestReplica(log, origin: 2).get("k").kvs.isEmpty)
+    }
 }
