@@ -206,6 +206,16 @@ package final class LogSession {
         }
     }
 
+    /// How far deleting has come.
+    package func readSweep() throws(LogError) -> Sweep {
+        let result = try retrying { () throws(LogError) in
+            try connection.run(statements.readSweep, within: settings.limits.readLimit)
+        }
+        guard result.rowCount == 1 else { throw LogError.malformed("the table sweep has \(result.rowCount) rows") }
+        return Sweep(
+            compactRevision: try result.integer(0, 0), position: Position(try result.integer(0, 1), try result.integer(0, 2)))
+    }
+
     /// Tells everybody how far deleting has come, if the duty is the holder's.
     package func advance(_ swept: Sweep, holder: Int64) throws(LogError) {
         let parameters = Parameters.build { writer in

@@ -24,6 +24,8 @@ struct Steward {
         var order: Deletion
         var positions: ArraySlice<Position>
         var deleted = 0
+        /// The session, by its number, on which the log said that it has what was deleted before, and on which all since was deleted.
+        var checkedOn: UInt64?
 
         init(_ order: Deletion) {
             self.order = order
@@ -85,25 +87,35 @@ struct Steward {
     /// it is urgent of as much, so that they have half of the time.
     private mutating func deleteSome() {
         guard var deletion = deletions.first else { return }
-        let part = deletion.positions.prefix(settings.limits.deleteRowLimit)
         let started = ContinuousClock.now
         do {
             let session = try keeper.ready()
             let start = ContinuousClock.now
             let swept = deletion.order.swept
+            if deletion.checkedOn != keeper.sessionCount {
+                // Another server may lack what was done so far. Deleting twice does no harm.
+                deletion = Work(deletion.order)
+                guard try session.readSweep().covers(deletion.order.after) else {
+                    deletions.removeFirst()
+                    deliver(.deletionRefused(number: deletion.order.number))
+                    return
+                }
+                deletion.checkedOn = keeper.sessionCount
+            }
+            let part = deletion.positions.prefix(settings.limits.deleteRowLimit)
+            deletion.positions = deletion.positions.dropFirst(part.count)
             if !part.isEmpty { deletion.deleted += try session.deleteRows(part, compactedTo: swept.compactRevision) }
-            if part.count == deletion.positions.count { try session.advance(swept, holder: deletion.order.holder) }
+            if deletion.positions.isEmpty { try session.advance(swept, holder: deletion.order.holder) }
             keeper.metrics.answered(.deleteRows, since: start)
             keeper.worked()
         } catch {
-            // Deleting twice does no harm, so it is simply tried again.
+            // Simply tried again.
             keeper.failed(.deleteRows, error)
             nextDelete = .now.advanced(by: max(.milliseconds(50), keeper.untilNextAttempt))
             return
         }
         let now = ContinuousClock.now
         nextDelete = now.advanced(by: started.duration(to: now) * (deletion.order.isUrgent ? 1 : relaxedPause))
-        deletion.positions = deletion.positions.dropFirst(part.count)
         if deletion.positions.isEmpty {
             deletions.removeFirst()
             deliver(.rowsDeleted(number: deletion.order.number, count: deletion.deleted))

@@ -19,6 +19,9 @@ package struct Sweep: Hashable, Sendable {
     /// No bound: for whoever deletes.
     package static let everything = Sweep(compactRevision: .max, position: Position(.max, .max))
 
+    /// Whether all is gone that was when deleting had come as far as `other` says.
+    package func covers(_ other: Sweep) -> Bool { compactRevision >= other.compactRevision && position >= other.position }
+
     /// Whether all is gone that compacting to `revision` made dead.
     package func covers(_ revision: Revision) -> Bool {
         compactRevision >= revision && position >= Position(revision, .max)

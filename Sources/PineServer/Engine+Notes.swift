@@ -31,6 +31,8 @@ extension Engine {
             logger.warning(
                 "others have compacted past what this process has read of the log: loading it anew",
                 metadata: ["revision": "\(position.revision)"])
+        case .deletionsLost:
+            logger.warning("PostgreSQL lacks deletions that were done (a failover that lost them): loading the log anew to do them again")
         case .autoCompacted(let revision):
             logger.info("compacted: the retention is over", metadata: ["revision": "\(revision)"])
         case .autoCompactionFailed(let error):

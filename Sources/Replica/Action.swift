@@ -34,6 +34,8 @@ package enum Note: Sendable, Hashable {
     case revisionRaised(from: Revision, to: Revision)
     /// Rows that this process has not folded were compacted and deleted by others, as far as it is known to have been here.
     case overtaken(at: Position)
+    /// The log has lost deletions of dead rows, of which this process does not know any more: it is loaded anew.
+    case deletionsLost
     case readFailed(reason: String)
     /// This process is the steward now; all leases start anew.
     case becameSteward(leases: Int)

@@ -7,6 +7,8 @@ internal import Keyspace
 struct Collector {
     /// How far the log has been swept, by this process as the steward or by another.
     var swept = Sweep.nothing
+    /// How far memory has forgotten what is dead.
+    var forgotten = Sweep.nothing
     var nextNumber: UInt64 = 1
     var inFlight: (number: UInt64, swept: Sweep)?
     var hasMoreWork = false
@@ -39,6 +41,8 @@ extension Replica {
         let swept = store.collect(
             limit: deletedRowLimit, keepingReadersAt: oldestScan, within: isSteward ? .everything : collector.swept,
             into: &dead)
+        let before = collector.forgotten
+        collector.forgotten = swept
         guard isSteward else {
             collector.hasMoreWork = dead.count == deletedRowLimit
             answerSwept()
@@ -48,7 +52,7 @@ extension Replica {
         guard !dead.isEmpty || swept != collector.swept else { return }
         noteBacklog()
         let deletion = Deletion(
-            number: collector.nextNumber, positions: dead, swept: swept, holder: configuration.origin,
+            number: collector.nextNumber, positions: dead, swept: swept, after: before, holder: configuration.origin,
             isUrgent: collector.isFallingBehind || !collector.physicalWaiters.isEmpty)
         collector.nextNumber += 1
         collector.inFlight = (deletion.number, swept)
@@ -81,6 +85,13 @@ extension Replica {
         counters.rowsDeleted += UInt64(count)
         tellOfSweep()
         answerSwept()
+    }
+
+    /// What the log has lost is not known here any more: it is loaded anew, and what is dead found again.
+    mutating func deletionRefused(_ number: UInt64) {
+        guard collector.inFlight?.number == number else { return }
+        actions.append(.note(.deletionsLost))
+        loadAnew()
     }
 
     private mutating func tellOfSweep() {

@@ -36,15 +36,22 @@ package struct Deletion: Hashable, Sendable {
     /// What is gone once these rows are. Nothing is deleted from a log that knows of no compaction to its revision: another
     /// history, where these may be other rows.
     package var swept: Sweep
+    /// How far deleting has come before, which the log must say, too. One that says less has lost deletions, as a server does that takes
+    /// over without them: rows may be back of which this process has forgotten that they are dead. Then nothing is deleted, least of
+    /// all what made them dead.
+    package var after: Sweep
     /// What is gone is told to all as long as the steward's duty is this process's.
     package var holder: Int64
     /// Whether it may take as much of the database's time as writers do: somebody waits for it, or rows die faster than they go.
     package var isUrgent: Bool
 
-    package init(number: UInt64, positions: [Position], swept: Sweep, holder: Int64, isUrgent: Bool = false) {
+    package init(
+        number: UInt64, positions: [Position], swept: Sweep, after: Sweep = .nothing, holder: Int64, isUrgent: Bool = false
+    ) {
         self.number = number
         self.positions = positions
         self.swept = swept
+        self.after = after
         self.holder = holder
         self.isUrgent = isUrgent
     }
@@ -73,7 +80,8 @@ package enum LogCommand: Hashable, Sendable {
     case readHistory(after: Position, limit: Int)
     /// Read values by primary key, for operations that wait for them. Answered by `valuesRead` or `valuesReadFailed`.
     case readValues(number: UInt64, [Position])
-    /// Delete dead rows by primary key, in paced statements, and then say how far that has come. Answered by `rowsDeleted`.
+    /// Delete dead rows by primary key, in paced statements, and then say how far that has come. Answered by `rowsDeleted` or
+    /// `deletionRefused`. Begun anew, with a look at what the log says, on each connection.
     case deleteRows(Deletion)
     /// Leases' deadlines and the steward's duty. The number comes back with the answer.
     case lease(number: UInt64, LeaseCommand)
@@ -104,6 +112,8 @@ package enum LogEvent: Hashable, Sendable {
     case valuesRead(number: UInt64, [Position: ByteString])
     case valuesReadFailed(number: UInt64, reason: String)
     case rowsDeleted(number: UInt64, count: Int)
+    /// The log has lost deletions.
+    case deletionRefused(number: UInt64)
     case lease(number: UInt64, LeaseAnswer)
     /// Somebody says that there are new rows.
     case hinted

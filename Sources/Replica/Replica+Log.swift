@@ -22,6 +22,7 @@ extension Replica {
         case .valuesRead(let number, let values): valuesRead(number, values)
         case .valuesReadFailed(let number, _): valuesReadFailed(number)
         case .rowsDeleted(let number, let count): rowsDeleted(number, count)
+        case .deletionRefused(let number): deletionRefused(number)
         case .lease(let number, let answer): heardOfLeases(number, answer)
         case .hinted: isHinted = true
         }
@@ -117,6 +118,7 @@ extension Replica {
     mutating func startTailRead() {
         guard !tailReadInFlight else { return }
         tailReadInFlight = true
+        tailReadSince = store.committed
         isHinted = false
         nextPoll = now.advanced(byMs: pollIntervalMs)
         actions.append(.log(.readTail(after: unfinished.last?.position ?? store.committed, limit: configuration.tailRowLimit)))
@@ -129,7 +131,7 @@ extension Replica {
         pollIntervalMs = tail.rows.isEmpty ? min(max(pollIntervalMs * 2, minimum), configuration.pollIntervalMaxMs) : minimum
         nextPoll = now.advanced(byMs: pollIntervalMs)
         // While an append is in flight its answer tells whether these rows are our own.
-        if batch == nil || batch?.stage == .lost { fold(tail) } else { confirmReads() }
+        if batch == nil || batch?.stage == .lost { fold(tail, since: tailReadSince) } else { confirmReads() }
     }
 
     private mutating func tailReadFailed() {
@@ -142,12 +144,14 @@ extension Replica {
     private mutating func recovered(_ tail: Tail) {
         guard phase == .recovering else { return }
         batch?.recoveredEpoch = tail.head.epoch
-        fold(tail)
+        fold(tail, since: batch?.recoverSince ?? .start)
     }
 
     /// Folds rows after the committed position, which must not be under speculation.
-    mutating func fold(_ tail: Tail) {
+    /// - Parameter since: what was committed when the tail was asked for. A log that ends before that has lost something.
+    mutating func fold(_ tail: Tail, since: Position) {
         guard isLoaded else { return }
+        if tail.head.position < since { return historyChanged() }
         if mayHaveGap(tail) { return overtaken() }
         var folded: [LogRow] = []
         for row in finishedRows(tail) where row.position > store.tip {
@@ -157,24 +161,23 @@ extension Replica {
                 batch?.found = store.tipDigest == lost.append.newHead.digest
             }
         }
+        let isAtHead = tail.reachesHead && unfinished.isEmpty
+        // A head behind us was read before our own last append; one at our position must have our digest. Before anybody is told of rows
+        // of another history.
+        if isAtHead, tail.head.position > store.tip || (tail.head.position == store.tip && tail.head.digest != store.tipDigest) {
+            return historyChanged()
+        }
         store.commit()
         counters.rowsFolded += UInt64(folded.count)
         headRevision = max(headRevision, tail.head.position.revision)
         committed(folded, own: false)
         // Another server may know of fewer raises. An older answer's epoch does no harm: the append that expects it fails.
         if tail.head.epoch > epoch || tail.head.position >= store.committed { epoch = tail.head.epoch }
-        guard tail.reachesHead, unfinished.isEmpty else {
+        guard isAtHead else {
             startTailRead()
             return
         }
         parkedMayGoOn()
-        // A head behind us was read before our own last append; one at our position must have our digest.
-        if tail.head.position > store.committed
-            || (tail.head.position == store.committed && tail.head.digest != store.committedDigest)
-        {
-            historyChanged()
-            return
-        }
         // A tail that was read before the epoch was raised doesn't tell: the lost append may come after it.
         if let raised = batch?.recoveredEpoch, tail.head.epoch >= raised { settleLostBatch() }
         confirmReads()

@@ -22,9 +22,13 @@ extension Replica {
         return position != tail.head.position || digest != tail.head.digest
     }
 
-    /// Loads the log anew.
     mutating func overtaken() {
         actions.append(.note(.overtaken(at: store.committed)))
+        loadAnew()
+    }
+
+    /// Loads the log anew, whose history is the same.
+    mutating func loadAnew() {
         // Whether a lost batch is in the log can't be told where its rows may be gone.
         if let batch {
             for write in batch.unanswered { respond(write.id, .failure(.leaderChanged)) }

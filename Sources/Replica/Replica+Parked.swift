@@ -167,10 +167,15 @@ extension Replica {
             write.values = operation.values
             enqueueFirst(write)
         case .scan(let task):
-            if task.revision < store.compactRevision, operation.missing.contains(where: { operation.values[$0.position] == nil }) {
-                actions.append(.fail(task.id, .compacted))
-            } else {
+            let isOvertaken =
+                task.revision < store.compactRevision && operation.missing.contains { operation.values[$0.position] == nil }
+            if !isOvertaken {
                 advance(task)
+            } else if task.request.revision == 0 {
+                // Whoever asks for the newest revision is never told that it is compacted.
+                startRange(PendingRead(id: task.id, kind: .range(task.request), arrivedAt: task.arrivedAt), task.request, [:])
+            } else {
+                actions.append(.fail(task.id, .compacted))
             }
         case .stream(let task): advance(task)
         case .sweep(let sweep): resume(sweep, with: operation.values)

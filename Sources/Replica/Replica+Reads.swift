@@ -166,6 +166,11 @@ extension Replica {
 
     private mutating func answerRange(_ read: PendingRead, _ request: RangeRequest, _ fetched: [Position: ByteString]) {
         counters.rangesAnswered += 1
+        startRange(read, request, fetched)
+    }
+
+    /// Also anew, at a newer revision, where the values of the one before are gone.
+    mutating func startRange(_ read: PendingRead, _ request: RangeRequest, _ fetched: [Position: ByteString]) {
         do throws(EtcdError) {
             if request.rangeEnd.isEmpty, let message = try store.get(request, header: header) {
                 if store.cold.hasMissing {
@@ -178,8 +183,7 @@ extension Replica {
             let scan = try RangeScan(request, current: store.revision, compactRevision: store.compactRevision)
             advance(
                 ScanTask(
-                    id: read.id, scan: scan, header: header, revision: store.revision,
-                    arrivedAt: read.arrivedAt, key: request.key,
+                    id: read.id, request: request, scan: scan, header: header, revision: store.revision, arrivedAt: read.arrivedAt,
                     startedAt: now))
         } catch {
             actions.append(.fail(read.id, error))

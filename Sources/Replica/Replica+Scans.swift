@@ -6,7 +6,7 @@ internal import Keyspace
 /// A long Range under way. A class, since the writer that grows inside can't be moved about in an array.
 final class ScanTask {
     let id: RequestID
-    let key: ByteString
+    let request: RangeRequest
     let startedAt: Instant
     private var scan: RangeScan
     private var writer: ByteWriter
@@ -15,12 +15,12 @@ final class ScanTask {
     let arrivedAt: Instant
 
     init(
-        id: RequestID, scan: RangeScan, header: ResponseHeader, revision: Revision, arrivedAt: Instant, key: ByteString,
+        id: RequestID, request: RangeRequest, scan: RangeScan, header: ResponseHeader, revision: Revision, arrivedAt: Instant,
         startedAt: Instant
     ) {
         self.id = id
         self.arrivedAt = arrivedAt
-        self.key = key
+        self.request = request
         self.startedAt = startedAt
         self.scan = scan
         writer = ByteWriter(capacity: 1024)

@@ -174,6 +174,11 @@ extension Replica {
         guard leases.steward.stage == .holding, !leases.steward.expiring.isEmpty, now >= leases.steward.nextExpiry else {
             return nil
         }
+        // Nothing is done to a store that is said to be corrupt.
+        guard !store.alarms.contains(.corrupt) else {
+            leases.steward.nextExpiry = now.advanced(byMs: limits.retryMs)
+            return nil
+        }
         var rows = 0
         var taken = 0
         for lease in leases.steward.expiring {
@@ -195,6 +200,11 @@ extension Replica {
                 _ = try store.execute(.leaseRevoke(id: lease), header: header, origin: configuration.origin, rows: &rows)
                 revoked.append(lease)
             } catch {
+                if error == .corrupt {
+                    // The alarm was raised since the lock was asked for, and the deadline is out: it gets a new one.
+                    leases.touched.insert(lease)
+                    continue
+                }
                 violated("lease \(lease), which is there, can't be revoked: \(error)")
             }
         }

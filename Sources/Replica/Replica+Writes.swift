@@ -45,6 +45,8 @@ struct Batch {
     /// Leases whose revokes come before the rows of `writes`. Their deadlines are taken out in the same transaction, so they
     /// are never tried again: what has not expired by that is found due again.
     var expired: [LeaseID] = []
+    /// Of a lost batch: what was committed before it.
+    var recoverSince = Position.start
     /// Of a lost batch: the epoch that was raised so that it can't be appended any more.
     var recoveredEpoch: Int64?
     /// Whether a lost batch's last row has been met in the log.
@@ -81,6 +83,7 @@ extension Replica {
         // A busy neighbour always gets there first: queue up at the row lock instead.
         if expiring != nil || (racesLostInARow >= 2 && !writes.isEmpty) {
             lockInFlight = true
+            lockSince = store.committed
             actions.append(.log(.lockHead(after: store.committed, expiring: expiring)))
         } else if !writes.isEmpty {
             executeBatch()
@@ -111,7 +114,8 @@ extension Replica {
                     park(.write(write), with: write.values, arrivedAt: write.arrivedAt)
                     continue
                 }
-                if error == .noSpace { upkeep.wasRefusedForSpace = true }
+                // Where an alarm refuses it there is nothing more to raise.
+                if error == .noSpace, !store.alarms.contains(.noSpace) { upkeep.wasRefusedForSpace = true }
                 answers.append(.failure(error))
             }
             taken.append(write)
@@ -169,14 +173,14 @@ extension Replica {
         requeue(lost)
         // Their deadlines may be out nevertheless.
         leases.touched.formUnion(lost.expired)
-        fold(tail)
+        fold(tail, since: store.committed)
     }
 
     mutating func headLocked(_ tail: Tail, expired: [LeaseID]) {
         guard lockInFlight else { return }
         lockInFlight = false
         racesLostInARow = 0
-        fold(tail)
+        fold(tail, since: lockSince)
         expiryLocked(expired)
         // The lock is the next append's; without one it must be given back.
         let isAtHead = phase == .serving && tail.reachesHead
@@ -192,6 +196,7 @@ extension Replica {
         batch?.stage = .lost
         phase = .recovering
         store.rollBack()
+        batch?.recoverSince = store.committed
         actions.append(.note(.appendLost(reason: reason)))
         actions.append(.log(.recover(after: store.committed)))
     }

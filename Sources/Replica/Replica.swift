@@ -119,7 +119,9 @@ package struct Replica: ~Copyable {
     var batch: Batch?
     var nextBatchNumber: UInt64 = 1
     var racesLostInARow = 0
+    /// Whether the head row's lock was asked for, and where the log ended then, as far as we knew.
     var lockInFlight = false
+    var lockSince = Position.start
 
     // Reads
     /// Arrived since the last head read was sent.
@@ -137,6 +139,8 @@ package struct Replica: ~Copyable {
 
     // Following
     var tailReadInFlight = false
+    /// Where the log ended when it was sent, as far as we knew.
+    var tailReadSince = Position.start
     var nextPoll = Instant(nanoseconds: 0)
     var pollIntervalMs = 0
     /// Somebody said that there are new rows, and no tail was read since.

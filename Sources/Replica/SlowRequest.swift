@@ -58,7 +58,7 @@ extension Replica {
                 .slow(
                     scan.id,
                     SlowRequest(
-                        queuedMs: 0, databaseMs: 0, workMs: ms(from: scan.startedAt, to: now), timedOut: false, key: scan.key))))
+                        queuedMs: 0, databaseMs: 0, workMs: ms(from: scan.startedAt, to: now), timedOut: false, key: scan.request.key))))
     }
 
     /// A request that has waited for as long as any may: for PostgreSQL, in the end.

@@ -1,4 +1,5 @@
 // Owns: chance in a simulated run. Must never: depend on anything but the seed, or a run could not be played again.
+internal import Bytes
 
 /// The numbers that follow from a seed, the same on every machine (SplitMix64: Steele, Lea and Flood, OOPSLA 2014).
 package struct Chance: Sendable {
@@ -42,6 +43,11 @@ package struct Fingerprint: Hashable, Sendable, CustomStringConvertible {
     package mutating func mix(_ word: UInt64) {
         state = (state ^ word) &* 0x9E37_79B9_7F4A_7C15
         state ^= state >> 29
+    }
+
+    mutating func mix(_ bytes: ByteString) {
+        mix(bytes.count)
+        for byte in bytes { mix(UInt64(byte)) }
     }
 
     mutating func mix(_ number: Int) { mix(UInt64(bitPattern: Int64(number))) }

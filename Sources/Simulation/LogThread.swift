@@ -27,7 +27,7 @@ final class LogThread {
 
     private enum Job {
         case command(LogCommand)
-        case deletion(Deletion, ArraySlice<Position>, deleted: Int)
+        case deletion(Deletion, ArraySlice<Position>, deleted: Int, checkedOn: SessionID?)
     }
 
     private let world: World
@@ -58,12 +58,18 @@ final class LogThread {
         startNext()
     }
 
+    /// Nobody waits for it any more.
+    func end() {
+        jobs = []
+        flight = nil
+    }
+
     private func startNext() {
         guard !isBusy, let job = jobs.popFirst() else { return }
         isBusy = true
         switch job {
         case .command(let command): run(command)
-        case .deletion(let order, let positions, let deleted): deleteSome(order, positions, deleted)
+        case .deletion(let order, let positions, let deleted, let checkedOn): deleteSome(order, positions, deleted, checkedOn)
         }
     }
 
@@ -183,7 +189,7 @@ final class LogThread {
                 { $0.values(at: positions) },
                 event: { $0.map { .valuesRead(number: number, $0) } ?? .valuesReadFailed(number: number, reason: "cut") })
         case .deleteRows(let order):
-            jobs.append(.deletion(order, order.positions.sorted()[...], deleted: 0))
+            jobs.append(.deletion(order, order.positions.sorted()[...], deleted: 0, checkedOn: nil))
             done(nil)
         case .lease(let number, let command): lease(number, command)
         }
@@ -276,26 +282,38 @@ final class LogThread {
         }
     }
 
-    private func deleteSome(_ order: Deletion, _ positions: ArraySlice<Position>, _ deleted: Int) {
-        let part = positions.prefix(world.chance.pick([1, 3, 500]))
-        let rest = positions.dropFirst(part.count)
+    private func deleteSome(_ order: Deletion, _ positions: ArraySlice<Position>, _ deleted: Int, _ checkedOn: SessionID?) {
+        let anew = Job.deletion(order, order.positions.sorted()[...], deleted: 0, checkedOn: nil)
         withSession { [self] session in
-            guard session != nil else { return again(order, positions, deleted, afterMs: 50) }
+            guard let session else { return later(anew, afterMs: 50) }
+            guard checkedOn == session else { return check(order, session) }
+            let part = positions.prefix(world.chance.pick([1, 3, 500]))
+            let rest = positions.dropFirst(part.count)
             let delete = { [self] (finish: @escaping (Int) -> Void) in
                 finish(log.delete(part, of: order, isLast: rest.isEmpty, at: world.now))
             }
             ask(delete) { [self] count in
-                guard let count else { return again(order, positions, deleted, afterMs: 50) }
-                guard rest.isEmpty else { return again(order, rest, deleted + count, afterMs: 1) }
-                done(.rowsDeleted(number: order.number, count: deleted + count))
+                guard let count else { return later(anew, afterMs: 50) }
+                if rest.isEmpty { return done(.rowsDeleted(number: order.number, count: deleted + count)) }
+                later(.deletion(order, rest, deleted: deleted + count, checkedOn: session), afterMs: 1)
             }
         }
     }
 
+    /// Another server may lack what was deleted so far: looks, and begins anew.
+    private func check(_ order: Deletion, _ session: SessionID) {
+        let look = { [self] (finish: @escaping (Bool) -> Void) in finish(log.tables.swept.covers(order.after)) }
+        ask(look) { [self] isThere in
+            guard isThere ?? true else { return done(.deletionRefused(number: order.number)) }
+            let checkedOn = isThere == nil ? nil : session
+            later(.deletion(order, order.positions.sorted()[...], deleted: 0, checkedOn: checkedOn), afterMs: isThere == nil ? 50 : 0)
+        }
+    }
+
     /// Goes on with a deletion later; questions come before.
-    private func again(_ order: Deletion, _ positions: ArraySlice<Position>, _ deleted: Int, afterMs: Int) {
+    private func later(_ job: Job, afterMs: Int) {
         after(afterMs * 1_000) { [self] in
-            jobs.append(.deletion(order, positions, deleted: deleted))
+            jobs.append(job)
             startNext()
         }
         done(nil)

@@ -14,20 +14,89 @@ package struct ModelStore: Sendable {
         var lease: LeaseID = 0
     }
 
+    /// A key's versions, oldest first. The search for an order has many copies of the store, of which each adds a version or two: the
+    /// older ones stay where they are.
+    private struct History: Sendable {
+        private var older: [Version] = []
+        private var recent: [Version] = []
+
+        mutating func add(_ version: Version) {
+            if recent.count == 16 {
+                older += recent
+                recent.removeAll()
+            }
+            recent.append(version)
+        }
+
+        func version(at revision: Revision) -> Version? {
+            recent.last { $0.revision <= revision } ?? older.last { $0.revision <= revision }
+        }
+    }
+
     package private(set) var revision: Revision = 1
     private(set) var compactRevision: Revision = -1
-    /// Every version of every key, oldest first. Compaction only moves the bound.
-    private var keys: [ByteString: [Version]] = [:]
+    /// Every version of every key. Compaction only moves the bound.
+    private var keys: [ByteString: History] = [:]
     private var leases: [LeaseID: Int64] = [:]
+    /// In order of their kind, then of their members.
+    private var alarms: [AlarmMember] = []
     /// How many calls have changed something.
     private(set) var changeCount = 0
+    /// A sum of hashes of all that ever became true.
+    private var facts: UInt64 = 0
 
     package init() {}
+
+    /// The same for two stores to which the same has happened, whatever calls or rows it came from.
+    var fingerprint: UInt64 {
+        var hash = Fingerprint()
+        hash.mix(facts)
+        hash.mix(UInt64(bitPattern: revision))
+        hash.mix(UInt64(bitPattern: compactRevision))
+        return hash.rawValue
+    }
+
+    // MARK: What is true
+
+    private mutating func add(_ key: ByteString, _ version: Version) {
+        keys[key, default: History()].add(version)
+        var hash = Fingerprint()
+        hash.mix(key)
+        hash.mix(UInt64(bitPattern: version.revision))
+        hash.mix(version.isDeleted ? 1 : 0)
+        hash.mix(UInt64(bitPattern: version.created))
+        hash.mix(UInt64(bitPattern: version.version))
+        hash.mix(version.value)
+        hash.mix(UInt64(bitPattern: version.lease))
+        facts &+= hash.rawValue
+    }
+
+    private mutating func setTTL(of lease: LeaseID, _ ttl: Int64?) {
+        leases[lease] = ttl
+        var hash = Fingerprint()
+        hash.mix(UInt64(bitPattern: lease))
+        hash.mix(UInt64(bitPattern: ttl ?? -1))
+        facts &+= hash.rawValue
+    }
+
+    private mutating func set(_ alarm: AlarmMember, isRaised: Bool) {
+        if isRaised {
+            alarms.append(alarm)
+            alarms.sort { ($0.alarm.rawValue, $0.memberID) < ($1.alarm.rawValue, $1.memberID) }
+        } else {
+            alarms.removeAll { $0 == alarm }
+        }
+        var hash = Fingerprint()
+        hash.mix(alarm.memberID)
+        hash.mix(Int(alarm.alarm.rawValue))
+        hash.mix(isRaised ? 1 : 0)
+        facts &+= hash.rawValue
+    }
 
     // MARK: Keys
 
     private func version(of key: ByteString, at revision: Revision) -> Version? {
-        guard let version = keys[key]?.last(where: { $0.revision <= revision }), !version.isDeleted else { return nil }
+        guard let version = keys[key]?.version(at: revision), !version.isDeleted else { return nil }
         return version
     }
 
@@ -56,6 +125,7 @@ package struct ModelStore: Sendable {
     /// Does what `call` says. What it answers; where that is an error nothing has changed.
     package mutating func apply(_ call: ModelCall) -> ModelAnswer {
         do throws(EtcdError) {
+            try checkAlarms(call)
             switch call {
             case .put(let request):
                 try check(request)
@@ -83,7 +153,7 @@ package struct ModelStore: Sendable {
             case .revision: return .done(revision)
             case .grant(let lease, let ttl):
                 if leases[lease] != nil { throw .leaseExist }
-                leases[lease] = ttl
+                setTTL(of: lease, ttl)
                 changeCount += 1
                 return .done(revision)
             case .revoke(let lease):
@@ -94,6 +164,15 @@ package struct ModelStore: Sendable {
             case .timeToLive(let lease):
                 return .timeToLive(revision, granted: leases[lease] ?? 0, keys: leases[lease] == nil ? [] : keys(of: lease))
             case .keepAlive(let lease): return .keptAlive(revision, ttl: leases[lease] ?? 0)
+            case .alarm(let change):
+                let member = AlarmMember(memberID: change.member, alarm: change.alarm)
+                let isRaised = alarms.contains(member)
+                if isRaised == (change.action == .disarm) {
+                    set(member, isRaised: !isRaised)
+                    changeCount += 1
+                }
+                return .alarms(revision, isRaised || change.action != .disarm ? [member] : [])
+            case .alarms: return .alarms(revision, alarms)
             case .expire(let lease):
                 if leases[lease] != nil { end(lease) }
                 return .done(revision)
@@ -109,6 +188,20 @@ package struct ModelStore: Sendable {
         }
     }
 
+    /// Where it is out of space nothing that takes some is done; where it is corrupt nothing is.
+    private func checkAlarms(_ call: ModelCall) throws(EtcdError) {
+        guard !alarms.isEmpty else { return }
+        let (isWrite, takesSpace) =
+            switch call {
+            case .put, .grant: (true, true)
+            case .txn(let txn): (!txn.isReadOnly, max(txn.success.putCount, txn.failure.putCount) > 0)
+            case .deleteRange, .compact, .revoke: (true, false)
+            default: (false, false)
+            }
+        if isWrite, alarms.contains(where: { $0.alarm == .corrupt }) { throw .corrupt }
+        if takesSpace, alarms.contains(where: { $0.alarm == .noSpace }) { throw .noSpace }
+    }
+
     private func check(_ request: PutRequest) throws(EtcdError) {
         if request.lease != 0, leases[request.lease] == nil { throw .leaseNotFound }
         if request.ignoreValue || request.ignoreLease, version(of: request.key, at: revision) == nil { throw .keyNotFound }
@@ -119,7 +212,8 @@ package struct ModelStore: Sendable {
         let before = version(of: request.key, at: position)
         // The same transaction may have deleted it.
         if request.ignoreValue || request.ignoreLease, before == nil { throw .keyNotFound }
-        keys[request.key, default: []].append(
+        add(
+            request.key,
             Version(
                 revision: position, isDeleted: false, created: before?.created ?? position, version: (before?.version ?? 0) + 1,
                 value: request.ignoreValue ? before?.value ?? ByteString() : request.value,
@@ -129,7 +223,7 @@ package struct ModelStore: Sendable {
 
     private mutating func delete(_ request: DeleteRangeRequest, at position: Revision) -> [KeyValue] {
         let doomed = alive(request.key, request.rangeEnd, at: position)
-        for (key, _) in doomed { keys[key]?.append(Version(revision: position, isDeleted: true)) }
+        for (key, _) in doomed { add(key, Version(revision: position, isDeleted: true)) }
         return doomed.map { pair($0.key, $0.version) }
     }
 
@@ -139,10 +233,10 @@ package struct ModelStore: Sendable {
 
     private mutating func end(_ lease: LeaseID) {
         let doomed = keys(of: lease)
-        for key in doomed { keys[key]?.append(Version(revision: revision + 1, isDeleted: true)) }
+        for key in doomed { add(key, Version(revision: revision + 1, isDeleted: true)) }
         if !doomed.isEmpty { revision += 1 }
         changeCount += 1
-        leases[lease] = nil
+        setTTL(of: lease, nil)
     }
 
     private func range(
@@ -286,15 +380,40 @@ extension ModelStore {
         revision = max(revision, row.position.revision)
         switch row.kind {
         case .put:
-            keys[row.key, default: []].append(
+            add(
+                row.key,
                 Version(
                     revision: row.position.revision, isDeleted: false, created: row.createRevision, version: row.version,
                     value: row.value, lease: row.lease))
-        case .delete: keys[row.key]?.append(Version(revision: row.position.revision, isDeleted: true))
-        case .grant: leases[row.lease] = row.version
-        case .revoke: leases[row.lease] = nil
+        case .delete: add(row.key, Version(revision: row.position.revision, isDeleted: true))
+        case .grant: setTTL(of: row.lease, row.version)
+        case .revoke: setTTL(of: row.lease, nil)
         case .compact: compactRevision = max(compactRevision, row.version)
-        case .alarm: break
+        case .alarm:
+            let change = AlarmChange(row)
+            set(AlarmMember(memberID: change.member, alarm: change.alarm), isRaised: change.action != .disarm)
+        }
+    }
+}
+
+extension AlarmChange {
+    /// What an alarm row says.
+    init(_ row: LogRow) {
+        self.init(
+            Action(rawValue: row.version) ?? .disarm, member: UInt64(bitPattern: row.lease),
+            alarm: AlarmType(rawValue: Int32(row.createRevision)))
+    }
+}
+
+extension [RequestOp] {
+    /// Nested ones included, of whichever branch has more.
+    fileprivate var putCount: Int {
+        reduce(0) { count, operation in
+            switch operation {
+            case .put: count + 1
+            case .txn(let txn): count + Swift.max(txn.success.putCount, txn.failure.putCount)
+            case .range, .deleteRange, .empty: count
+            }
         }
     }
 }

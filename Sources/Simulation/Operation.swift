@@ -16,6 +16,8 @@ package enum ModelCall: Sendable, Hashable {
     case leases
     case timeToLive(LeaseID)
     case keepAlive(LeaseID)
+    case alarm(AlarmChange)
+    case alarms
     /// Nobody's call: the lease's time is over. Without effect where it is gone.
     case expire(LeaseID)
     /// Nobody's call: everything below this revision, which is then the newest, is given up.
@@ -33,13 +35,15 @@ package enum ModelAnswer: Sendable, Hashable {
     /// A granted TTL of 0: there is no such lease.
     case timeToLive(Revision, granted: Int64, keys: [ByteString])
     case keptAlive(Revision, ttl: Int64)
+    case alarms(Revision, [AlarmMember])
     case failed(EtcdError)
 
     /// The revision in the header.
     package var revision: Revision? {
         switch self {
         case .put(let revision, _), .deleted(let revision, _, _), .txn(let revision, _, _), .range(let revision, _, _, _),
-            .done(let revision), .leases(let revision, _), .timeToLive(let revision, _, _), .keptAlive(let revision, _):
+            .done(let revision), .leases(let revision, _), .timeToLive(let revision, _, _), .keptAlive(let revision, _),
+            .alarms(let revision, _):
             revision
         case .failed: nil
         }
@@ -54,10 +58,6 @@ package final class Operation {
     package private(set) var ended: UInt64?
     /// nil where nobody knows what became of it: it may have happened at any time since it began, or never.
     package private(set) var answer: ModelAnswer?
-    /// Where in the log its rows seem to be: the search looks there first. Never trusted.
-    package var hint: Position?
-    /// The origin of the process that was called.
-    var origin: Int64 = 0
 
     package init(number: Int, call: ModelCall, began: UInt64) {
         self.number = number
@@ -76,18 +76,14 @@ package final class Operation {
     }
 
     /// The same call, of which nobody knows what became.
-    var unanswered: Operation {
-        let copy = Operation(number: number, call: call, began: began)
-        copy.origin = origin
-        return copy
-    }
+    var unanswered: Operation { Operation(number: number, call: call, began: began) }
 }
 
 extension EtcdError {
     /// Whether it follows from the store.
     var isDefinite: Bool {
         switch self {
-        case .keyNotFound, .compacted, .futureRev, .leaseNotFound, .leaseExist, .duplicateKey: true
+        case .keyNotFound, .compacted, .futureRev, .leaseNotFound, .leaseExist, .duplicateKey, .noSpace, .corrupt: true
         default: false
         }
     }

@@ -42,6 +42,16 @@ struct RequestMaker {
         }
     }
 
+    /// Alarms that clients raise are disarmed soon.
+    func alarm(_ chance: inout Chance) -> ModelCall {
+        let isRaised = chance.happens(150)
+        if !isRaised, chance.happens(200) { return .alarms }
+        return .alarm(AlarmChange(isRaised ? .raise : .disarm, member: chance.pick(Self.alarmMembers), alarm: chance.pick(Self.alarmKinds)))
+    }
+
+    static let alarmMembers: [UInt64] = [1, 2]
+    static let alarmKinds: [AlarmType] = [.noSpace, .corrupt]
+
     mutating func put(_ chance: inout Chance, lease: LeaseID) -> PutRequest {
         var put = PutRequest(key: chance.pick(keys), value: value(&chance))
         if chance.happens(150) { put.lease = lease }
@@ -142,6 +152,8 @@ extension ModelCall {
         case .leases: .lease(.list)
         case .timeToLive(let lease): .lease(.timeToLive(lease, keys: true))
         case .keepAlive(let lease): .lease(.keepAlive(lease))
+        case .alarm(let change): .write(.alarm(change))
+        case .alarms: .alarms(.none)
         case .expire, .raise: nil
         }
     }
@@ -178,6 +190,9 @@ extension ModelCall {
         case .keepAlive:
             let response = try LeaseKeepAliveResponse.decode(message)
             return .keptAlive(response.header?.revision ?? 0, ttl: response.ttl)
+        case .alarm, .alarms:
+            let response = try AlarmResponse.decode(message)
+            return .alarms(response.header?.revision ?? 0, response.alarms)
         case .expire, .raise: return .done(0)
         }
     }

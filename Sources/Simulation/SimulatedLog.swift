@@ -59,6 +59,16 @@ final class Era {
     }
 }
 
+extension Era {
+    func has(_ top: Top) -> Bool { digests[top.position] == top.digest }
+}
+
+/// The end of what a process has served of a history.
+struct Top {
+    var position: Position
+    var digest: Digest
+}
+
 /// One connection to the log, from its making to its loss.
 typealias SessionID = Int
 
@@ -105,6 +115,8 @@ final class SimulatedLog {
     }
 
     func wait(_ statement: @escaping () -> Void) { waiters.append((server, statement)) }
+
+    func forgetWaiters() { waiters = [] }
 
     func takeLock(_ session: SessionID) {
         lockHolder = session

@@ -37,6 +37,8 @@ final class SimulatedProcess {
     private var clockDrift: Int64 = 0
     /// What its file says that it has served. Outlives it.
     private var served: ServedMark?
+    /// How far it has served each history that it was on, in the order in which it was.
+    private(set) var tops: [Top] = []
     /// How many histories there were when it last noticed that one had gone.
     var noticedEra = 0
 
@@ -76,6 +78,13 @@ final class SimulatedProcess {
         for (_, call) in open { call.answered(.failure(.connectionLost)) }
     }
 
+    /// Lets go of everybody who waits for it.
+    func end() {
+        for thread in threads { thread.end() }
+        threads = []
+        calls = [:]
+    }
+
     func pause(forMs milliseconds: Int) {
         world.say("process \(index) is stopped for \(milliseconds) ms")
         pausedUntil = max(pausedUntil, world.now + UInt64(milliseconds) * 1_000)
@@ -92,6 +101,12 @@ final class SimulatedProcess {
     func cutConnections(dropping: Bool) { for thread in threads { thread.cut(dropping: dropping) } }
 
     func cutOne() { world.chance.pick(threads).cut(dropping: world.chance.happens(500)) }
+
+    /// It serves up to there. `continues` says of another such point whether this one is of the same history.
+    func hasServed(_ top: Top, _ continues: (Top) -> Bool) {
+        if let last = tops.last, continues(last) { tops.removeLast() }
+        tops.append(top)
+    }
 
     // MARK: What it hears
 
@@ -158,7 +173,7 @@ final class SimulatedProcess {
         // Before anybody hears of it.
         if let served = replica.served { self.served = served }
         for action in actions { perform(action) }
-        if replica.isServing { world.check(self, at: replica.store.committed, replica.store.committedDigest) }
+        if let served = replica.served { world.check(self, at: served.position, served.digest) }
         if replica.hasMoreWork { return wake(after: world.chance.delay(10)) }
         let deadline = replica.nextDeadline
         let nanoseconds = deadline > now ? min(deadline.nanoseconds - now.nanoseconds, 60_000_000_000) : 0
@@ -240,6 +255,7 @@ final class SimulatedProcess {
     var isServing: Bool { isUp && replica.isServing }
     var committed: Position { replica.store.committed }
     var leaseCount: Int { replica.store.leases.count }
+    var hasAlarm: Bool { !replica.store.committedAlarms.isEmpty }
     var watchCounts: WatchCounts { replica.watchCounts }
 
     func handOverDuty() { post(.stopping) }

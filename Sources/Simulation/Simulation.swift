@@ -16,6 +16,7 @@ package enum Simulation {
     package static func run(seed: UInt64, tells: Bool = false) -> SimulationResult {
         let world = World(seed: seed, tells: tells)
         let failure = world.play()
+        defer { world.end() }
         return SimulationResult(
             seed: seed, failure: failure, fingerprint: world.fingerprint.rawValue, operations: world.operations.count,
             rows: world.log.era.archive.count)

@@ -32,6 +32,11 @@ struct Swarm {
 
     /// How many more writes are compactions, per mille.
     var compactions = 0
+    /// How many more calls are about alarms, per mille.
+    var alarms = 0
+    /// 0 for no bound.
+    var quotaBytes: Int64 = 0
+    var autoCompaction = AutoCompaction.off
 
     init(_ chance: inout Chance) {
         lengthMs = chance.pick([3_000, 6_000, 12_000, 25_000])
@@ -45,6 +50,9 @@ struct Swarm {
         tripTime = chance.pick([50, 300, 2_000])
         hints = chance.pick([0, 0, 500, 1_000])
         compactions = chance.pick([0, 10, 40])
+        alarms = chance.pick([0, 0, 0, 0, 50])
+        quotaBytes = chance.pick([0, 0, 0, 30_000, 60_000])
+        autoCompaction = chance.pick([.off, .off, .off, .periodic(retentionMs: 500), .periodic(retentionMs: 3_000)])
         if chance.happens(700) { lostBefore = chance.pick([2, 10, 50]) }
         if chance.happens(700) { lostAfter = chance.pick([2, 10, 50]) }
         if chance.happens(700) { late = chance.pick([2, 10, 50]) }
@@ -114,6 +122,8 @@ extension Swarm {
         configuration.watchProgressIntervalMs = chance.pick([500, 5_000])
         configuration.pollIntervalMinMs = chance.pick([5, 50])
         configuration.pollIntervalMaxMs = chance.pick([50, 200, 1_000])
+        configuration.quotaBackendBytes = quotaBytes
+        configuration.autoCompaction = autoCompaction
         configuration.requestTimeoutMs = chance.pick([1_000, 7_000])
         configuration.leaseLimits.roundIntervalMs = chance.pick([10, 100])
         configuration.leaseLimits.roundLimit = chance.pick([1, 3, 4_000])

@@ -11,6 +11,8 @@ extension World {
         for informer in informers {
             if let difference = informer.difference(from: log.era.archive) { return fail(difference) }
         }
+        let lost = lostTops(by: log.tables.head)
+        if let top = lost.first { return fail("\(top.position) was served and is lost, and nobody was told") }
         for process in processes {
             let lagging = process.watchCounts.lagging
             if lagging > 0 { return fail("process \(process.index) has \(lagging) lagging watchers at rest") }
@@ -45,7 +47,7 @@ extension World {
             let era = log.eras[index]
             let end = index + 1 < log.eras.count ? log.eras[index + 1].stamp : .max
             var calls: [Operation] = []
-            for operation in operations where operation.began < end {
+            for operation in operations where operation.began < end && !wasRefusedForSpace(operation) {
                 if operation.began < era.stamp {
                     // Under way when the history before ended: it may still be done in this one.
                     if (operation.ended ?? .max) > era.stamp { calls.append(operation.unanswered) }
@@ -54,9 +56,10 @@ extension World {
                 }
             }
             addHidden(era, &calls)
-            giveHints(era, calls)
             var check = LinearizabilityCheck(calls)
-            switch check.run(from: ModelStore(folding: era.archive.prefix(era.sharedCount))) {
+            let verdict = check.run(
+                from: ModelStore(folding: era.archive.prefix(era.sharedCount)), log: era.archive.dropFirst(era.sharedCount))
+            switch verdict {
             case .linearizable: break
             case .notLinearizable(let text): return fail("no order: \(text)")
             case .undecided(let text): return fail("no order was found in time: \(text)")
@@ -64,87 +67,28 @@ extension World {
         }
     }
 
-    /// What nobody asked for: leases end, and revisions are raised.
+    /// What the quota refuses was not done, and the model does not know what the store takes.
+    private func wasRefusedForSpace(_ operation: Operation) -> Bool {
+        swarm.quotaBytes > 0 && operation.answer == .failed(.noSpace)
+    }
+
+    /// What nobody asked for: leases end, revisions are raised, the quota is used up and is not any more, and compaction comes by
+    /// itself.
     private func addHidden(_ era: Era, _ calls: inout [Operation]) {
         var at = era.sharedCount
         for commit in era.commits {
             for row in era.archive[at..<commit.archived] {
                 let call: ModelCall
-                if row.kind == .revoke {
-                    call = .expire(row.lease)
-                } else if row.isRaise {
-                    call = .raise(row.position.revision)
-                } else {
-                    continue
+                switch row.kind {
+                case .revoke: call = .expire(row.lease)
+                case .compact where row.isRaise: call = .raise(row.position.revision)
+                case .compact where swarm.autoCompaction != .off: call = .compact(row.version)
+                case .alarm where swarm.quotaBytes > 0: call = .alarm(AlarmChange(row))
+                default: continue
                 }
-                let hidden = Operation(number: -calls.count, call: call, began: commit.stamp)
-                // Where a client is known to have done it, there is nothing left to be done.
-                let isClients = calls.contains { if case .done? = $0.answer { $0.call == .revoke(row.lease) } else { false } }
-                if row.kind == .compact || !isClients { hidden.hint = row.position }
-                calls.append(hidden)
+                calls.append(Operation(number: -calls.count, call: call, began: commit.stamp))
             }
             at = commit.archived
-        }
-    }
-
-    /// Guesses which open calls made which rows.
-    private func giveHints(_ era: Era, _ calls: [Operation]) {
-        var claimed: Set<Revision> = []
-        for call in calls where call.call.mayDelete { if let revision = call.answer?.revision { claimed.insert(revision) } }
-        for row in era.archive where row.kind == .revoke { claimed.insert(row.position.revision) }
-        // Compactions whose answers are known made rows, too.
-        var known: [Revision: [Revision]] = [:]
-        for call in calls {
-            if case .compact(let wanted) = call.call, case .done(let revision)? = call.answer {
-                known[wanted, default: []].append(revision)
-            }
-        }
-        let open = calls.filter { $0.answer == nil && $0.hint == nil }
-        var byValue: [ByteString: Operation] = [:]
-        for call in open { for value in call.call.values { byValue[value] = call } }
-        for row in era.archive.dropFirst(era.sharedCount) {
-            let maker: Operation?
-            switch row.kind {
-            case .put: maker = byValue[row.value]
-            case .grant: maker = open.first { if case .grant(row.lease, _) = $0.call { $0.hint == nil } else { false } }
-            case .compact where known[row.version]?.contains(row.position.revision) == true: maker = nil
-            case .compact:
-                maker = open.first { $0.call == .compact(row.version) && $0.origin == row.origin && $0.hint == nil }
-            case .delete where !claimed.contains(row.position.revision):
-                maker = open.first { $0.origin == row.origin && $0.hint == nil && $0.call.mayDelete }
-            case .delete, .revoke, .alarm: maker = nil
-            }
-            guard let maker, maker.hint == nil else { continue }
-            maker.hint = row.position
-            claimed.insert(row.position.revision)
-        }
-    }
-}
-
-extension ModelCall {
-    /// The values that it writes.
-    fileprivate var values: [ByteString] {
-        switch self {
-        case .put(let put): put.value.isEmpty ? [] : [put.value]
-        case .txn(let txn): (txn.success + txn.failure).flatMap(\.values)
-        default: []
-        }
-    }
-
-    fileprivate var mayDelete: Bool {
-        switch self {
-        case .deleteRange, .txn, .put: true
-        default: false
-        }
-    }
-}
-
-extension RequestOp {
-    fileprivate var values: [ByteString] {
-        switch self {
-        case .put(let put): put.value.isEmpty ? [] : [put.value]
-        case .txn(let txn): (txn.success + txn.failure).flatMap(\.values)
-        case .range, .deleteRange, .empty: []
         }
     }
 }

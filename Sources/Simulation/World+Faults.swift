@@ -55,7 +55,8 @@ extension World {
 
     /// Another server takes over with what it has.
     private func takeOver(_ tables: LogTables) {
-        guard tables.head.position <= log.tables.head.position else { return }
+        // Not in peace any more, though it was under way.
+        guard clientsRun, tables.head.position <= log.tables.head.position else { return }
         let lost = log.era.archive.count - tables.archived
         say("another server takes over at \(tables.head.position), \(lost) rows are lost")
         loseRows(from: tables)

@@ -13,7 +13,6 @@ final class World {
     /// What a standby has received, and what a backup holds.
     var standby = LogTables()
     var backup = LogTables()
-    private var lastLossAt: TrueTime?
     private(set) var processes: [SimulatedProcess] = []
     var maker: RequestMaker
     private var writers: [Writer] = []
@@ -34,8 +33,6 @@ final class World {
     private var openCalls = 0
     var serializableReads: [(revision: Revision, kvs: [KeyValue])] = []
     private var promises = LeasePromises()
-    /// How often the revision was raised; never more often than something was lost.
-    private var raises = 0
     private(set) var failure: String?
     var fingerprint = Fingerprint()
     private let tells: Bool
@@ -127,7 +124,6 @@ final class World {
         guard let request = call.request(streams: chance.happens(200), physical: chance.happens(500)) else { return then(nil) }
         if case .revoke(let lease) = call { promises.willRevoke(lease) }
         let operation = Operation(number: operations.count + 1, call: call, began: stamp())
-        operation.origin = process.configuration.origin
         operations.append(operation)
         openCalls += 1
         let (askedAt, life) = (now, process.life)
@@ -189,19 +185,17 @@ final class World {
     // MARK: The log
 
     func append(_ batch: AppendBatch, _ session: SessionID) -> Bool {
-        let before = (log.tables.head.digest, log.tables.head.position)
+        let before = log.tables.head
+        let isRaiseNeeded = batch.rows.contains(where: \.isRaise) && !lostTops(by: before).isEmpty
         guard log.append(batch, session, stamp: stamp()) else { return false }
         say("appended \(batch.rows.count) rows up to \(batch.newHead.position) by \(batch.rows[0].origin)")
-        var (digest, position) = before
+        var (digest, position) = (before.digest, before.position)
         for row in batch.rows {
             if row.position <= position { fail("row \(row.position) was appended after \(position)") }
             position = row.position
             digest = digest.appending(row)
             log.era.digests[position] = digest
-            if row.isRaise {
-                raises += 1
-                if raises >= log.eras.count { fail("the revision was raised to \(position.revision) without need") }
-            }
+            if row.isRaise, !isRaiseNeeded { fail("the revision was raised to \(position.revision) without need") }
             guard row.kind == .revoke else { continue }
             if let mistake = promises.end(row.lease, now: now, steps: log.steppedForwardAt) { fail(mistake) }
         }
@@ -227,8 +221,19 @@ final class World {
 
     /// A process has folded the log up to a point of some history.
     func check(_ process: SimulatedProcess, at position: Position, _ digest: Digest) {
-        if log.eras.contains(where: { $0.digests[position] == digest }) { return }
-        fail("process \(process.index) is at \(position) with a digest of no history")
+        if process.tops.last.map({ $0.position == position && $0.digest == digest }) ?? false { return }
+        guard log.eras.contains(where: { $0.digests[position] == digest }) else {
+            return fail("process \(process.index) is at \(position) with a digest of no history")
+        }
+        process.hasServed(Top(position: position, digest: digest)) { [self] top in
+            top.position <= position && log.eras.contains { $0.has(top) && $0.digests[position] == digest }
+        }
+    }
+
+    /// What clients may have seen and the log of this head, which is the newest, lacks; as far as it doesn't tell them by itself,
+    /// having been compacted since.
+    func lostTops(by head: Head) -> [Top] {
+        processes.flatMap(\.tops).filter { !log.era.has($0) && $0.position.revision >= head.compactRevision }
     }
 
     /// Each loss is noticed once by a process, and never where there was none.
@@ -241,12 +246,7 @@ final class World {
         let revoked = log.era.archive.dropFirst(tables.archived).filter { $0.kind == .revoke }
         promises.forget(endsOf: revoked.map(\.lease))
         log.fail(over: tables, stamp: stamp())
-        lastLossAt = now
     }
-
-    /// Right after a loss clients leave compaction alone: not all processes may have noticed, and where compaction comes first none
-    /// can tell that anything was lost.
-    var mayCompact: Bool { lastLossAt.map { now > $0 + 15_000_000 } ?? true }
 
     // MARK: The run
 
@@ -265,6 +265,17 @@ final class World {
         return failure
     }
 
+    /// Lets go of everybody, who all hold on to the world.
+    func end() {
+        agenda = Agenda()
+        log.forgetWaiters()
+        for process in processes { process.end() }
+        processes = []
+        writers = []
+        leaseholders = []
+        informers = []
+    }
+
     private func makePeace() {
         guard failure == nil else { return }
         say("faults and clients stop")
@@ -279,6 +290,7 @@ final class World {
             openCalls == 0 && processes.allSatisfy { $0.isServing && $0.committed == log.tables.head.position }
         }
         if !isQuiet { return fail("no rest: \(openCalls) open calls, \(state)") }
+        guard makeSpace() else { return fail("an alarm is left, \(state)") }
         // Each of them reads and writes. A statement from before may still be on its way, and what waits for it may time out once.
         var left = processes.count * 2
         for process in processes {
@@ -299,10 +311,29 @@ final class World {
         if !areTold { return fail("informers are not told: \(state)") }
     }
 
+    /// Disarms what clients have raised, and frees what there is: what the quota has raised goes by itself.
+    private func makeSpace() -> Bool {
+        guard swarm.alarms > 0 || swarm.quotaBytes > 0 else { return true }
+        let process = processes[0]
+        var left: [ModelCall] = []
+        for kind in RequestMaker.alarmKinds {
+            for member in RequestMaker.alarmMembers { left.append(.alarm(AlarmChange(.disarm, member: member, alarm: kind))) }
+        }
+        left.append(.deleteRange(DeleteRangeRequest(key: ByteString([0]), rangeEnd: ByteString([0]))))
+        var isDone = false
+        func goOn() {
+            if left.isEmpty { return insist(.compact(log.tables.head.position.revision), at: process) { isDone = true } }
+            insist(left.removeFirst(), at: process, goOn)
+        }
+        goOn()
+        return run(forMs: 60_000 + Int(log.setBackMs)) { [self] in isDone && !processes.contains(where: \.hasAlarm) }
+    }
+
     /// Calls until there is an answer.
     private func insist(_ call: ModelCall, at process: SimulatedProcess, _ then: @escaping () -> Void) {
         self.call(call, at: process) { [self] answer in
-            if answer?.revision != nil { then() } else { insist(call, at: process, then) }
+            if answer?.revision != nil || answer == .failed(.compacted) { return then() }
+            plan(after: 10_000) { [self] in insist(call, at: process, then) }
         }
     }
 

@@ -20,11 +20,17 @@ final class Writer {
         guard let process = world.anyProcess() else { return goOn() }
         if world.chance.happens(100) { return readHere(process) }
         let revision = world.log.tables.head.position.revision
+        if world.chance.happens(world.swarm.alarms) {
+            return world.call(world.maker.alarm(&world.chance), at: process) { [self] _ in goOn() }
+        }
         let call: ModelCall =
-            world.mayCompact && world.chance.happens(world.swarm.compactions)
+            world.chance.happens(world.swarm.compactions)
             ? .compact(revision - Int64(world.chance.pick([-1, 0, 0, 1, 5, 20])))
             : world.maker.call(&world.chance, revision: revision, lease: world.anyLease())
-        world.call(call, at: process) { [self] _ in goOn() }
+        world.call(call, at: process) { [self] answer in
+            // Nobody hammers at a store that is full.
+            if answer == .failed(.noSpace) || answer == .failed(.corrupt) { world.plan(after: 50_000, goOn) } else { goOn() }
+        }
     }
 
     /// A serializable read: as old as it may be, it must have been true once, and never older than one before.

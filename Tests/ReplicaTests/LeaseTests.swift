@@ -177,6 +177,18 @@ struct LeaseTests {
         #expect(pine.replica.counters.leasesExpired == 1)
     }
 
+    @Test("Nothing expires while the store is said to be corrupt, and afterwards it does")
+    func corrupt() throws {
+        let pine = TestReplica(MemoryLog())
+        try pine.grant(7, ttl: 2)
+        _ = try pine.call(.write(.alarm(AlarmChange(.raise, member: 1, alarm: .corrupt))))
+        pass(60_000, pine)
+        #expect(try pine.leases() == [7])
+        _ = try pine.call(.write(.alarm(AlarmChange(.disarm, member: 1, alarm: .corrupt))))
+        pass(10_000, pine)
+        #expect(try pine.leases() == [])
+    }
+
     @Test("A lease granted elsewhere expires through the steward, in time though it learns late of it")
     func expiryElsewhere() throws {
         let log = MemoryLog()

@@ -24,6 +24,8 @@ struct MemoryDeadlines {
         if isSteward(holder) { self.swept = swept }
     }
 
+    mutating func loseSweep() { swept = .nothing }
+
     mutating func expire(_ expiry: LeaseExpiry) -> [LeaseID] {
         removed = [:]
         guard isSteward(expiry.holder) else { return [] }

@@ -24,6 +24,20 @@ final class MemoryLog {
         return Tail(head: head, rows: Array(rest.prefix(limit)), reachesHead: rest.count <= limit)
     }
 
+    /// As after a failover to a standby that lacks the last rows.
+    func lose(last count: Int) {
+        rows.removeLast(count)
+        archive.removeLast(count)
+        head.position = archive.last?.position ?? .start
+        head.digest = archive.reduce(.start) { $0.appending($1) }
+    }
+
+    /// As after a failover to a standby that lacks deletions.
+    func loseDeletions() {
+        rows = archive
+        deadlines.loseSweep()
+    }
+
     /// The answer to `command`; nil for commands that have none.
     func answer(_ command: LogCommand) -> LogEvent? {
         switch command {
@@ -60,6 +74,7 @@ final class MemoryLog {
         case .deleteRows(let deletion):
             let dead = Set(deletion.positions)
             let before = rows.count
+            guard deadlines.swept.covers(deletion.after) else { return .deletionRefused(number: deletion.number) }
             if head.compactRevision >= deletion.swept.compactRevision { rows.removeAll { dead.contains($0.position) } }
             deadlines.advance(deletion.swept, holder: deletion.holder)
             return .rowsDeleted(number: deletion.number, count: before - rows.count)

@@ -167,6 +167,8 @@ struct ValueCacheTests {
         pine.holdsAnswers = true
         let latest = pine.start(.range(RangeRequest(key: "k", serializable: true)))
         let past = pine.start(.range(RangeRequest(key: "k", revision: 2, serializable: true)))
+        let latestScan = pine.start(.range(RangeRequest(key: "k", rangeEnd: "l", serializable: true)))
+        let pastScan = pine.start(.range(RangeRequest(key: "k", rangeEnd: "l", revision: 2, serializable: true)))
         _ = try steward.put("k", "new")
         _ = try steward.call(.compact(revision: 3, physical: true))
         #expect(log.rows.first?.position.revision == 3)
@@ -175,6 +177,8 @@ struct ValueCacheTests {
         pine.settle()
         #expect(try RangeResponse.decode(try #require(pine.answers[latest]).get()).kvs.first?.value == "new")
         #expect(pine.answers[past] == .failure(.compacted))
+        #expect(try RangeResponse.decode(try #require(pine.answers[latestScan]).get()).kvs.first?.value == "new")
+        #expect(pine.answers[pastScan] == .failure(.compacted))
     }
 
     @Test("While the log is away operations wait for their values, and then time out; the others go on")

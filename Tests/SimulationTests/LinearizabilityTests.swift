@@ -1,6 +1,7 @@
 // Owns: the search for an order, on histories known to be right and to be wrong.
 import Bytes
 import EtcdAPI
+import Keyspace
 import Simulation
 import Testing
 
@@ -148,6 +149,35 @@ private func got(_ revision: Int64, _ value: ByteString?, created: Int64 = 2, mo
         #expect(history.isLinearizable)
         history.add(attached, from: 9, to: 10, .put(4, previous: nil))
         #expect(!history.isLinearizable)
+    }
+
+    @Test("Where the log is known its order counts, and all that it has was asked for")
+    func withLog() {
+        func row(_ value: ByteString) -> LogRow {
+            LogRow(position: Position(2, 0), kind: .put, key: "k", value: value, createRevision: 2, version: 1, origin: 1)
+        }
+        func isRight(_ log: [LogRow], _ fill: (inout History) -> Void) -> Bool {
+            var history = History()
+            fill(&history)
+            var check = LinearizabilityCheck(history.operations)
+            return check.run(log: log[...]) == .linearizable
+        }
+        let isAcknowledged = { (history: inout History) in history.add(put("a"), from: 1, to: 2, .put(2, previous: nil)) }
+        #expect(isRight([row("a")], isAcknowledged))
+        #expect(!isRight([row("b")], isAcknowledged))
+        #expect(!isRight([], isAcknowledged))
+        #expect(!isRight([row("a")]) { _ in })
+        #expect(isRight([row("a")]) { $0.addOpen(put("a"), from: 1) })
+        #expect(isRight([]) { $0.addOpen(put("a"), from: 1) })
+        // Of two whose outcomes nobody knows it was the one that the log names.
+        for (value, isSeen) in [("a", false), ("b", true)] as [(ByteString, Bool)] {
+            let isFound = isRight([row(value)]) { history in
+                history.addOpen(put("a"), from: 1)
+                history.addOpen(put("b"), from: 1)
+                history.add(get, from: 2, to: 3, got(2, "b"))
+            }
+            #expect(isFound == isSeen)
+        }
     }
 
     @Test("An order is found among many calls at once")
