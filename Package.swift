@@ -75,10 +75,10 @@ let package = Package(
                 "Bytes", "CSemaphore", "Metrics", "EtcdAPI", "Keyspace", "Replica", "Changelog", "TLS", "HTTP1", "HTTP2", "GRPC", nioCore,
                 nioPosix, logging,
             ]),
-        room("EtcdClient", ["Bytes", "EtcdAPI", "GRPC", "HTTP2", nioCore, nioPosix]),
+        room("EtcdClient", ["Bytes", "EtcdAPI", "GRPC", "HTTP2", "TLS", nioCore, nioPosix]),
         room("Moving", ["Bytes", "CZlib", "Changelog", "EtcdAPI", "EtcdClient", "GRPC", logging]),
-        room("PineBench", ["Bytes", "EtcdAPI", "EtcdClient", "GRPC", "HTTP2", deque, histogram, nioCore, nioPosix]),
-        room("EmbeddedPostgres", [subprocess, systemPackage, logging]),
+        room("PineBench", ["Bytes", "EtcdAPI", "EtcdClient", "GRPC", "HTTP2", "TLS", deque, histogram, nioCore, nioPosix]),
+        room("EmbeddedPostgres", ["Bytes", subprocess, systemPackage, logging]),
         .executableTarget(
             name: "pine",
             dependencies: [

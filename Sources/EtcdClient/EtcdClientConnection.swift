@@ -7,6 +7,8 @@ package import GRPC
 package import HTTP2
 package import NIOCore
 internal import NIOPosix
+internal import Synchronization
+package import TLS
 
 /// Calls to one server over one connection.
 ///
@@ -32,18 +34,30 @@ package final class EtcdClientConnection: @unchecked Sendable {
         }
     }
 
-    /// Connects to `endpoint`; the connection lives on `eventLoop`. `prepareChannel` puts handlers (TLS) before ours.
+    /// Connects to `endpoint`; the connection lives on `eventLoop`. Where the endpoint speaks TLS, `tls` says whom to trust: without
+    /// it, the system's authorities.
     package static func connect(
-        to endpoint: Endpoint, on eventLoop: any EventLoop, userAgent: String,
-        prepareChannel: (@Sendable (any Channel) throws -> Void)? = nil
+        to endpoint: Endpoint, on eventLoop: any EventLoop, userAgent: String, tls: TLSConnector? = nil
+    ) async throws(ConnectionFailure) -> EtcdClientConnection {
+        do {
+            return try await open(endpoint, eventLoop, userAgent, tls)
+        } catch {
+            throw ConnectionFailure(error)
+        }
+    }
+
+    private static func open(
+        _ endpoint: Endpoint, _ eventLoop: any EventLoop, _ userAgent: String, _ tls: TLSConnector?
     ) async throws -> EtcdClientConnection {
+        let connector = endpoint.isSecure ? try tls ?? TLSConnector(TLSClientSettings()) : nil
+        let handshake = Mutex<EventLoopFuture<Void>?>(nil)
         let connection = EtcdClientConnection(eventLoop: eventLoop, endpoint: endpoint, userAgent: userAgent)
         let bootstrap = ClientBootstrap(group: eventLoop)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 64 << 10))
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try prepareChannel?(channel)
+                    if let future = try connector?.add(to: channel, host: endpoint.certifiedName) { handshake.withLock { $0 = future } }
                     try channel.pipeline.syncOperations.addHandler(connection.calls.connection)
                 }
             }
@@ -51,6 +65,7 @@ package final class EtcdClientConnection: @unchecked Sendable {
         case .host(let host, let port): _ = try await bootstrap.connect(host: host, port: port).get()
         case .unixSocket(let path): _ = try await bootstrap.connect(unixDomainSocketPath: path).get()
         }
+        try await handshake.withLock { $0 }?.get()
         return connection
     }
 
@@ -83,7 +98,8 @@ package final class EtcdClientConnection: @unchecked Sendable {
     /// Not at once: the caller may not expect to hear of the call before it knows of it.
     private func refuse(_ receiver: any GRPCCallReceiver, _ tag: Int) {
         let bound = NIOLoopBound(receiver, eventLoop: eventLoop)
-        eventLoop.execute { bound.value.callEnded(tag, GRPCStatus(.unavailable, "the connection is closed")) }
+        let reason = calls.connection.lossReason ?? "the connection is closed"
+        eventLoop.execute { bound.value.callEnded(tag, GRPCStatus(.unavailable, reason)) }
     }
 
     // MARK: From anywhere

@@ -206,7 +206,7 @@ package final class GRPCClientConnection: HTTP2ClientHandler {
             status =
                 code == 0 ? .ok : GRPCStatus(GRPCStatus.Code(rawValue: code) ?? .unknown, calls[slot].message)
         } else {
-            status = GRPCStatus(.unavailable, "the stream ended without a status (HTTP/2 code \(code))")
+            status = GRPCStatus(.unavailable, connection.lossReason ?? "the stream ended without a status (HTTP/2 code \(code))")
         }
         let receiver = calls[slot].receiver
         let tag = calls[slot].tag

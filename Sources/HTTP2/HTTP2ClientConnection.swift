@@ -42,6 +42,8 @@ package final class HTTP2ClientConnection: ChannelInboundHandler {
 
     /// Whether a stream can be opened.
     package var isOpen: Bool { context != nil && !isClosed && !isGoingAway }
+    /// Why the connection is gone; nil while it isn't.
+    package var lossReason: String? { isClosed ? closeReason : nil }
     /// One more than the highest stream slot so far.
     package var slotCapacity: Int { streams.capacity }
 

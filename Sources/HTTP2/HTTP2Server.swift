@@ -1,5 +1,6 @@
 // Owns: the listening sockets, the event loops, and the order of start-up and shutdown.
 // Must never: take part in the data path.
+internal import Glibc
 package import HTTP1
 package import Logging
 package import NIOCore
@@ -94,14 +95,14 @@ package final class HTTP2Server: Sendable {
                     let isUnix = channel.localAddress?.protocol == .unix
                     try channel.pipeline.syncOperations.addHandler(HTTP2Connection(loop: loop, takesAnyAuthority: isUnix))
                 }
-                listeners.append(try await bind(bootstrap, address))
+                listeners.append(try await bind(bootstrap, address, group))
             }
             if let http1 = configuration.http1 {
                 for (index, address) in configuration.http1Addresses.enumerated() {
                     let bootstrap = makeBootstrap(
                         configuration, address: configuration.addresses.count + index, group: group, gate: gate
                     ) { try http1.install(on: $0) }
-                    http1Listeners.append(try await bind(bootstrap, address))
+                    http1Listeners.append(try await bind(bootstrap, address, group))
                 }
             }
             return HTTP2Server(group: group, listeners: listeners, http1Listeners: http1Listeners, loops: loops, gate: gate)
@@ -112,10 +113,18 @@ package final class HTTP2Server: Sendable {
         }
     }
 
-    private static func bind(_ bootstrap: ServerBootstrap, _ address: ListenAddress) async throws -> any Channel {
+    private static func bind(
+        _ bootstrap: ServerBootstrap, _ address: ListenAddress, _ group: any EventLoopGroup
+    ) async throws -> any Channel {
         switch address {
-        case .tcp(let host, let port): try await bootstrap.bind(host: host, port: port).get()
-        case .unix(let path): try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
+        case .tcp(let host, let port): return try await bootstrap.bind(host: host, port: port).get()
+        case .unix(let path):
+            // A file that nobody listens at is what a killed server has left. Taking a living one's would leave it deaf.
+            if let other = try? await ClientBootstrap(group: group).connect(unixDomainSocketPath: path).get() {
+                try? await other.close()
+                throw IOError(errnoCode: EADDRINUSE, reason: "bind to \(path)")
+            }
+            return try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
         }
     }
 

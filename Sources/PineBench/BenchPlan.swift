@@ -1,5 +1,6 @@
 // Owns: what is to be measured, and how.
 package import EtcdClient
+package import TLS
 
 /// What the load generator sends.
 package enum Workload: String, Sendable, CaseIterable, Codable {
@@ -37,6 +38,8 @@ package struct BenchPlan: Sendable {
     package var endpoints: [Endpoint]
     /// Where the watchers connect to; the endpoints where it is empty.
     package var watchEndpoints: [Endpoint] = []
+    /// For endpoints that speak TLS; nil trusts the system's authorities.
+    package var tls: TLSConnector?
     package var connections = 10
     /// Requests in flight on each connection.
     package var streams = 100

@@ -5,6 +5,7 @@ internal import Foundation
 internal import Histogram
 internal import NIOCore
 internal import NIOPosix
+internal import TLS
 
 /// A run against one server. `prepare` once, `measure` any number of times, `close`.
 package final class BenchRun: Sendable {
@@ -72,10 +73,10 @@ package final class BenchRun: Sendable {
         _ report: @escaping @Sendable (Progress) -> Void
     ) async throws -> BenchRun {
         let loops = Array(group.makeIterator())
-        let connections = try await connect(plan.connections, plan.endpoints, loops)
+        let connections = try await connect(plan.connections, plan.endpoints, plan.tls, loops)
         let watcherCount = plan.watchers + plan.watchersElsewhere
         let watchConnections = try await connect(
-            min(plan.watchConnections, watcherCount), plan.watchEndpoints.isEmpty ? plan.endpoints : plan.watchEndpoints, loops)
+            min(plan.watchConnections, watcherCount), plan.watchEndpoints.isEmpty ? plan.endpoints : plan.watchEndpoints, plan.tls, loops)
         let leases = LeaseNumbers(plan, start: UInt64(Date().timeIntervalSince1970 * 1_000))
         var workers: [Worker] = []
         var watchers: [WatcherSet] = []
@@ -95,14 +96,15 @@ package final class BenchRun: Sendable {
     }
 
     private static func connect(
-        _ count: Int, _ endpoints: [Endpoint], _ loops: [any EventLoop]
+        _ count: Int, _ endpoints: [Endpoint], _ tls: TLSConnector?, _ loops: [any EventLoop]
     ) async throws -> [EtcdClientConnection] {
         var connections: [EtcdClientConnection] = []
         for index in 0..<count {
             let endpoint = endpoints[index % endpoints.count]
             do {
                 connections.append(
-                    try await EtcdClientConnection.connect(to: endpoint, on: loops[index % loops.count], userAgent: userAgent))
+                    try await EtcdClientConnection.connect(
+                        to: endpoint, on: loops[index % loops.count], userAgent: userAgent, tls: tls))
             } catch {
                 throw BenchError("can't connect to \(endpoint.text): \(error)")
             }

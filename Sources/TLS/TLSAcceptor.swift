@@ -25,13 +25,15 @@ package final class TLSAcceptor: Sendable {
         self.rejected = rejected
     }
 
-    /// Puts TLS at the end of the pipeline of a connection that was just accepted. Runs on its event loop.
-    package func add(to channel: any Channel) throws {
-        try channel.pipeline.syncOperations.addHandler(TLSHandler(loop: loop(of: channel.eventLoop), acceptor: self))
+    /// Puts TLS at the end of the pipeline of a connection that was just accepted, inside which one of `protocols` is spoken. Runs
+    /// on its event loop.
+    package func add(to channel: any Channel, speaks protocols: ApplicationProtocols) throws {
+        try channel.pipeline.syncOperations.addHandler(
+            TLSHandler(loop: loop(of: channel.eventLoop), acceptor: self, protocols: protocols))
     }
 
-    /// Handshakes under way on `eventLoop`, which must be the one that asks.
-    package func handshakesUnderWay(on eventLoop: any EventLoop) -> Int { loop(of: eventLoop).underWay }
+    /// How handshakes came out on `eventLoop`, which must be the one that asks.
+    package func counters(on eventLoop: any EventLoop) -> TLSCounters { loop(of: eventLoop).counters }
 
     private func loop(of eventLoop: any EventLoop) -> TLSLoop {
         loops.withLock { loops in

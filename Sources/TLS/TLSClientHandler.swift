@@ -12,6 +12,7 @@ final class TLSClientHandler: ChannelDuplexHandler {
 
     private let session: TLSSession
     private let handshake: EventLoopPromise<Void>
+    private var context: ChannelHandlerContext?
     private var isOpen = false
     private var isClosed = false
     private var wantsFlush = false
@@ -24,6 +25,7 @@ final class TLSClientHandler: ChannelDuplexHandler {
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
         if context.channel.isActive { advance(context) }
     }
 
@@ -37,7 +39,15 @@ final class TLSClientHandler: ChannelDuplexHandler {
         context.fireChannelInactive()
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) { closed("the connection was closed") }
+    func handlerRemoved(context: ChannelHandlerContext) {
+        closed("the connection was closed")
+        self.context = nil
+    }
+
+    /// Closes a connection whose handshake is not over.
+    func giveUp(_ reason: String) {
+        if !isOpen, !isClosed, let context { fail(reason, context) }
+    }
 
     private func closed(_ reason: String) {
         guard !isClosed else { return }
@@ -50,6 +60,8 @@ final class TLSClientHandler: ChannelDuplexHandler {
     private func fail(_ reason: String, _ context: ChannelHandlerContext) {
         flushSession(context)
         closed(reason)
+        // Whoever has calls under way tells their callers why they ended: TLS 1.3 refuses a client's certificate only now.
+        if isOpen { context.fireErrorCaught(TLSError(reason)) }
         context.close(promise: nil)
     }
 

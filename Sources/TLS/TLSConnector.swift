@@ -1,5 +1,5 @@
 // Owns: TLS towards servers: whom to trust, which certificate to show, and a handler for each connection.
-// Must never: speak to a server whose certificate isn't for the host that was asked for.
+// Must never: speak to a server whose certificate isn't for the host that was asked for, unless that was asked for as well.
 internal import COpenSSL
 package import NIOCore
 
@@ -10,6 +10,12 @@ package struct TLSClientSettings: Sendable, Equatable {
     /// PEM, both or neither: what to show to a server that asks.
     package var certificateFile: String?
     package var keyFile: String?
+    /// False only where the operator said that anybody may be the server.
+    package var verifiesServer = true
+    /// ALPN: what is spoken inside.
+    package var speaks = ApplicationProtocols(["h2"])
+    /// From the connection to the end of its handshake.
+    package var handshakeTimeoutMs: Int64 = 10_000
 
     package init(trustedCAFile: String? = nil, certificateFile: String? = nil, keyFile: String? = nil) {
         self.trustedCAFile = trustedCAFile
@@ -21,6 +27,7 @@ package struct TLSClientSettings: Sendable, Equatable {
 package final class TLSConnector: @unchecked Sendable {
     // Sendable: OpenSSL allows the use of a context from many threads as long as nobody changes it.
     let handle: OpaquePointer
+    private let handshakeTimeoutMs: Int64
 
     /// Reads the files.
     package init(_ settings: TLSClientSettings) throws(TLSError) {
@@ -28,11 +35,11 @@ package final class TLSConnector: @unchecked Sendable {
             throw TLSError("OpenSSL can't start: \(OpenSSLError.take().text)")
         }
         self.handle = handle
+        handshakeTimeoutMs = settings.handshakeTimeoutMs
         // From here on `deinit` frees it, whatever is thrown.
         _ = pine_ssl_ctx_set_min_version(handle, TLS1_2_VERSION)
-        SSL_CTX_set_verify(handle, SSL_VERIFY_PEER, nil)
-        let protocols: [UInt8] = [2] + Array("h2".utf8)
-        SSL_CTX_set_alpn_protos(handle, protocols, UInt32(protocols.count))
+        SSL_CTX_set_verify(handle, settings.verifiesServer ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nil)
+        SSL_CTX_set_alpn_protos(handle, settings.speaks.wire, UInt32(settings.speaks.wire.count))
         if let path = settings.trustedCAFile {
             try checkReadable(path)
             guard SSL_CTX_load_verify_locations(handle, path, nil) == 1 else {
@@ -60,6 +67,11 @@ package final class TLSConnector: @unchecked Sendable {
             promise.fail(error)
             throw error
         }
+        let bound = NIOLoopBound(handler, eventLoop: channel.eventLoop)
+        let timer = channel.eventLoop.scheduleTask(in: .milliseconds(handshakeTimeoutMs)) {
+            bound.value.giveUp("the handshake took too long")
+        }
+        promise.futureResult.whenComplete { _ in timer.cancel() }
         return promise.futureResult
     }
 }

@@ -10,8 +10,6 @@ final class TLSContext: @unchecked Sendable {
     let certificate: CertificateSummary
     private let allowedHostnames: [String]
     private let revocationLists: RevocationLists?
-    /// ALPN's wire form: each name after its length.
-    private let applicationProtocols: [UInt8]
 
     /// A chain of certificates of this size is longer than anybody has.
     private static let certificateListLimit = 48 << 10
@@ -38,11 +36,10 @@ final class TLSContext: @unchecked Sendable {
         certificate = summary
         revocationLists = lists
         allowedHostnames = settings.allowedHostnames
-        applicationProtocols = settings.applicationProtocols.flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) }
         TLSContext.setModes(handle)
         let unretained = Unmanaged.passUnretained(self).toOpaque()
-        SSL_CTX_set_alpn_select_cb(handle, chooseProtocol, unretained)
-        if settings.trustedCAFile != nil {
+        SSL_CTX_set_alpn_select_cb(handle, chooseProtocol, nil)
+        if settings.asksForCertificates {
             SSL_CTX_set_verify(handle, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nil)
             SSL_CTX_set_cert_verify_callback(handle, verifyClient, unretained)
         }
@@ -116,8 +113,13 @@ final class TLSContext: @unchecked Sendable {
         return CertificateSummary(SSL_CTX_get0_certificate(handle))
     }
 
+    /// Whose certificates clients may have.
     private static func loadAuthorities(_ handle: OpaquePointer, _ settings: TLSSettings) throws(TLSError) {
-        guard let path = settings.trustedCAFile else { return }
+        guard let path = settings.trustedCAFile else {
+            // As Go does where it is told to ask for certificates but not whose.
+            if settings.asksForCertificates { SSL_CTX_set_default_verify_paths(handle) }
+            return
+        }
         try checkReadable(path)
         guard SSL_CTX_load_verify_locations(handle, path, nil) == 1, let names = SSL_load_client_CA_file(path) else {
             throw TLSError("\(path) holds no certificates in PEM form: \(OpenSSLError.take().text)")
@@ -151,24 +153,6 @@ final class TLSContext: @unchecked Sendable {
         let flags = UInt32(X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS)
         return X509_check_host(certificate, name, name.utf8.count, flags, nil) == 1
     }
-
-    /// The first of our protocols that the client (`offered`, in wire form) has too.
-    fileprivate func choose(_ offered: UnsafeBufferPointer<UInt8>) -> UnsafeBufferPointer<UInt8>? {
-        applicationProtocols.withUnsafeBufferPointer { ours in
-            var start = 0
-            while start < ours.count {
-                let wanted = UnsafeBufferPointer(rebasing: ours[start...(start + Int(ours[start]))])
-                var index = 0
-                while index < offered.count, index + Int(offered[index]) < offered.count {
-                    let name = UnsafeBufferPointer(rebasing: offered[index...(index + Int(offered[index]))])
-                    if name.elementsEqual(wanted) { return UnsafeBufferPointer(rebasing: name.dropFirst()) }
-                    index += name.count
-                }
-                start += wanted.count
-            }
-            return nil
-        }
-    }
 }
 
 private func verifyClient(_ store: OpaquePointer?, _ context: UnsafeMutableRawPointer?) -> Int32 {
@@ -182,11 +166,9 @@ private func chooseProtocol(
     _ ssl: OpaquePointer?, _ chosen: UnsafeMutablePointer<UnsafePointer<UInt8>?>?, _ chosenCount: UnsafeMutablePointer<UInt8>?,
     _ offered: UnsafePointer<UInt8>?, _ offeredCount: UInt32, _ context: UnsafeMutableRawPointer?
 ) -> Int32 {
-    guard let context, let offered, let chosen, let chosenCount else { return SSL_TLSEXT_ERR_ALERT_FATAL }
+    guard let ssl, let offered, let chosen, let chosenCount else { return SSL_TLSEXT_ERR_ALERT_FATAL }
     let names = UnsafeBufferPointer(start: offered, count: Int(offeredCount))
-    guard let name = Unmanaged<TLSContext>.fromOpaque(context)._withUnsafeGuaranteedRef({ $0.choose(names) }) else {
-        return SSL_TLSEXT_ERR_ALERT_FATAL
-    }
+    guard let name = TLSSession.protocols(of: ssl).choose(names) else { return SSL_TLSEXT_ERR_ALERT_FATAL }
     chosen.pointee = name.baseAddress
     chosenCount.pointee = UInt8(name.count)
     return SSL_TLSEXT_ERR_OK

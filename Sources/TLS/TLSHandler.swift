@@ -21,6 +21,7 @@ final class TLSHandler: ChannelDuplexHandler {
     let handshakeDeadline: NIODeadline
     private let loop: TLSLoop
     private let acceptor: TLSAcceptor
+    private let protocols: ApplicationProtocols
     private var phase = Phase.silent
     private var session: TLSSession?
     private var context: ChannelHandlerContext?
@@ -33,8 +34,9 @@ final class TLSHandler: ChannelDuplexHandler {
     /// The content type of a record that carries a handshake message, which is how TLS begins.
     private static let handshakeRecord: UInt8 = 22
 
-    init(loop: TLSLoop, acceptor: TLSAcceptor) {
+    init(loop: TLSLoop, acceptor: TLSAcceptor, protocols: ApplicationProtocols) {
         self.loop = loop
+        self.protocols = protocols
         self.acceptor = acceptor
         handshakeDeadline = .now() + .milliseconds(loop.limits.handshakeTimeoutMs)
     }
@@ -67,7 +69,7 @@ final class TLSHandler: ChannelDuplexHandler {
     }
 
     private func closed() {
-        if isUnderWay { loop.finished() }
+        if isUnderWay { loop.finished(.abandoned) }
         phase = .closed
         session = nil
         handshakeInput = ByteBuffer()
@@ -76,11 +78,11 @@ final class TLSHandler: ChannelDuplexHandler {
     }
 
     /// Closes a connection that is shaking hands, without a word. (OpenSSL has alerts for what the peer did wrong only.)
-    func giveUp(_ reason: String) {
+    func giveUp(_ outcome: TLSOutcome, _ reason: String) {
         guard isUnderWay, let context else { return }
         // Who connects and says nothing is a port scan or a health check, not worth a line.
         if phase == .shakingHands { report(reason) }
-        loop.finished()
+        loop.finished(outcome)
         phase = .refused
         session = nil
         handshakeInput = ByteBuffer()
@@ -91,7 +93,7 @@ final class TLSHandler: ChannelDuplexHandler {
     private func refuse(_ reason: String, reply: [UInt8]? = nil) {
         guard let context else { return }
         report(reason)
-        if isUnderWay { loop.finished() }
+        if isUnderWay { loop.finished(.refused) }
         phase = .refused
         flushSession(context)
         if let reply { context.writeAndFlush(wrapOutboundOut(context.channel.allocator.buffer(bytes: reply)), promise: nil) }
@@ -129,7 +131,7 @@ final class TLSHandler: ChannelDuplexHandler {
             return
         }
         phase = .shakingHands
-        session = TLSSession(acceptor.files.current())
+        session = TLSSession(acceptor.files.current(), speaks: protocols)
         receivedHandshake(buffer)
     }
 
@@ -160,7 +162,7 @@ final class TLSHandler: ChannelDuplexHandler {
                 flushSession(context)
             case .ready:
                 phase = .open
-                loop.finished()
+                loop.finished(.done)
                 flushSession(context)
                 // What came with the last message of the handshake.
                 decrypt(session, context)

@@ -11,7 +11,8 @@ final class TLSLoop {
     private var pace: HandshakePace
     /// Handshakes in the order in which they began. Those that ended stay until they are in the way.
     private var byAge: CircularBuffer<TLSHandler> = []
-    private(set) var underWay = 0
+    private(set) var counters = TLSCounters()
+    var underWay: Int { counters.underWay }
     /// Handshakes that have something to work on, while the loop rests from them.
     private var waiting: CircularBuffer<TLSHandler> = []
     private var isPassing = false
@@ -44,16 +45,19 @@ final class TLSLoop {
         if underWay >= limits.handshakesLimit {
             let live = byAge.lazy.filter { $0.isUnderWay }
             let victim = live.first { $0.hasSentNothing } ?? live.first
-            victim?.giveUp("too many handshakes are under way")
+            victim?.giveUp(.crowdedOut, "too many handshakes are under way")
         }
         if byAge.count >= 2 * limits.handshakesLimit { byAge.removeAll { !$0.isUnderWay } }
         byAge.append(handler)
-        underWay += 1
+        counters.underWay += 1
         scheduleExpiry()
     }
 
     /// The handshake of a connection that was admitted is over, one way or the other.
-    func finished() { underWay -= 1 }
+    func finished(_ outcome: TLSOutcome) {
+        counters.underWay -= 1
+        counters.ended[outcome, default: 0] += 1
+    }
 
     private func scheduleExpiry() {
         guard expiry == nil else { return }
@@ -66,7 +70,7 @@ final class TLSLoop {
             let now = NIODeadline.now()
             while let first = loop.byAge.first, !first.isUnderWay || first.handshakeDeadline <= now {
                 loop.byAge.removeFirst()
-                if first.isUnderWay { first.giveUp("the handshake took too long") }
+                if first.isUnderWay { first.giveUp(.timedOut, "the handshake took too long") }
             }
             loop.scheduleExpiry()
         }

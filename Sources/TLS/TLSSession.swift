@@ -10,6 +10,8 @@ private struct Transport {
     var input: UnsafeRawPointer?
     var inputCount = 0
     var output = ByteBuffer()
+    /// What may be spoken inside, on the side of the server.
+    var protocols = ApplicationProtocols([])
     /// Whose certificate was refused, and why.
     var refusal: String?
 }
@@ -36,8 +38,9 @@ final class TLSSession {
     private static let recordSize = 16 << 10
 
     /// The server's side.
-    convenience init(_ context: TLSContext) {
+    convenience init(_ context: TLSContext, speaks protocols: ApplicationProtocols) {
         self.init(context, context.handle)
+        transport.pointee.protocols = protocols
         SSL_set_accept_state(ssl)
     }
 
@@ -121,8 +124,14 @@ final class TLSSession {
         guard let ssl = X509_STORE_CTX_get_ex_data(store, index).map({ OpaquePointer($0) }) else { return }
         let problem = String(cString: X509_verify_cert_error_string(Int(X509_STORE_CTX_get_error(store))))
         let subject = X509_STORE_CTX_get0_cert(store).map { nameText(X509_get_subject_name($0)) } ?? ""
-        let transport = BIO_get_data(SSL_get_rbio(ssl)).assumingMemoryBound(to: Transport.self)
-        transport.pointee.refusal = "the certificate of \(subject) is refused: \(problem)"
+        transport(of: ssl).pointee.refusal = "the certificate of \(subject) is refused: \(problem)"
+    }
+
+    /// What may be spoken inside the session that `ssl` is.
+    static func protocols(of ssl: OpaquePointer) -> ApplicationProtocols { transport(of: ssl).pointee.protocols }
+
+    private static func transport(of ssl: OpaquePointer) -> UnsafeMutablePointer<Transport> {
+        BIO_get_data(SSL_get_rbio(ssl)).assumingMemoryBound(to: Transport.self)
     }
 
     /// The host name that the client asked for, if it did.

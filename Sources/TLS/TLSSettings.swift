@@ -15,6 +15,8 @@ package struct TLSSettings: Sendable, Equatable {
     package var keyFile: String
     /// PEM: the authorities whose clients are let in. Where it is set every client must show a certificate.
     package var trustedCAFile: String?
+    /// Every client must show a certificate. Without `trustedCAFile` it may be of any authority that the system trusts.
+    package var requiresClientCertificate = false
     /// PEM or DER: certificates whose serial numbers are in these lists are refused.
     package var revocationListFile: String?
     /// Where there are any, a client's certificate must be for one of these host names or addresses (its SANs; the CN does
@@ -25,13 +27,14 @@ package struct TLSSettings: Sendable, Equatable {
     package var maxVersion: TLSVersion?
     /// IANA names, for TLS 1.2, the preferred one first. Empty for ours. TLS 1.3 always has its three.
     package var cipherSuites: [String] = []
-    /// ALPN: what is spoken inside, the preferred one first.
-    package var applicationProtocols = ["h2"]
 
     package init(certificateFile: String, keyFile: String) {
         self.certificateFile = certificateFile
         self.keyFile = keyFile
     }
+
+    /// Whether clients must show certificates.
+    package var asksForCertificates: Bool { trustedCAFile != nil || requiresClientCertificate }
 }
 
 /// Bounds on what handshakes may cost, each for one event loop.

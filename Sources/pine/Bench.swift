@@ -3,6 +3,7 @@ import ArgumentParser
 import EtcdClient
 import Foundation
 import PineBench
+import TLS
 
 struct Bench: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -19,7 +20,7 @@ struct Bench: AsyncParsableCommand {
 
               pine bench compare put get list:keys=10000 --endpoint etcd=http://127.0.0.1:2379 --endpoint pine=http://127.0.0.1:2380
 
-            Keys go below --prefix and stay there for the next run. Nobody else should write there meanwhile: every answer is
+            Keys go below --prefix and stay there for the next run. Nobody else should write there meanwhile: every answer is \
             checked, and one that is wrong or an error ends the command with status 1.
             """,
         subcommands: [BenchOne.self, BenchCompare.self], defaultSubcommand: BenchOne.self)
@@ -86,7 +87,7 @@ struct BenchOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Pods a node of kubernetes.", valueName: "count"))
     var podsPerNode = 30
 
-    func plan(_ endpoints: [Endpoint], watchEndpoints: [Endpoint] = []) throws -> BenchPlan {
+    func plan(_ endpoints: [Endpoint], watchEndpoints: [Endpoint] = [], tls: TLSConnector?) throws -> BenchPlan {
         func check(_ isGood: Bool, _ message: String) throws {
             if !isGood { throw UsageError(message) }
         }
@@ -100,6 +101,7 @@ struct BenchOptions: ParsableArguments {
         try check(!prefix.isEmpty, "--prefix must not be empty: what is below it may be deleted")
         var plan = BenchPlan(workload: .put, endpoints: endpoints)
         plan.watchEndpoints = watchEndpoints
+        plan.tls = tls
         plan.connections = connections
         plan.streams = streams
         if let clients {
@@ -177,13 +179,8 @@ struct BenchOutput: ParsableArguments {
 private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
 
 /// Parses endpoints, which are separated by commas.
-func endpoints(_ text: String) throws -> [Endpoint] {
-    let endpoints = try text.split(separator: ",").map { part in
-        guard let endpoint = Endpoint(part.trimmingCharacters(in: .whitespaces)) else {
-            throw UsageError("\(part) is not an endpoint, as http://127.0.0.1:2379 or unix:///run/pine.sock")
-        }
-        return endpoint
-    }
+func endpoints(_ text: String, _ tls: EndpointTLSOptions) throws -> [Endpoint] {
+    let endpoints = try text.split(separator: ",").map { try tls.endpoint($0.trimmingCharacters(in: .whitespaces)) }
     guard !endpoints.isEmpty else { throw UsageError("there is no endpoint in \"\(text)\"") }
     return endpoints
 }
@@ -236,12 +233,14 @@ struct BenchOne: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The server's process, for its CPU time and memory; found by itself on this machine.", valueName: "pid"))
     var pid: [Int] = []
 
-    @OptionGroup var options: BenchOptions
-    @OptionGroup var output: BenchOutput
+    @OptionGroup(title: "Load") var options: BenchOptions
+    @OptionGroup(title: "TLS") var tls: EndpointTLSOptions
+    @OptionGroup(title: "Report") var output: BenchOutput
 
     func run() async throws {
-        let servers = try pine.endpoints(endpoints)
-        let defaults = try options.plan(servers, watchEndpoints: try watchEndpoints.map(pine.endpoints) ?? [])
+        let servers = try pine.endpoints(endpoints, tls)
+        let watchServers = try watchEndpoints.map { try pine.endpoints($0, tls) } ?? []
+        let defaults = try options.plan(servers, watchEndpoints: watchServers, tls: try tls.connector(for: servers + watchServers))
         let plans = try workloads.map { text in
             do {
                 return try BenchPlan(text, defaults: defaults)
@@ -273,7 +272,7 @@ struct BenchCompare: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "compare", abstract: "Measure several servers in turn, and print the ratios of their figures.",
         discussion: """
-            The first endpoint is what the others are compared with. Each figure is the median of the rounds. Options of one
+            The first endpoint is what the others are compared with. Each figure is the median of the rounds. Options of one \
             workload follow a colon: put:keys=100000,value-size=4096,connections=1,streams=1.
             """)
 
@@ -289,15 +288,16 @@ struct BenchCompare: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Rounds of each workload.", valueName: "count"))
     var rounds = 3
 
-    @OptionGroup var options: BenchOptions
-    @OptionGroup var output: BenchOutput
+    @OptionGroup(title: "Load") var options: BenchOptions
+    @OptionGroup(title: "TLS") var tls: EndpointTLSOptions
+    @OptionGroup(title: "Report") var output: BenchOutput
 
     func run() async throws {
         guard rounds > 0 else { throw UsageError("--rounds must be at least 1") }
         let servers = try named.map { text in
             let pair = text.split(separator: "=", maxSplits: 1)
             guard pair.count == 2 else { throw UsageError("--endpoint \(text) is not name=url") }
-            return (name: String(pair[0]), endpoints: try endpoints(String(pair[1])))
+            return (name: String(pair[0]), endpoints: try endpoints(String(pair[1]), tls))
         }
         guard servers.count > 1 else { throw UsageError("give at least two --endpoint name=url to compare") }
         var pids: [String: [Int]] = [:]
@@ -308,11 +308,12 @@ struct BenchCompare: AsyncParsableCommand {
             }
             pids[String(pair[0]), default: []].append(number)
         }
+        let connector = try tls.connector(for: servers.flatMap { $0.endpoints })
         let plans = try workloads.map { text in
             try servers.map { server in
                 do {
                     return Contender(
-                        name: server.name, plan: try BenchPlan(text, defaults: try options.plan(server.endpoints)),
+                        name: server.name, plan: try BenchPlan(text, defaults: try options.plan(server.endpoints, tls: connector)),
                         processes: processes(pids[server.name] ?? [], server.endpoints))
                 } catch let error as BenchError {
                     throw UsageError(error.message)

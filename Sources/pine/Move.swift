@@ -7,8 +7,6 @@ import Logging
 import Moving
 import NIOCore
 import NIOPosix
-import Synchronization
-import TLS
 
 struct Export: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -160,43 +158,12 @@ private func moving(_ body: () async throws -> Void) async throws {
     }
 }
 
-/// The files for an https:// endpoint, by etcdctl's names.
-struct EndpointTLSOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("For an https:// endpoint: its authority, in PEM form. The default is the system's.", valueName: "file"))
-    var cacert: String?
-
-    @Option(help: ArgumentHelp("The certificate to show to it, in PEM form.", valueName: "file"))
-    var cert: String?
-
-    @Option(help: ArgumentHelp("The key of --cert, in PEM form.", valueName: "file"))
-    var key: String?
-
-    func validate() throws {
-        if (cert == nil) != (key == nil) { throw ValidationError("--cert and --key go together") }
-    }
-
-    var settings: TLSClientSettings {
-        TLSClientSettings(trustedCAFile: cacert, certificateFile: cert, keyFile: key)
-    }
-}
-
 private func connect(_ text: String, _ tls: EndpointTLSOptions) async throws -> EtcdClientConnection {
-    guard let endpoint = Endpoint(text, allowsTLS: true) else {
-        throw UsageError("\(text) is not an endpoint, as http://127.0.0.1:2379, https://etcd:2379 or unix:///run/pine.sock")
-    }
-    let loop = MultiThreadedEventLoopGroup.singleton.next()
+    let endpoint = try tls.endpoint(text)
+    let connector = try tls.connector(for: [endpoint])
     do {
-        guard endpoint.isSecure, case .host(let host, _) = endpoint.address else {
-            return try await EtcdClientConnection.connect(to: endpoint, on: loop, userAgent: "pine-move")
-        }
-        let connector = try TLSConnector(tls.settings)
-        let handshake = Mutex<EventLoopFuture<Void>?>(nil)
-        let connection = try await EtcdClientConnection.connect(to: endpoint, on: loop, userAgent: "pine-move") { channel in
-            let future = try connector.add(to: channel, host: host)
-            handshake.withLock { $0 = future }
-        }
-        try await handshake.withLock { $0 }?.get()
-        return connection
+        return try await EtcdClientConnection.connect(
+            to: endpoint, on: MultiThreadedEventLoopGroup.singleton.next(), userAgent: "pine-move", tls: connector)
     } catch {
         throw UsageError("can't reach \(text): \(error)")
     }

@@ -67,6 +67,7 @@ struct Pine: AsyncParsableCommand {
             return "\(command) is not a command; \(hint ?? "`pine --help` shows what there is")"
         }
         let known = command.flatMap { commands[$0]?.name }
+        let message = message.hasSuffix(".") ? message.dropLast() : message[...]
         return "\(message); `pine \(known.map { "\($0) " } ?? "")--help` shows what there is"
     }
 

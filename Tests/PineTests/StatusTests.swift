@@ -74,8 +74,29 @@ struct StatusTests {
         #expect(answers.map { $0["revision"] as? Int } == [2, nil, nil, 2])
         #expect(answers[3]["member_id"] as? String == String(header.memberID, radix: 16))
         #expect(answers.allSatisfy { $0["error"] != nil || $0["version"] as? String == "3.8.0" })
-        let table = try PineProcess.run(["status", "--endpoints", pines[0].endpoint])
-        #expect(table.exit == .exited(0) && table.stdout.contains("ENDPOINT") && table.stdout.contains(pines[0].endpoint))
+        // What comes from their metrics is what these say.
+        func look() throws -> [[String: Any]] {
+            let result = try PineProcess.run(
+                ["status", "--endpoints", pines.map(\.endpoint).joined(separator: ","), "--output=json"])
+            let all = try JSONSerialization.jsonObject(with: Data(result.stdout.utf8)) as? [String: Any]
+            return try #require(all?["endpoints"] as? [[String: Any]])
+        }
+        try eventuallyBlocking("one steward") { try look().filter { $0["is_steward"] as? Bool == true }.count == 1 }
+        for (pine, member) in zip(pines, try look()) {
+            let metrics = try PrometheusText(HTTPClient.get("/metrics", port: pine.port, version: "1.0").body)
+            #expect(try metrics.value("pine_steward") == (member["is_steward"] as? Bool == true ? 1 : 0))
+            #expect(member["lag_revisions"] as? Int == 0)
+            #expect(try metrics.value("pine_fold_lag_revisions") == 0)
+            let bytes = try #require(member["resident_bytes"] as? Double)
+            let now = try #require(try metrics.value("process_resident_memory_bytes"))
+            #expect(bytes > now / 2 && bytes < now * 2, "\(bytes) and \(now)")
+        }
+        let table = try PineProcess.run(["status", "--endpoints", pines.map(\.endpoint).joined(separator: ",")])
+        let lines = table.stdout.split(separator: "\n")
+        #expect(table.exit == .exited(0) && lines.count == 3 && table.stdout.contains(pines[0].endpoint), "\(table)")
+        let heading = try #require(lines.first).split(separator: " ", omittingEmptySubsequences: true)
+        #expect(heading == "ENDPOINT ID REVISION LAG STORE MEMORY MEMBERS STEWARD ANSWERED IN WRONG".split(separator: " "))
+        #expect(lines.dropFirst().filter { $0.contains("  yes  ") }.count == 1 && lines.dropFirst().allSatisfy { $0.contains(" MiB  ") })
     }
 
     @Test("pine status finds the private PostgreSQL of a data directory")

@@ -72,7 +72,8 @@ struct TLSTests {
         let cases: [([String], String)] = [
             (https, "needs --cert-file and --key-file"),
             (https + ["--cert-file", server.certificate], "--cert-file needs --key-file"),
-            (https + pair + ["--client-cert-auth"], "--client-cert-auth needs --trusted-ca-file"),
+            (https + ["--client-cert-auth"], "--client-cert-auth needs --cert-file and --key-file"),
+            (pair + ["--client-cert-auth"], "https:// addresses only"),
             (https + pair + ["--client-crl-file", "x"], "--client-crl-file needs --trusted-ca-file"),
             (https + pair + ["--client-cert-allowed-hostname", "x"], "--client-cert-allowed-hostname needs --trusted-ca-file"),
             (pair + ["--trusted-ca-file", authority.certificate], "https:// addresses only"),
@@ -86,6 +87,43 @@ struct TLSTests {
             let said = result.stderr.split(separator: "\n").filter { $0.hasPrefix("pine: ") }
             #expect(said.count == 1 && said[0].contains(line), "\(result.stderr)")
         }
+    }
+
+    @Test("--client-cert-auth without --trusted-ca-file lets in whom the system trusts, as etcd does, and says so")
+    func systemAuthorities() throws {
+        // What the system trusts is what this variable names, to OpenSSL as to Go.
+        let trust = ["SSL_CERT_FILE": authority.certificate]
+        let strangers = try CertificateAuthority("Strangers")
+        let stranger = try strangers.issue("stranger", subject: "/CN=mallory")
+        let port = try freePort()
+        let endpoint = "https://127.0.0.1:\(port)"
+        let pine = try PineProcess(
+            [
+                "--postgres", try PostgresServer.shared().newDatabase(), "--listen-client-urls", endpoint, "--listen-metrics-urls",
+                "https://127.0.0.1:0", "--cert-file", server.certificate, "--key-file", server.key, "--client-cert-auth",
+            ], environment: trust)
+        try eventuallyBlocking("service") { try etcdctl(endpoint, client, "put", "a", "1").status == 0 }
+        #expect(try etcdctl(endpoint, nil, "get", "a").status != 0)
+        #expect(try etcdctl(endpoint, stranger, "get", "a").stderr.contains("unknown certificate authority"))
+        try eventuallyBlocking("the line of who is refused") { pine.log.contains("CN=mallory is refused") }
+        #expect(pine.log.contains("any authority that this system trusts can come in"))
+        #expect(pine.log.matches(of: /serving TLS/).count == 1, "\(pine.log)")
+
+        // How they came out is counted.
+        let curl = try findExecutable("curl", install: "apt-get install curl")
+        let metrics = try runCommand(
+            curl,
+            [
+                "--silent", "--show-error", "--cacert", authority.certificate, "--cert", client.certificate, "--key", client.key,
+                "https://127.0.0.1:\(try #require(pine.metricsPort))/metrics",
+            ])
+        let text = try PrometheusText(metrics.stdout)
+        func count(_ outcome: String) throws -> Double {
+            try #require(try text.value("pine_tls_handshakes_total", ["outcome": outcome]), "\(metrics.stderr)")
+        }
+        #expect(try count("done") >= 2 && count("refused") >= 2 && count("timed_out") == 0 && count("crowded_out") == 0)
+        #expect(try #require(try text.value("pine_tls_handshakes_under_way")) <= 1)
+        withExtendedLifetime(strangers) {}
     }
 
     // MARK: Towards PostgreSQL

@@ -80,7 +80,9 @@ final class EchoServer: Sendable {
     private let channel: any Channel
     private let acceptor: TLSAcceptor
 
-    init(_ settings: TLSSettings, limits: TLSLimits = TLSLimits()) async throws {
+    init(
+        _ settings: TLSSettings, limits: TLSLimits = TLSLimits(), speaks protocols: ApplicationProtocols = ApplicationProtocols(["h2"])
+    ) async throws {
         let log = log
         let rejections = rejections
         let acceptor = try TLSAcceptor(
@@ -92,7 +94,7 @@ final class EchoServer: Sendable {
         channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton.next())
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try acceptor.add(to: channel)
+                    try acceptor.add(to: channel, speaks: protocols)
                     try channel.pipeline.syncOperations.addHandler(EchoHandler(server.withLock { $0! }))
                 }
             }
@@ -103,11 +105,11 @@ final class EchoServer: Sendable {
 
     func stop() async throws { try await channel.close() }
 
-    var handshakesUnderWay: Int {
+    var counters: TLSCounters {
         get async throws {
             let acceptor = acceptor
             let eventLoop = channel.eventLoop
-            return try await eventLoop.submit { acceptor.handshakesUnderWay(on: eventLoop) }.get()
+            return try await eventLoop.submit { acceptor.counters(on: eventLoop) }.get()
         }
     }
 
@@ -126,9 +128,10 @@ extension CommandResult {
 
 /// Runs `body` beside an echo server.
 func withEchoServer<R>(
-    _ settings: TLSSettings, limits: TLSLimits = TLSLimits(), _ body: (EchoServer) async throws -> R
+    _ settings: TLSSettings, limits: TLSLimits = TLSLimits(), speaks protocols: ApplicationProtocols = ApplicationProtocols(["h2"]),
+    _ body: (EchoServer) async throws -> R
 ) async throws -> R {
-    let server = try await EchoServer(settings, limits: limits)
+    let server = try await EchoServer(settings, limits: limits, speaks: protocols)
     do {
         let result = try await body(server)
         try await server.stop()

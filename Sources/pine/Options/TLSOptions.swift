@@ -18,7 +18,10 @@ struct TLSOptions: ParsableArguments {
             valueName: "file"))
     var trustedCaFile: String?
 
-    @Flag(help: "Let only clients with a certificate of --trusted-ca-file in, which that flag asks for already.")
+    @Flag(
+        help: ArgumentHelp(
+            "Let only clients with a certificate in: of --trusted-ca-file, which asks for one already; without it of any authority that "
+                + "the system trusts."))
     var clientCertAuth = false
 
     @Option(
@@ -49,10 +52,10 @@ struct TLSOptions: ParsableArguments {
         case (nil, .some): throw ValidationError("--key-file needs --cert-file")
         case (nil, nil):
             if trustedCaFile != nil { throw ValidationError("--trusted-ca-file needs --cert-file and --key-file") }
+            if clientCertAuth { throw ValidationError("--client-cert-auth needs --cert-file and --key-file") }
         case (.some, .some): break
         }
-        guard trustedCaFile == nil else { return }
-        if clientCertAuth { throw ValidationError("--client-cert-auth needs --trusted-ca-file, with the clients' authority") }
+        guard trustedCaFile == nil, !clientCertAuth else { return }
         if clientCrlFile != nil { throw ValidationError("--client-crl-file needs --trusted-ca-file") }
         if clientCertAllowedHostname != nil { throw ValidationError("--client-cert-allowed-hostname needs --trusted-ca-file") }
     }
@@ -61,6 +64,7 @@ struct TLSOptions: ParsableArguments {
         guard let certFile, let keyFile else { return nil }
         var settings = TLSSettings(certificateFile: certFile, keyFile: keyFile)
         settings.trustedCAFile = trustedCaFile
+        settings.requiresClientCertificate = clientCertAuth
         settings.revocationListFile = clientCrlFile
         settings.allowedHostnames = TLSOptions.names(clientCertAllowedHostname)
         settings.minVersion = tlsMinVersion

@@ -1,8 +1,9 @@
 // Owns: the few of a member's metrics that `pine status` shows, read from its /metrics page.
-// Must never: be needed. A member whose page can't be had, behind TLS for example, is shown without them.
+// Must never: be needed. A member whose page can't be had, behind a proxy for example, is shown without them.
 import EtcdClient
 import NIOCore
 import NIOPosix
+import TLS
 
 struct MemberMetrics: Sendable {
     private let values: [Substring: Double]
@@ -14,9 +15,9 @@ struct MemberMetrics: Sendable {
     subscript(_ name: String) -> Double? { values[name[...]] }
 
     /// Asks over a connection of its own; nil where no page comes within the limit.
-    static func read(_ endpoint: Endpoint, within limit: Duration) async -> MemberMetrics? {
+    static func read(_ endpoint: Endpoint, _ tls: TLSConnector?, within limit: Duration) async -> MemberMetrics? {
         do {
-            let channel = try await connect(to: endpoint)
+            let channel = try await connect(to: endpoint, tls)
             // Reading ends with the connection.
             let timer = Task {
                 try await Task.sleep(for: limit)
@@ -48,10 +49,16 @@ struct MemberMetrics: Sendable {
         self.values = values
     }
 
-    private static func connect(to endpoint: Endpoint) async throws -> NIOAsyncChannel<ByteBuffer, ByteBuffer> {
+    private static func connect(
+        to endpoint: Endpoint, _ tls: TLSConnector?
+    ) async throws -> NIOAsyncChannel<ByteBuffer, ByteBuffer> {
         let bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
         @Sendable func wrap(_ channel: any Channel) -> EventLoopFuture<NIOAsyncChannel<ByteBuffer, ByteBuffer>> {
-            channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel(wrappingChannelSynchronously: channel) }
+            channel.eventLoop.makeCompletedFuture {
+                // Should the handshake fail, the connection closes, which is all that matters here.
+                if endpoint.isSecure { _ = try tls?.add(to: channel, host: endpoint.certifiedName) }
+                return try NIOAsyncChannel(wrappingChannelSynchronously: channel)
+            }
         }
         switch endpoint.address {
         case .host(let host, let port): return try await bootstrap.connect(host: host, port: port, channelInitializer: wrap)

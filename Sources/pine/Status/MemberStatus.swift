@@ -6,6 +6,7 @@ import Foundation
 import GRPC
 import NIOCore
 import NIOPosix
+import TLS
 
 /// What an endpoint has said about itself; or why it hasn't.
 struct MemberStatus: Encodable, Sendable {
@@ -26,7 +27,7 @@ struct MemberStatus: Encodable, Sendable {
     var answeredInMs: Double?
     /// From the member's metrics, where they can be had: revisions that it knows of and has not folded,
     var lagRevisions: Int64?
-    /// whether it does the chores,
+    /// whether it is the steward, which expires leases and deletes dead rows,
     var isSteward: Bool?
     /// and the memory that the process takes.
     var residentBytes: Int64?
@@ -34,25 +35,29 @@ struct MemberStatus: Encodable, Sendable {
     private static let limit = Duration.seconds(5)
 
     /// Asks all at once; the answers come in the order of the endpoints.
-    static func ask(_ urls: [String]) async -> [MemberStatus] {
-        await withTaskGroup(of: (Int, MemberStatus).self) { group in
-            for (index, url) in urls.enumerated() { group.addTask { (index, await ask(url)) } }
+    static func ask(_ urls: [String], _ tls: EndpointTLSOptions) async throws -> [MemberStatus] {
+        let endpoints = urls.map { try? tls.endpoint($0) }
+        let calls = try tls.connector(for: endpoints.compactMap(\.self))
+        let pages = try tls.connector(for: endpoints.compactMap(\.self), pages: true)
+        return await withTaskGroup(of: (Int, MemberStatus).self) { group in
+            for (index, url) in urls.enumerated() {
+                group.addTask { (index, await ask(url, endpoints[index], calls: calls, pages: pages)) }
+            }
             return await group.reduce(into: [(Int, MemberStatus)]()) { $0.append($1) }.sorted { $0.0 < $1.0 }.map(\.1)
         }
     }
 
-    private static func ask(_ url: String) async -> MemberStatus {
+    private static func ask(
+        _ url: String, _ endpoint: Endpoint?, calls: TLSConnector?, pages: TLSConnector?
+    ) async -> MemberStatus {
         var status = MemberStatus(endpoint: url)
-        guard let endpoint = Endpoint(url) else {
-            status.error =
-                ["https://", "unixs://"].contains(where: url.hasPrefix)
-                ? "pine status speaks no TLS; ask an http:// or unix:// address, or etcdctl endpoint status"
-                : "it is not an address, as http://pine-1:2379"
+        guard let endpoint else {
+            status.error = "it is not an address, as http://pine-1:2379 or https://pine-1:2379"
             return status
         }
         do {
             let connection = try await EtcdClientConnection.connect(
-                to: endpoint, on: MultiThreadedEventLoopGroup.singleton.next(), userAgent: "pine-status")
+                to: endpoint, on: MultiThreadedEventLoopGroup.singleton.next(), userAgent: "pine-status", tls: calls)
             // What is under way ends with the connection.
             let timer = Task {
                 try await Task.sleep(for: limit)
@@ -75,7 +80,7 @@ struct MemberStatus: Encodable, Sendable {
             status.members = list.members.count
             status.complaints = answer.errors.map { String(decoding: Array($0), as: UTF8.self) }
             status.answeredInMs = Double(took.components.attoseconds) / 1e15 + Double(took.components.seconds) * 1e3
-            if let metrics = await MemberMetrics.read(endpoint, within: limit) {
+            if let metrics = await MemberMetrics.read(endpoint, pages, within: limit) {
                 status.lagRevisions = metrics["pine_fold_lag_revisions"].map { Int64($0) }
                 status.isSteward = metrics["pine_steward"].map { $0 == 1 }
                 status.residentBytes = metrics["process_resident_memory_bytes"].map { Int64($0) }
@@ -83,19 +88,9 @@ struct MemberStatus: Encodable, Sendable {
         } catch let refusal as GRPCStatus {
             status.error = refusal.message.isEmpty ? "\(refusal.code)" : "\(refusal.code): \(refusal.message)"
         } catch {
-            status.error = "it can't be reached: \(reason(error))"
+            status.error = "it can't be reached: \(error)"
         }
         return status
-    }
-
-    /// Without the wrappings of a failed connection, which may have tried several addresses.
-    private static func reason(_ error: any Error) -> String {
-        if let failure = error as? NIOConnectionError {
-            if let name = failure.dnsAError ?? failure.dnsAAAAError, failure.connectionErrors.isEmpty { return "\(name)" }
-            if let last = failure.connectionErrors.last { return reason(last.error) }
-        }
-        if let error = error as? IOError { return String(cString: strerror(error.errnoCode)) }
-        return "\(error)"
     }
 
     static func text(_ all: [MemberStatus]) -> String {

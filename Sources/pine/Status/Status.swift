@@ -22,6 +22,7 @@ struct Status: AsyncParsableCommand {
             From the members, over the etcd API, as any client sees them:
 
               pine status --endpoints http://pine-1:2379,http://pine-2:2379
+              pine status --endpoints https://pine-1:2379 --cacert ca.crt --cert client.crt --key client.key
 
             With a database and endpoints, both. The exit status is 0 where all that was asked has answered, otherwise 2.
             """)
@@ -35,6 +36,7 @@ struct Status: AsyncParsableCommand {
     @Option(help: ArgumentHelp("table for people, json for programs.", valueName: "form"))
     var output = Output.table
 
+    @OptionGroup(title: "TLS towards members") var tls: EndpointTLSOptions
     @OptionGroup(title: "Database") var database: DatabaseOptions
 
     @Option(help: ArgumentHelp("The folder of a private PostgreSQL, for one that runs.", valueName: "folder"))
@@ -63,7 +65,7 @@ struct Status: AsyncParsableCommand {
             }
         }
         if let urls = endpoints?.urls ?? (report.database == nil ? ["http://127.0.0.1:2379"] : nil) {
-            report.endpoints = await MemberStatus.ask(urls)
+            report.endpoints = try await MemberStatus.ask(urls, tls)
         }
         switch output {
         case .table: print(report.text, terminator: "")
