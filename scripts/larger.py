@@ -127,7 +127,7 @@ def larger(pine, keys, value_size, cache, folder):
 
         metrics = member.metrics()
         index = metrics["pine_index_bytes"] + metrics["pine_key_bytes"]
-        print(f"memory at most {mib(look.peak)}; cache {mib(cache)}, keys and index {mib(index)}, {metrics['pine_value_cache_evictions']:,.0f} "
+        print(f"memory at most {mib(look.peak)}; cache {mib(cache)}, keys and index {mib(index)}, {metrics['pine_value_cache_evictions_total']:,.0f} "
               "values had to go")
         if look.peak > cache + index + BESIDE:
             problems.append(f"memory of {mib(look.peak)}")

@@ -28,8 +28,24 @@ package struct GRPCCounters: Sendable, Equatable {
         }
     }
 
+    /// Calls that came with one value of the field that the server counts by.
+    package struct FieldValue: Sendable, Equatable {
+        package enum Value: Sendable, Hashable {
+            case absent
+            /// One of too many, or none that can be shown.
+            case other
+            case text(String)
+        }
+
+        package var value: Value
+        package var unary = 0
+        package var streams = 0
+    }
+
     /// By the method's index.
     package var methods: [Method]
+    /// Each value once.
+    package var fieldValues: [FieldValue] = []
     /// Requests that came to no call: unknown methods, malformed headers.
     package var refused = 0
 }

@@ -60,6 +60,7 @@ extension GRPCLoop: HTTP2StreamHandler {
         let method = head.method
         var flags: CallFlags = head.isGzip ? .gzip : []
         if head.isFlagged { flags.insert(.flagged) }
+        fieldCounts.started(head.counted, isUnary: methods.isUnary(method))
         open(stream, connection: connection.tag, method: method, flags: flags)
         if head.timeout >= 0 && !arm(stream, timeout: head.timeout) { return }
         if methods.isBidirectional(method) {

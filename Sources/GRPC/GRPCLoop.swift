@@ -55,13 +55,16 @@ package final class GRPCLoop: @unchecked Sendable {
     /// What was counted so far.
     package var counters: GRPCCounters {
         checkConfinement()
-        return counts.snapshot
+        var counters = counts.snapshot
+        counters.fieldValues = fieldCounts.snapshot
+        return counters
     }
 
     let http2: HTTP2Loop
     let methods: MethodTable
     let limits: GRPCLimits
     let counts: CounterTable
+    let fieldCounts = FieldCounts()
     package var handler: (any GRPCHandler)!
     /// What every call touches, out of reach of exclusivity checks.
     private struct Hot {
@@ -88,8 +91,11 @@ package final class GRPCLoop: @unchecked Sendable {
     var pagesInFlight = 0
     static let pagesInFlightLimit = 64
 
-    package convenience init(http2: HTTP2Loop, methods: [GRPCMethod], limits: GRPCLimits) {
-        self.init(http2: http2, methods: MethodTable(methods), limits: limits, pages: nil)
+    package convenience init(
+        http2: HTTP2Loop, methods: [GRPCMethod], flagField: StaticString? = nil, countedField: StaticString? = nil, limits: GRPCLimits
+    ) {
+        let table = MethodTable(methods, flagField: flagField, countedField: countedField)
+        self.init(http2: http2, methods: table, limits: limits, pages: nil)
     }
 
     init(http2: HTTP2Loop, methods: MethodTable, limits: GRPCLimits, pages: Pages?) {

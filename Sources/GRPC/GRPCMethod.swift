@@ -27,6 +27,8 @@ final class MethodTable: Sendable {
     let methods: [GRPCMethod]
     /// The field that flags a call when it is `true`.
     let flagField: StaticString?
+    /// The field by whose values calls are counted.
+    let countedField: StaticString?
     private let services: Set<String>
     // Safe to share: written by the initializer only, read-only from then on.
     private nonisolated(unsafe) let entries: UnsafeMutablePointer<Entry>
@@ -37,11 +39,13 @@ final class MethodTable: Sendable {
     private struct Entry {
         var path: UnsafeRawBufferPointer
         var isBidirectional: Bool
+        var isUnary: Bool
     }
 
-    init(_ methods: [GRPCMethod], flagField: StaticString? = nil) {
+    init(_ methods: [GRPCMethod], flagField: StaticString? = nil, countedField: StaticString? = nil) {
         self.methods = methods
         self.flagField = flagField
+        self.countedField = countedField
         services = Set(methods.compactMap { MethodTable.split($0.path)?.service })
         var size = 16
         while size < methods.count * 4 { size *= 2 }
@@ -52,7 +56,8 @@ final class MethodTable: Sendable {
         for (index, method) in methods.enumerated() {
             let path = UnsafeMutableRawBufferPointer.allocate(byteCount: method.path.utf8.count, alignment: 8)
             path.copyBytes(from: method.path.utf8)
-            let entry = Entry(path: UnsafeRawBufferPointer(path), isBidirectional: method.kind == .bidirectional)
+            let entry = Entry(
+                path: UnsafeRawBufferPointer(path), isBidirectional: method.kind == .bidirectional, isUnary: method.kind == .unary)
             (entries + index).initialize(to: entry)
             var slot = MethodTable.hash(entry.path) & mask
             while slots[slot] >= 0 { slot = (slot + 1) & mask }
@@ -68,6 +73,9 @@ final class MethodTable: Sendable {
 
     @inline(__always)
     func isBidirectional(_ method: Int) -> Bool { entries[method].isBidirectional }
+
+    @inline(__always)
+    func isUnary(_ method: Int) -> Bool { entries[method].isUnary }
 
     /// Which method `path` names, -1 where there is none.
     func find(_ path: UnsafeRawBufferPointer) -> Int {

@@ -24,6 +24,8 @@ struct RequestHead {
     var isGzip = false
     /// Whether the field that the server looks for is there, and `true`.
     var isFlagged = false
+    /// The value of the field that the server counts by, good as long as the fields are.
+    var counted: UnsafeRawBufferPointer?
 
     init(_ fields: HeaderFields, methods: MethodTable) {
         fields.visit { name, value in
@@ -48,6 +50,7 @@ struct RequestHead {
                 }
             default:
                 if let field = methods.flagField, name.equals(field), value.equals("true") { isFlagged = true }
+                if let field = methods.countedField, name.equals(field) { counted = value }
             }
         }
     }

@@ -20,6 +20,8 @@ package final class ColdValues {
     package var fetched: [Position: ByteString] = [:]
     /// Values that were asked for and not in memory, those fetched meanwhile included.
     package private(set) var missCount: UInt64 = 0
+    /// Values that were asked for and in memory. Where an operation runs again, they count again.
+    package private(set) var hitCount: UInt64 = 0
 
     init() {}
 
@@ -34,7 +36,10 @@ package final class ColdValues {
     /// The value of a key's version.
     @inline(__always)
     package func value(of version: borrowing KeyVersion, key: @autoclosure () -> ByteString) -> ByteString {
-        if let value = version.value { return value }
+        if let value = version.value {
+            hitCount &+= 1
+            return value
+        }
         return find(version.position, Int(version.valueLength), key())
     }
 

@@ -71,13 +71,13 @@ package final class PineServer: Sendable {
         var http2 = configuration.http2(addresses: listenURLs.map(\.address))
         http2.http1 = http1
         http2.http1Addresses = metricsListenURLs.map(\.address)
-        try configuration.setUpTLS(of: &http2, for: listenURLs, metricsURLs: metricsListenURLs, logger: logger)
+        let tls = try configuration.setUpTLS(of: &http2, for: listenURLs, metricsURLs: metricsListenURLs, logger: logger)
         let health = Health(shared: shared, probes: Probes(engine: engine, index: http2.loopCount), log: log)
         let grpc: GRPCServer
         do {
             grpc = try await GRPCServer.start(
-                http2, limits: configuration.grpcLimits, methods: servedMethods.map { GRPCMethod($0) }, flagField: "hasleader",
-                logger: logger
+                http2, limits: configuration.grpcLimits, methods: servedMethods.map { GRPCMethod($0) }, flagField: leaderField,
+                countedField: clientVersionField, logger: logger
             ) { loop in
                 LoopServices(loop, engine: engine, shared: shared, health: health, configuration: configuration, logger: logger)
             }
@@ -94,8 +94,9 @@ package final class PineServer: Sendable {
         pages.open(
             health: health,
             metrics: ServerMetrics(
-                grpc: grpc, http1: http1, shared: shared, log: log, health: health,
-                quotaBackendBytes: configuration.quotaBackendBytes))
+                grpc: grpc, http1: http1, tls: tls, shared: shared, log: log, health: health,
+                quotaBackendBytes: configuration.quotaBackendBytes,
+                valueCacheBytes: configuration.valueCacheBytes))
         let thread = engine.start(
             grpc.loops, probes: health.probes, log: log, valueBytes: configuration.valueCacheBytes, logger: logger)
         let metricsURLs = zip(metricsListenURLs, grpc.boundHTTP1Addresses).map { $0.url(bound: $1) }
@@ -192,6 +193,10 @@ extension PineServer {
         timer.cancel()
     }
 }
+
+/// The fields of etcd's clients: whether a call wants a leader, and which version of the API its client has.
+let leaderField: StaticString = "hasleader"
+let clientVersionField: StaticString = "client-api-version"
 
 /// Runs what blocks away from the threads that Swift's concurrency counts on.
 func onThread<R: Sendable, E: Error>(_ body: @escaping @Sendable () throws(E) -> R) async throws(E) -> R {

@@ -7,6 +7,7 @@ internal import HTTP2
 internal import Keyspace
 internal import Metrics
 internal import Replica
+internal import TLS
 
 extension Exposition {
     mutating func write(_ observation: ServerMetrics.Observation) {
@@ -17,6 +18,7 @@ extension Exposition {
         writeCalls(observation)
         writeHealth(observation)
         writePine(observation)
+        writeValues(observation)
         writeConnections(observation)
         writeProcess(observation.process)
     }
@@ -30,8 +32,9 @@ extension Exposition {
         info(
             "etcd_server_id", "This member's id, in hexadecimal.",
             MetricLabel("server_id", String(status.header.memberID, radix: 16)))
-        gauge("etcd_server_has_leader", "Whether the log in PostgreSQL is folded and at hand: 1, otherwise 0.", status.isServing)
-        gauge("etcd_server_is_leader", "Whether this member does the chores: expired leases and dead rows.", counters.isSteward)
+        gauge("etcd_server_has_leader", "Whether the log in PostgreSQL is folded and at hand: 1, otherwise 0.", observation.isServing)
+        gauge(
+            "etcd_server_is_leader", "Whether this member is the steward, which expires leases and deletes dead rows.", counters.isSteward)
         gauge("etcd_server_is_learner", "Always 0: every member serves.", 0)
         counter(
             "etcd_server_leader_changes_seen_total",
@@ -130,14 +133,16 @@ extension Exposition {
         counter(
             "etcd_network_client_grpc_sent_bytes_total", "Bytes of messages sent.",
             observation.methods.reduce(0) { $0 + $1.bytesSent })
-        let unary = zip(servedMethods, observation.methods).reduce(0) { $0 + ($1.0.kind == .unary ? $1.1.started : 0) }
-        let all = observation.methods.reduce(0) { $0 + $1.started }
+        let versions = observation.clientVersions.map { ($0.metricLabel, $1) }.sorted { $0.0 < $1.0 }
         counters(
-            "etcd_server_client_requests_total", "Calls begun. Pine does not look which API version clients say they have.",
-            [
-                ([MetricLabel("client_api_version", "unknown"), MetricLabel("type", "unary")], UInt64(unary)),
-                ([MetricLabel("client_api_version", "unknown"), MetricLabel("type", "stream")], UInt64(all - unary)),
-            ])
+            "etcd_server_client_requests_total",
+            "Calls begun, by the API version that clients say they have; other where there are too many of them.",
+            versions.flatMap { version, calls in
+                [
+                    ([MetricLabel("client_api_version", version), MetricLabel("type", "unary")], UInt64(calls.unary)),
+                    ([MetricLabel("client_api_version", version), MetricLabel("type", "stream")], UInt64(calls.streams)),
+                ]
+            })
     }
 
     private mutating func writeHealth(_ observation: ServerMetrics.Observation) {
@@ -179,7 +184,7 @@ extension Exposition {
             LogOperation.allCases.map { ([MetricLabel("operation", $0.rawValue)], log.failures[$0] ?? 0) })
         counter("pine_postgres_connections_made_total", "Connections to PostgreSQL.", log.connectionsMade)
         counter("pine_postgres_slow_statements_total", "Statements that took long (--warning-sql-duration).", log.slowStatements)
-        gauge("pine_postgres_up", "Whether PostgreSQL is at hand: 1, otherwise 0.", observation.log != nil && log.away == nil)
+        gauge("pine_postgres_up", "Whether PostgreSQL is at hand: 1, otherwise 0.", observation.isDatabaseUp)
         counter("pine_postgres_outages_total", "How often PostgreSQL was away.", log.outages)
         counter("pine_postgres_outage_seconds_total", "How long PostgreSQL was away, outages that are over.", log.outageSeconds)
         counter("pine_batches_appended_total", "Batches that were committed.", counters.batchesAppended)
@@ -200,17 +205,11 @@ extension Exposition {
         gauge("pine_key_versions", "Versions of all keys in memory: live ones, and what is not compacted yet.", gauges.keyVersions)
         gauge("pine_key_bytes", "Bytes of all keys in memory.", gauges.keyBytes)
         gauge("pine_index_bytes", "About what the index takes in memory beside keys and values.", gauges.indexBytes)
-        gauge("pine_value_cache_bytes", "Bytes of the values in memory (--value-cache-bytes bounds them).", gauges.valueBytes)
-        gauge(
-            "pine_value_cache_evictions", "Values that had to go from memory since the log was loaded.", gauges.valueEvictions)
-        counter("pine_value_waits_total", "Operations that waited for values that were not in memory.", counters.valueWaits)
-        counter("pine_values_read_total", "Values that were read from the log for them.", counters.valuesRead)
-        counter("pine_value_read_bytes_total", "The same in bytes.", counters.valueBytesRead)
         gauge(
             "pine_sweep_backlog_rows", "About how many superseded rows of compacted revisions are still to be deleted.",
             gauges.sweepBacklog)
-        gauge("pine_serving", "Whether the log is folded and at hand: 1, otherwise 0.", observation.status.isServing)
-        gauge("pine_steward", "Whether this member does the chores.", counters.isSteward)
+        gauge("pine_serving", "Whether the log is folded and at hand: 1, otherwise 0.", observation.isServing)
+        gauge("pine_steward", "Whether this member is the steward, which expires leases and deletes dead rows.", counters.isSteward)
         gauge("pine_members", "Members that were alive when the database was last asked.", observation.status.members.count)
         gauge("pine_log_damaged", "Whether the log's rows don't add up to its digest.", counters.isLogDamaged)
         counter("pine_lease_rounds_total", "Transactions on the leases' deadlines.", counters.leaseRounds)
@@ -223,6 +222,19 @@ extension Exposition {
         gauge("pine_scans", "Long ranges under way.", gauges.scans)
     }
 
+    private mutating func writeValues(_ observation: ServerMetrics.Observation) {
+        let (counters, values) = (observation.status.counters, observation.status.gauges.values)
+        gauge("pine_value_cache_bytes", "Bytes of values in memory.", values.byteCount)
+        gauge("pine_value_cache_limit_bytes", "What they may take (--value-cache-bytes).", observation.valueCacheBytes)
+        counter("pine_value_cache_hits_total", "Values that were wanted and in memory.", values.hits)
+        counter("pine_value_cache_misses_total", "Values that were wanted and not in memory.", values.misses)
+        counter("pine_value_cache_evictions_total", "Values that memory gave up for others.", values.evictions)
+        counter("pine_value_waits_total", "Operations that had to wait for values from PostgreSQL.", counters.valueWaits)
+        gauge("pine_waiting_values", "Operations that wait for values from PostgreSQL.", values.waiting)
+        counter("pine_values_read_total", "Values read from PostgreSQL for them.", counters.valuesRead)
+        counter("pine_value_bytes_read_total", "Bytes of these.", counters.valueBytesRead)
+    }
+
     private mutating func writeConnections(_ observation: ServerMetrics.Observation) {
         gauge("pine_connections", "Connections of clients.", observation.accepted.open)
         counter("pine_connections_accepted_total", "Connections of clients since the start.", observation.accepted.opened)
@@ -233,6 +245,10 @@ extension Exposition {
         gauge("pine_http1_connections", "Connections that speak HTTP/1.1.", observation.http1.open)
         counter("pine_http1_connections_accepted_total", "The same since the start.", observation.http1.opened)
         counter("pine_http1_connections_refused_total", "Those that were too many.", observation.http1.refused)
+        self.counters(
+            "pine_tls_handshakes_total", "TLS handshakes that have ended, by how they came out.",
+            TLSOutcome.allCases.map { ([MetricLabel("outcome", $0.rawValue)], observation.tls.ended[$0] ?? 0) })
+        gauge("pine_tls_handshakes_under_way", "TLS handshakes under way.", observation.tls.underWay)
         gauge("pine_streams", "Streams of HTTP/2 that are open.", observation.openStreams)
         gauge("pine_unread_bytes", "Bytes of answers that wait for their clients to read.", observation.queuedBytes)
         counter("pine_bytes_received_total", "Bytes received over HTTP/2, framing included.", observation.connections.bytesReceived)
@@ -270,6 +286,17 @@ extension EtcdMethod {
         return [
             MetricLabel("grpc_method", String(parts[1])), MetricLabel("grpc_service", String(parts[0])), MetricLabel("grpc_type", type),
         ]
+    }
+}
+
+extension GRPCCounters.FieldValue.Value {
+    /// As etcd has it, which has no bound and so no `other`.
+    fileprivate var metricLabel: String {
+        switch self {
+        case .absent: "unknown"
+        case .other: "other"
+        case .text(let text): text
+        }
     }
 }
 

@@ -6,6 +6,7 @@ internal import HTTP1
 internal import HTTP2
 internal import Metrics
 internal import NIOCore
+internal import TLS
 
 final class ServerMetrics: Sendable {
     /// All that a page is written from.
@@ -18,28 +19,42 @@ final class ServerMetrics: Sendable {
         var queuedBytes = 0
         var accepted: (open: Int, opened: Int, holds: Int)
         var http1: (open: Int, opened: Int, refused: Int)
+        var tls = TLSCounters()
+        /// Calls begun, by the version of the API that clients say they have.
+        var clientVersions: [GRPCCounters.FieldValue.Value: (unary: Int, streams: Int)] = [:]
         var status: ServerStatus
         /// 0 where there is none.
         var quotaBackendBytes: Int64
+        var valueCacheBytes: Int
         /// Nil until the database could be used.
         var log: LogCounters?
         var health: Health.Counters
         var process: ProcessStatus
+
+        /// Whether PostgreSQL is at hand, as far as is known.
+        var isDatabaseUp: Bool { log.map { $0.away == nil } ?? false }
+        /// Whether what clients may ask for can be had: the log is folded, and PostgreSQL at hand.
+        var isServing: Bool { status.isServing && isDatabaseUp }
     }
 
     private let grpc: GRPCServer
     private let http1: HTTP1Acceptor
+    private let tls: TLSAcceptor?
     private let shared: SharedState
     private let log: LogSlot
     private let health: Health
     private let quotaBackendBytes: Int64
+    private let valueCacheBytes: Int
 
     init(
-        grpc: GRPCServer, http1: HTTP1Acceptor, shared: SharedState, log: LogSlot, health: Health, quotaBackendBytes: Int64
+        grpc: GRPCServer, http1: HTTP1Acceptor, tls: TLSAcceptor?, shared: SharedState, log: LogSlot, health: Health,
+        quotaBackendBytes: Int64, valueCacheBytes: Int
     ) {
+        self.valueCacheBytes = valueCacheBytes
         self.quotaBackendBytes = quotaBackendBytes
         self.grpc = grpc
         self.http1 = http1
+        self.tls = tls
         self.shared = shared
         self.log = log
         self.health = health
@@ -47,10 +62,10 @@ final class ServerMetrics: Sendable {
 
     func page(on eventLoop: any EventLoop) -> EventLoopFuture<PageResponse> {
         let looks = grpc.loops.map { loop in
-            loop.eventLoop.submit {
+            loop.eventLoop.submit { [tls] in
                 LoopObservation(
                     calls: loop.counters, connections: loop.connectionCounters, openStreams: loop.openStreamCount,
-                    queuedBytes: loop.queuedByteCount)
+                    queuedBytes: loop.queuedByteCount, tls: tls?.counters(on: loop.eventLoop) ?? TLSCounters())
             }
         }
         return EventLoopFuture.whenAllSucceed(looks, on: eventLoop).map { [self] loops in
@@ -65,13 +80,15 @@ final class ServerMetrics: Sendable {
         var connections: HTTP2Counters
         var openStreams: Int
         var queuedBytes: Int
+        var tls: TLSCounters
     }
 
     private func observation(_ loops: [LoopObservation]) -> Observation {
         var observation = Observation(
             methods: servedMethods.map { _ in GRPCCounters.Method() }, accepted: grpc.connectionCounts,
             http1: (http1.openCount, http1.openedCount, http1.refusedCount), status: shared.current,
-            quotaBackendBytes: quotaBackendBytes, log: log.workers?.counters, health: health.counters, process: ProcessStatus())
+            quotaBackendBytes: quotaBackendBytes, valueCacheBytes: valueCacheBytes, log: log.workers?.counters, health: health.counters,
+            process: ProcessStatus())
         for loop in loops {
             for index in observation.methods.indices { observation.methods[index].add(loop.calls.methods[index]) }
             observation.refusedCalls += loop.calls.refused
@@ -80,6 +97,11 @@ final class ServerMetrics: Sendable {
             observation.connections.bytesSent += loop.connections.bytesSent
             observation.openStreams += loop.openStreams
             observation.queuedBytes += loop.queuedBytes
+            observation.tls.add(loop.tls)
+            for value in loop.calls.fieldValues {
+                observation.clientVersions[value.value, default: (0, 0)].unary += value.unary
+                observation.clientVersions[value.value, default: (0, 0)].streams += value.streams
+            }
         }
         return observation
     }

@@ -29,7 +29,9 @@ package final class ThreadlessServer {
         engine = Engine(replica, shared: shared, logger: logger)
         run = EngineRun(replica, loopCount: 1)
         http2 = HTTP2Loop(index: 0, eventLoop: eventLoop, limits: HTTP2Limits(), keepAlive: KeepAlivePolicy(), logger: logger)
-        let calls = GRPCLoop(http2: http2, methods: servedMethods.map { GRPCMethod($0) }, limits: GRPCLimits())
+        let calls = GRPCLoop(
+            http2: http2, methods: servedMethods.map { GRPCMethod($0) }, flagField: leaderField, countedField: clientVersionField,
+            limits: GRPCLimits())
         services = LoopServices(
             calls, engine: engine, shared: shared,
             health: Health(shared: shared, probes: Probes(engine: engine, index: 1), log: LogSlot()), configuration: configuration,

@@ -11,12 +11,9 @@ package struct ReplicaGauges: Sendable, Hashable {
     package var keys = 0
     /// Versions of all keys that compaction has not taken out of memory.
     package var keyVersions = 0
-    /// Of what is in memory, in bytes: the keys, the values, and about what the index takes beside them.
+    /// Of what is in memory, in bytes: the keys, and about what the index takes beside them and the values.
     package var keyBytes = 0
-    package var valueBytes = 0
     package var indexBytes = 0
-    /// Values that the cache has given up since the log was loaded.
-    package var valueEvictions: UInt64 = 0
     /// About how many rows of compacted revisions are still to be looked at, whose predecessors are dead.
     package var sweepBacklog = 0
     package var leases = 0
@@ -30,6 +27,19 @@ package struct ReplicaGauges: Sendable, Hashable {
     package var scans = 0
     /// Whether an append's outcome is unknown.
     package var isRecovering = false
+    package var values = ValueCacheGauges()
+
+    package init() {}
+}
+
+/// The values in memory. The totals begin anew when the log is loaded anew.
+package struct ValueCacheGauges: Sendable, Hashable {
+    package var byteCount = 0
+    /// Operations that wait for values.
+    package var waiting = 0
+    package var hits: UInt64 = 0
+    package var misses: UInt64 = 0
+    package var evictions: UInt64 = 0
 
     package init() {}
 }
@@ -44,9 +54,7 @@ extension Replica {
         gauges.keys = store.index.liveCount
         gauges.keyVersions = store.index.versionCount
         gauges.keyBytes = store.index.keyBytes
-        gauges.valueBytes = store.index.valueBytes
         gauges.indexBytes = store.index.overheadBytes
-        gauges.valueEvictions = store.index.evictions
         gauges.sweepBacklog = store.index.compactedCount
         gauges.leases = store.leases.count
         gauges.watchStreams = watches.streams.count
@@ -57,6 +65,11 @@ extension Replica {
         gauges.waitingReads = readsWaiting.count + readsConfirming.count
         gauges.scans = scans.count + streams.count
         gauges.isRecovering = phase == .recovering
+        gauges.values.byteCount = store.index.valueBytes
+        gauges.values.waiting = parked.waiting.count + parked.reading.count + parked.overtaken.count
+        gauges.values.hits = store.cold.hitCount
+        gauges.values.misses = store.cold.missCount
+        gauges.values.evictions = store.index.evictions
         return gauges
     }
 

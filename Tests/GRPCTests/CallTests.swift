@@ -233,6 +233,35 @@ struct CallTests {
         }
     }
 
+    @Test("Calls are counted by the values of the server's field, those of too many values, and odd ones, together")
+    func countedField() async throws {
+        try await withEchoServer { server, port, diary in
+            let client = try connect(port)
+            var stream: Int32 = 1
+            func begin(_ version: String?, _ path: String = "/test.Echo/Bidi") throws {
+                try client.send(.headers(stream, RawFrame.request(path, version.map { [("x-version", $0)] } ?? [])))
+                stream += 2
+            }
+            for _ in 0..<3 { try begin("3.6") }
+            try begin("3.5", "/test.Echo/Never")
+            try begin(nil)
+            try begin(nil, "/test.Echo/Never")
+            for version in ["sixteen bytes...", "odd \u{E9}", ""] { try begin(version) }
+            for number in 0..<20 { try begin("v\(number)") }
+            try begin("3.6")
+            try begin("v19")
+            #expect(try await eventually(server) { $0.counters.methods.reduce(0) { $0 + $1.started } == 31 })
+            let values = try await look(server) { $0.counters.fieldValues }
+            #expect(values.count == 18, "the absent, the other, and sixteen values")
+            func counts(_ value: GRPCCounters.FieldValue.Value) -> [Int]? {
+                values.first { $0.value == value }.map { [$0.unary, $0.streams] }
+            }
+            #expect(counts(.text("3.6")) == [0, 4] && counts(.text("3.5")) == [1, 0] && counts(.absent) == [1, 1])
+            #expect(counts(.text("v13")) == [0, 1] && counts(.text("v14")) == nil)
+            #expect(counts(.other) == [0, 3 + 6 + 1])
+        }
+    }
+
     @Test("A reset reaches the work, and what is done with the call afterwards does nothing")
     func resets() async throws {
         try await withEchoServer { server, port, diary in

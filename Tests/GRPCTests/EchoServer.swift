@@ -121,7 +121,8 @@ func withEchoServer(
     var logger = Logger(label: "test")
     logger.logLevel = .error
     let server = try await GRPCServer.start(
-        configuration, limits: messages, methods: EchoHandler.methods, flagField: "x-flag", logger: logger
+        configuration, limits: messages, methods: EchoHandler.methods, flagField: "x-flag", countedField: "x-version",
+        logger: logger
     ) { EchoHandler($0, diary) }
     do {
         try await body(server, server.boundAddresses[0].port!, diary)

@@ -100,6 +100,30 @@ struct MetricsTests {
         watch.cancel()
     }
 
+    @Test("Calls are counted by the API version that their client says it has, with the figures of a real etcd")
+    func clientVersions() throws {
+        let etcd = try EtcdServer()
+        let pine = try PineProcess(["--postgres", try PostgresServer.shared().newDatabase()])
+        var seen: [[[String: String]: Double]] = []
+        for (endpoint, port) in [(etcd.endpoint, etcd.port), (pine.endpoint, pine.port)] {
+            let before = try scrape(port).families["etcd_server_client_requests_total"]?.samples ?? []
+            for number in 0..<3 { #expect(try EtcdServer.etcdctl("put", "a", "\(number)", endpoint: endpoint).status == 0) }
+            // One more unary call, and one that is a stream.
+            let grant = try EtcdServer.etcdctl("lease", "grant", "600", endpoint: endpoint)
+            let lease = try #require(grant.stdout.split(separator: " ").dropFirst().first)
+            #expect(try EtcdServer.etcdctl("lease", "keep-alive", "--once", String(lease), endpoint: endpoint).status == 0)
+            let after = try #require(try scrape(port).families["etcd_server_client_requests_total"]).samples
+            var counts: [[String: String]: Double] = [:]
+            for sample in after {
+                let count = sample.value - (before.first { $0.labels == sample.labels }?.value ?? 0)
+                if count > 0 { counts[sample.labels] = count }
+            }
+            seen.append(counts)
+        }
+        #expect(seen[0] == seen[1])
+        #expect(seen[0].contains { $0.key["type"] == "unary" && $0.key["client_api_version"]?.hasPrefix("3.") == true && $0.value == 4 })
+    }
+
     @Test("Every metric that the dashboard, the alert rules and etcd's published alerts ask for is there")
     func dashboards() throws {
         let pine = try PineProcess(["--postgres", try PostgresServer.shared().newDatabase()])
