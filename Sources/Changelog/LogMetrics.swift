@@ -79,6 +79,11 @@ final class LogMetrics: Sendable {
         }
     }
 
+    /// Why it lasts, if that is not why it began.
+    func outageGoesOn(_ reason: String) {
+        state.withLock { if $0.away != nil { $0.away = reason } }
+    }
+
     func outageEnded(after duration: Duration) {
         state.withLock {
             $0.outageSeconds += duration.seconds

@@ -1,5 +1,6 @@
 // Owns: what the operator hears of a database that is away: one line when the first connection is lost, and where it doesn't pass
 // soon, one for each other reason that turns up and one now and then while it lasts; one when all are back.
+internal import Bytes
 internal import Logging
 internal import Synchronization
 
@@ -59,11 +60,12 @@ final class Outage: Sendable {
         var metadata: Logger.Metadata = ["connection": "\(worker)", "reason": "\(reason)"]
         let level: Logger.Level = error.passesByItself ? .warning : .error
         if case .begun = news { metrics.outageBegan(reason) }
+        if case .otherReason = news { metrics.outageGoesOn(reason) }
         switch news {
         case .nothing: logger.debug("PostgreSQL is still away", metadata: metadata)
         case .begun, .otherReason: logger.log(level: level, "PostgreSQL is away", metadata: metadata)
         case .stillAway(let time):
-            metadata["after"] = "\(time)"
+            metadata["after"] = "\(time.brief)"
             logger.log(level: level, "PostgreSQL is still away", metadata: metadata)
         }
     }
@@ -77,7 +79,7 @@ final class Outage: Sendable {
         }
         guard let since else { return }
         metrics.outageEnded(after: since.duration(to: .now))
-        logger.notice("PostgreSQL is back", metadata: ["after": "\(since.duration(to: .now))"])
+        logger.notice("PostgreSQL is back", metadata: ["after": "\(since.duration(to: .now).brief)"])
     }
 }
 

@@ -82,6 +82,15 @@ final class PostgresResult {
 /// libpq's messages end in a newline and may hold more of them; a log line must not.
 func oneLine(_ message: UnsafePointer<CChar>?) -> String {
     guard let message else { return "" }
-    return String(cString: message).split(whereSeparator: \.isNewline)
-        .map { $0.drop(while: \.isWhitespace) }.joined(separator: "; ")
+    var text = ""
+    for line in String(cString: message).split(whereSeparator: \.isNewline) {
+        let words = line.drop(while: \.isWhitespace)
+        // An indented line that begins with a small letter is the rest of a sentence.
+        let goesOn = line.first == "\t" && words.first?.isLowercase == true
+        text += (text.isEmpty ? "" : goesOn ? " " : "; ") + words
+    }
+    return text.replacing(guess, with: "")
 }
+
+/// What libpq says wherever a connection breaks, which mostly is not so.
+private let guess = "; This probably means the server terminated abnormally before or while processing the request."

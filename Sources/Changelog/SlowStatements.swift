@@ -1,5 +1,6 @@
 // Owns: what an operator hears of statements that took long: one line each, and not more of them than he can read.
 // Must never: log a parameter: keys and values are the users'.
+internal import Bytes
 internal import Logging
 internal import Synchronization
 
@@ -45,7 +46,7 @@ final class SlowStatements: Sendable {
             return state.unlogged
         }
         guard let unlogged else { return }
-        var metadata: Logger.Metadata = ["took": "\(took.wholeMs)ms", "statement": "\(Self.summary(statement()))"]
+        var metadata: Logger.Metadata = ["took": "\(took.brief)", "statement": "\(Self.summary(statement()))"]
         if let error { metadata["error"] = "\(error)" }
         if unlogged > 0 { metadata["not_logged_before"] = "\(unlogged)" }
         logger.warning("slow SQL: PostgreSQL took long to answer", metadata: metadata)

@@ -1,7 +1,8 @@
-internal import Glibc
 // Owns: the life of the private PostgreSQL: start, supervision, stop.
 // Must never: run two servers on one folder; give up restarting while Pine lives; end without having tried a clean stop.
 // Invariant: one supervisor task; it alone starts servers, and it is over before `stop` returns.
+internal import Bytes
+internal import Glibc
 package import Logging
 internal import Subprocess
 internal import Synchronization
@@ -165,7 +166,7 @@ package final class EmbeddedPostgres: Sendable {
             if wasReady, ContinuousClock.now - began >= Self.healthyAge { pause = Self.firstPause }
             logger.error(
                 "PostgreSQL ended: starting it again",
-                metadata: ["how": "\(status)", "why": "\(why)", "pause": "\(pause)"])
+                metadata: ["how": "\(status)", "why": "\(why)", "pause": "\(pause.brief)"])
             await rest(for: pause)
             pause = min(pause * 2, Self.pauseLimit)
             state.withLock { $0.restartCount += 1 }

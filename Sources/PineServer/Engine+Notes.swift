@@ -1,4 +1,5 @@
 // Owns: what the operator hears of what the replica notes.
+internal import Bytes
 internal import Keyspace
 internal import Replica
 
@@ -20,7 +21,11 @@ extension Engine {
                 "the log's history changed under us (a failover that lost its end, or a restored backup): loading it anew",
                 metadata: ["revision": "\(position.revision)"])
         case .becameSteward(let leases):
-            logger.info("this process does the chores: all leases start anew", metadata: ["leases": "\(leases)"])
+            logger.info(
+                """
+                this member is the steward: it expires leases, which have their full time from now, and deletes what compaction \
+                made dead
+                """, metadata: ["leases": "\(leases)"])
         case .revisionRaised(let from, let to):
             logger.notice(
                 """
@@ -52,12 +57,12 @@ extension Engine {
             logger.info("there is space again: writes are served", metadata: ["bytes": "\(bytes)", "quota": "\(quota)"])
         case .readFailed(let reason):
             logger.warning("could not read the log", metadata: ["reason": "\(reason)"])
-        case .logDamaged(let position):
+        case .logDamaged(let position, let retryMs):
             logger.critical(
                 """
                 the log's rows do not add up to its digest: the tables were changed by other hands or are damaged. Not \
                 serving; restore a backup
-                """, metadata: ["revision": "\(position.revision)"])
+                """, metadata: ["revision": "\(position.revision)", "looking_again_in": "\(Duration.milliseconds(retryMs).brief)"])
         }
     }
 }

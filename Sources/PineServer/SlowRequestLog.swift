@@ -28,15 +28,17 @@ struct SlowRequestLog {
             logged = 0
         }
         logged += 1
-        var metadata: Logger.Metadata = ["method": "\(path)", "client": "\(peer)", "took": "\(request.totalMs)ms"]
-        if request.queuedMs > 0 { metadata["queued"] = "\(request.queuedMs)ms" }
-        if request.databaseMs > 0 { metadata["waited_for_postgresql"] = "\(request.databaseMs)ms" }
-        if request.workMs > 0 { metadata["worked"] = "\(request.workMs)ms" }
+        var metadata: Logger.Metadata = ["method": "\(path)", "client": "\(peer)", "took": "\(SlowRequestLog.time(request.totalMs))"]
+        if request.queuedMs > 0 { metadata["queued"] = "\(SlowRequestLog.time(request.queuedMs))" }
+        if request.databaseMs > 0 { metadata["waited_for_postgresql"] = "\(SlowRequestLog.time(request.databaseMs))" }
+        if request.workMs > 0 { metadata["worked"] = "\(SlowRequestLog.time(request.workMs))" }
         if !request.key.isEmpty { metadata["key"] = "\(SlowRequestLog.summary(request.key))" }
         if unlogged > 0 { metadata["not_logged_before"] = "\(unlogged)" }
         unlogged = 0
         logger.warning("\(request.timedOut ? "request timed out" : "slow request")", metadata: metadata)
     }
+
+    private static func time(_ milliseconds: Int) -> String { Duration.milliseconds(milliseconds).brief }
 
     /// Printable, and not longer than a line bears.
     private static func summary(_ key: ByteString) -> String {

@@ -51,7 +51,8 @@ package enum Note: Sendable, Hashable {
     /// A request took long; its answer follows.
     case slow(RequestID, SlowRequest)
     /// The rows do not add up to the head's digest: the tables were changed by other hands, or are damaged.
-    case logDamaged(at: Position)
+    /// The log is loaded again after `retryMs`, in case that somebody has mended it.
+    case logDamaged(at: Position, retryMs: Int)
 }
 
 /// Counts since the start, for metrics.

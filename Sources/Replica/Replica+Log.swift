@@ -82,14 +82,23 @@ extension Replica {
         // Before the first compaction nothing has been removed, so the rows must add up to the digest.
         if head.compactRevision < 0, isWhollyRead, store.committed != head.position || store.committedDigest != head.digest {
             counters.isLogDamaged = true
-            actions.append(.note(.logDamaged(at: store.committed)))
-            reset()
+            actions.append(.note(.logDamaged(at: store.committed, retryMs: reloadPauseMs)))
+            reset(loading: false)
+            reloadAt = now.advanced(byMs: reloadPauseMs)
+            reloadPauseMs = min(reloadPauseMs * 2, reloadPauseLimitMs)
             return
         }
+        reloadPauseMs = firstReloadPauseMs
         store.adopt(head)
         clusterID = head.clusterID
         epoch = head.epoch
         if let lost = lostRevision(from: head) { raiseRevision(past: lost) } else { startServing() }
+    }
+
+    mutating func reloadDamaged() {
+        guard let reloadAt, now >= reloadAt else { return }
+        self.reloadAt = nil
+        actions.append(.load)
     }
 
     mutating func startServing() {
@@ -238,7 +247,8 @@ extension Replica {
         reset()
     }
 
-    mutating func reset() {
+    /// Begins anew with an empty memory; the log is loaded at once, or when the caller says so.
+    mutating func reset(loading: Bool = true) {
         if let served { marks.append(ComparedMark(served)) }
         comparePastAnew()
         if tailReadInFlight { stale.tailReads += 1 }
@@ -259,6 +269,9 @@ extension Replica {
         unfinished = []
         collector = Collector(nextNumber: collector.nextNumber)
         restartLeases()
-        actions.append(.load)
+        if loading { actions.append(.load) }
     }
 }
+
+let firstReloadPauseMs = 1_000
+private let reloadPauseLimitMs = 60_000

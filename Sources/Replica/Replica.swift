@@ -131,6 +131,9 @@ package struct Replica: ~Copyable {
     var headRead = HeadRead.idle
     /// Reads of the head that were under way when the log was loaded anew: their answers come first, and are too old.
     var staleHeadReads = 0
+    /// When to load the log again that was damaged, and how long the next wait is: somebody has to mend it first.
+    var reloadAt: Instant?
+    var reloadPauseMs = firstReloadPauseMs
     var headReadSentAt = Instant(nanoseconds: 0)
     /// The newest revision that a head has told of.
     var headRevision: Revision = 0
@@ -212,6 +215,7 @@ package struct Replica: ~Copyable {
         expireWaiting()
         endLeaderless()
         expireLeaseQuestions()
+        reloadDamaged()
         if phase == .serving {
             startHeadRead()
             tendLeases()

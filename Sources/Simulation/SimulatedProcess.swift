@@ -214,7 +214,7 @@ final class SimulatedProcess {
         world.say("process \(index): \(note)")
         switch note {
         case .historyChanged: world.historyWasSaidToChange(self)
-        case .logDamaged(let position): world.fail("process \(index) takes the log for damaged at \(position)")
+        case .logDamaged(let position, _): world.fail("process \(index) takes the log for damaged at \(position)")
         default: break
         }
     }

@@ -38,6 +38,10 @@ final class MemoryLog {
         deadlines.loseSweep()
     }
 
+    /// Takes the newest row away, as a careless hand would. `mend` puts it back.
+    func damage() { rows.removeLast() }
+    func mend() { rows.append(archive[rows.count]) }
+
     /// The answer to `command`; nil for commands that have none.
     func answer(_ command: LogCommand) -> LogEvent? {
         switch command {

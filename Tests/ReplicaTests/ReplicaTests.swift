@@ -6,6 +6,36 @@ import Testing
 
 @Suite("The replica, over a log in memory")
 struct ReplicaTests {
+    @Test("A log whose rows don't add up is looked at again, less and less often, until somebody has mended it")
+    func damagedLog() throws {
+        let log = MemoryLog()
+        let writer = TestReplica(log)
+        for key in ["a", "b"] as [ByteString] { _ = try writer.put(key, "1") }
+        log.damage()
+        let reader = TestReplica(log, origin: 2)
+        var damages: [Int] {
+            reader.notes.compactMap { if case .logDamaged(_, let retryMs) = $0 { retryMs } else { nil } }
+        }
+        #expect(damages == [1_000] && reader.replica.counters.isLogDamaged && !reader.replica.isServing)
+        var pauses: [Int] = []
+        while pauses.count < 8 {
+            let before = damages.count
+            var waited = 0
+            while damages.count == before {
+                reader.advance(ms: 100)
+                reader.settle()
+                waited += 100
+            }
+            pauses.append(waited)
+        }
+        #expect(pauses == [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000])
+        log.mend()
+        reader.advance(ms: 60_000)
+        reader.settle()
+        #expect(reader.replica.isServing && !reader.replica.counters.isLogDamaged)
+        #expect(try reader.get("b").kvs.count == 1)
+    }
+
     @Test("A put is read back at the revision that it made")
     func putThenGet() throws {
         let pine = TestReplica(MemoryLog())
