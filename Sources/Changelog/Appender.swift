@@ -87,6 +87,7 @@ final class Appender: @unchecked Sendable {
     /// Waits for a command, keeping the connection alive meanwhile, so that the next append need not find out that it is gone.
     private func idle() {
         let (socket, timeout) = desk.withLock { _ -> (Int32, Duration?) in
+            prepareForCallers()
             if keeper.session == nil { return (-1, keeper.untilNextAttempt) }
             return (keeper.socket, lockDeadline.map { max(.zero, ContinuousClock.now.duration(to: $0)) })
         }
@@ -107,6 +108,17 @@ final class Appender: @unchecked Sendable {
                     keeper.failed(error)
                 }
             }
+        }
+    }
+
+    /// Callers send only what needs no round trip before it.
+    private func prepareForCallers() {
+        guard begun == nil, lockDeadline == nil, let session = keeper.session else { return }
+        session.connection.takeOver()
+        do {
+            try session.prepareForCallers()
+        } catch {
+            keeper.failed(error)
         }
     }
 
@@ -137,10 +149,10 @@ final class Appender: @unchecked Sendable {
         do throws(LogError) {
             let usual: Duration
             if case .append(let batch) = command {
-                try session.startAppend(batch)
+                guard try session.startAppend(batch) else { return .declined }
                 usual = self.usual.append
             } else {
-                try session.startReadHead()
+                guard try session.startReadHead() else { return .declined }
                 usual = self.usual.read
             }
             if mayWait, usual <= settings.limits.callerWait, try session.connection.awaitAnswer(usual * 2) {

@@ -145,9 +145,17 @@ package final class LogSession {
 
     // MARK: In two steps, for whoever has better to do meanwhile
 
-    /// Sends an append that needs no lock; `finishAppend` gives its outcome.
-    func startAppend(_ batch: AppendBatch) throws(LogError) {
-        try connection.start(statements.append, .append(batch), within: settings.limits.appendLimit)
+    /// Prepares what `startAppend` and `startReadHead` send, once.
+    func prepareForCallers() throws(LogError) {
+        for statement in [statements.append, statements.readHead] {
+            try connection.prepare(statement, within: settings.limits.readLimit)
+        }
+    }
+
+    /// Sends an append that needs no lock, without waiting for anything; `finishAppend` gives its outcome. False where nothing was
+    /// sent, since it was not prepared.
+    func startAppend(_ batch: AppendBatch) throws(LogError) -> Bool {
+        try connection.startAtOnce(statements.append, .append(batch))
     }
 
     /// Whether the append under way was done; `readConflict` tells what came instead.
@@ -155,7 +163,8 @@ package final class LogSession {
         try wasAppended(batch, connection.finishStatement(within: settings.limits.appendLimit).affectedRows)
     }
 
-    func startReadHead() throws(LogError) { try connection.start(statements.readHead, within: settings.limits.readLimit) }
+    /// The same for a read of the head.
+    func startReadHead() throws(LogError) -> Bool { try connection.startAtOnce(statements.readHead) }
 
     func finishReadHead() throws(LogError) -> Head { try head(of: connection.finishStatement(within: settings.limits.readLimit)) }
 

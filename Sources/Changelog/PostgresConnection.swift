@@ -174,6 +174,15 @@ final class PostgresConnection {
         try flush(deadline)
     }
 
+    /// Sends as much of a statement as goes out at once, and never waits, if it is ready to run; false where it must be prepared
+    /// first. `finishStatement` sends the rest.
+    func startAtOnce(_ statement: Statement, _ parameters: Parameters = .none) throws(LogError) -> Bool {
+        guard !prepares || prepared[statement.text] != nil else { return false }
+        try send(statement, parameters)
+        guard PQflush(try usable()) >= 0 else { throw lose() }
+        return true
+    }
+
     /// The result of the statement under way.
     func finishStatement(within limit: Duration) throws(LogError) -> PostgresResult {
         try finishStatement(.after(limit))
@@ -270,6 +279,9 @@ final class PostgresConnection {
         guard let raw else { throw LogError.lost("it is closed") }
         return raw
     }
+
+    /// Prepares a statement where that has not been done on this connection.
+    func prepare(_ statement: Statement, within limit: Duration) throws(LogError) { try prepare(statement, .after(limit)) }
 
     private func prepare(_ statement: Statement, _ deadline: Deadline) throws(LogError) {
         guard prepares, prepared[statement.text] == nil, prepared.count < Self.preparedLimit else { return }
