@@ -106,9 +106,11 @@ extension Store {
         if (put.ignoreValue || put.ignoreLease) && previous == nil { throw .keyNotFound }
         if put.prevKV, let previous { writer.appendKeyValue(2, key: put.key, version: previous, cold) }
         let position = execution.nextPosition()
+        // Index and watchers keep the same bytes, without the request around them.
+        let value = put.ignoreValue ? cold.value(of: previous!, key: put.key) : put.value.compacted()
         append(
             LogRow(
-                position: position, kind: .put, key: put.key, value: put.ignoreValue ? cold.value(of: previous!, key: put.key) : put.value,
+                position: position, kind: .put, key: put.key, value: value,
                 createRevision: previous?.createRevision ?? position.revision, version: (previous?.version ?? 0) + 1,
                 lease: put.ignoreLease ? previous!.lease : put.lease, origin: execution.origin), &rows)
     }
