@@ -1,5 +1,5 @@
-// Owns: the connection that appends, one command at a time: the thread's, or for a moment that of a caller who asks by himself
-// because nobody else does.
+// Owns: the connection that appends, one command at a time. It is the thread's, or for a moment that of a caller who sends a
+// statement himself because nobody else has one.
 // Must never: leave a command without its answer while the log is open.
 // Invariant: while `begun` is set its statement is under way on the session, or was, and nobody sends another before it is ended.
 internal import Bytes
@@ -8,15 +8,6 @@ internal import Keyspace
 internal import Replica
 internal import Synchronization
 
-/// What became of a command that a caller wanted to see to himself.
-enum ExchangeOutcome: Sendable {
-    case answered(LogEvent)
-    /// It is under way, and will be answered like any other.
-    case underWay
-    /// Nothing was sent.
-    case declined
-}
-
 final class Appender: @unchecked Sendable {
     enum Message: Sendable {
         case command(LogCommand)
@@ -24,18 +15,11 @@ final class Appender: @unchecked Sendable {
         case finish
     }
 
-    /// A statement that a caller has sent.
+    /// A statement that a caller has sent, or failed to.
     private struct Exchange {
         var command: LogCommand
         var start: ContinuousClock.Instant
-        var stage = Stage.sent
-
-        enum Stage {
-            case sent
-            /// Answered: there are other rows in the place of the append's.
-            case conflicted
-            case failed(LogError)
-        }
+        var failure: LogError?
     }
 
     private let mailbox: Mailbox<Message>
@@ -49,8 +33,6 @@ final class Appender: @unchecked Sendable {
     /// When the head row's lock is given back if no append has come.
     private var lockDeadline: ContinuousClock.Instant?
     private var begun: Exchange?
-    /// How long PostgreSQL takes to answer a caller's command, on average.
-    private var usual: (append: Duration, read: Duration) = (.milliseconds(1), .milliseconds(1))
 
     init(
         mailbox: Mailbox<Message>, keeper: SessionKeeper, settings: LogSettings,
@@ -133,78 +115,58 @@ final class Appender: @unchecked Sendable {
 
     // MARK: A caller's command
 
-    /// Sends an append or a read of the head on the caller's thread, if nobody else has anything to do with the connection, and with
-    /// `mayWait` waits for the answer where it can't be long.
-    func exchange(_ command: LogCommand, mayWait: Bool) -> ExchangeOutcome {
-        guard command.fitsExchange(Self.exchangeByteLimit), mailbox.isOwnerAsleep else { return .declined }
-        return desk.withLockIfAvailable { _ in begin(command, mayWait: mayWait) } ?? .declined
+    /// Sends an append or a read of the head on the caller's thread, if nobody else has anything to do with the connection; false where
+    /// nothing was sent. The thread waits for the answer: to wake it takes no longer than the server does to answer.
+    func begin(_ command: LogCommand) -> Bool {
+        guard command.fitsExchange(Self.exchangeByteLimit), mailbox.isOwnerAsleep else { return false }
+        return desk.withLockIfAvailable { _ in send(command) } ?? false
     }
 
-    private func begin(_ command: LogCommand, mayWait: Bool) -> ExchangeOutcome {
+    private func send(_ command: LogCommand) -> Bool {
         guard begun == nil, lockDeadline == nil, let session = keeper.session, session.isOpen, !session.holdsHeadLock else {
-            return .declined
+            return false
         }
         session.connection.takeOver()
         var exchange = Exchange(command: command, start: .now)
         do throws(LogError) {
-            let usual: Duration
-            if case .append(let batch) = command {
-                guard try session.startAppend(batch) else { return .declined }
-                usual = self.usual.append
-            } else {
-                guard try session.startReadHead() else { return .declined }
-                usual = self.usual.read
-            }
-            if mayWait, usual <= settings.limits.callerWait, try session.connection.awaitAnswer(usual * 2) {
-                if let event = try end(exchange, session) { return .answered(event) }
-                exchange.stage = .conflicted
-            }
+            let isSent = if case .append(let batch) = command { try session.startAppend(batch) } else { try session.startReadHead() }
+            guard isSent else { return false }
         } catch {
-            exchange.stage = .failed(error)
+            exchange.failure = error
         }
         begun = exchange
         mailbox.put(.finish)
-        return .underWay
-    }
-
-    /// The answer of what is under way; nil where an append found other rows in its place.
-    private func end(_ exchange: Exchange, _ session: LogSession) throws(LogError) -> LogEvent? {
-        let event: LogEvent
-        if case .append(let batch) = exchange.command {
-            guard try session.finishAppend(batch) else { return nil }
-            appended(batch, since: exchange.start)
-            usual.append = (usual.append * 7 + exchange.start.duration(to: .now)) / 8
-            event = .appended(number: batch.number)
-        } else {
-            event = .headRead(try session.finishReadHead())
-            keeper.metrics.answered(.readHead, since: exchange.start)
-            usual.read = (usual.read * 7 + exchange.start.duration(to: .now)) / 8
-        }
-        session.noteExchange(event, since: exchange.start)
-        keeper.worked()
-        return event
+        return true
     }
 
     /// Ends what a caller has begun, if anything.
     private func endExchange() {
-        guard var exchange = begun else { return }
+        guard let exchange = begun else { return }
         begun = nil
-        if case .sent = exchange.stage, let session = keeper.session {
+        do throws(LogError) {
+            if let failure = exchange.failure { throw failure }
+            guard let session = keeper.session else { throw LogError.lost("a moment ago") }
             session.connection.takeOver()
-            do throws(LogError) {
-                if let event = try end(exchange, session) { return deliver(event) }
-                exchange.stage = .conflicted
-            } catch {
-                exchange.stage = .failed(error)
+            if case .append(let batch) = exchange.command {
+                guard try session.finishAppend(batch) else { return reportConflict(batch) }
+                session.note(session.statements.append, since: exchange.start)
+                keeper.worked()
+                appended(batch, since: exchange.start)
+                deliver(.appended(number: batch.number))
+            } else {
+                let head = try session.finishReadHead()
+                session.note(session.statements.readHead, since: exchange.start)
+                keeper.metrics.answered(.readHead, since: exchange.start)
+                keeper.worked()
+                deliver(.headRead(head))
             }
-        }
-        switch (exchange.stage, exchange.command) {
-        case (.conflicted, .append(let batch)): reportConflict(batch)
-        // The server undid it because of concurrent statements: the way that tries again.
-        case (.failed(.refused(let state, _)), let command) where SQLState.isRetryable(state): answer(command)
-        case (.failed(let error), .append(let batch)): failed(batch, error)
-        case (.failed(let error), _): failedToReadHead(error)
-        default: violated("an exchange ends with an answer or an error")
+        } catch {
+            switch (error, exchange.command) {
+            // The server undid it because of concurrent statements: the way that tries again.
+            case (.refused(let state, _), let command) where SQLState.isRetryable(state): answer(command)
+            case (_, .append(let batch)): failed(batch, error)
+            default: failedToReadHead(error)
+            }
         }
     }
 
@@ -336,9 +298,8 @@ extension LogCommand {
 }
 
 extension LogSession {
-    /// Tells of an exchange that took long.
-    fileprivate func noteExchange(_ event: LogEvent, since start: ContinuousClock.Instant) {
-        let statement = if case .appended = event { statements.append } else { statements.readHead }
+    /// Tells of a statement that took long.
+    fileprivate func note(_ statement: Statement, since start: ContinuousClock.Instant) {
         connection.slowStatements?.note(statement.text, since: start)
     }
 }

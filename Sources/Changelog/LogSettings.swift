@@ -63,9 +63,6 @@ package struct LogLimits: Sendable {
     package var readLimit: Duration = .seconds(10)
     /// The same for raising the epoch, which waits for a still-running append.
     package var recoverLimit: Duration = .seconds(30)
-    /// A caller of `LogWorkers.exchange` waits for an answer that usually comes within this time, and then no longer than twice as
-    /// long as it usually takes.
-    package var callerWait: Duration = .microseconds(600)
     /// How long the head row may stay locked for us while we prepare the append, before the lock is given up.
     package var lockHoldLimit: Duration = .milliseconds(500)
     /// Statements that take as long are logged.

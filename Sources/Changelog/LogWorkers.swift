@@ -110,16 +110,13 @@ package final class LogWorkers: Sendable {
     /// itself heard.
     package func notePeers(_ exist: Bool) { hintRequest.notePeers(exist) }
 
-    /// Sees to a command on the caller's thread where that is quicker, since nobody else has anything to do, and otherwise hands it to
-    /// its thread, whose answer comes as always. With `mayWait` the caller may be kept for a millisecond, if he usually gets his
-    /// answer in that time.
-    package func exchange(_ command: LogCommand, mayWait: Bool) -> LogEvent? {
-        switch appender.exchange(command, mayWait: mayWait) {
-        case .answered(let event): return event
-        case .underWay: break
-        case .declined: submit(command)
-        }
-        return nil
+    /// Sends a command to PostgreSQL on the caller's thread where that is sooner done, since nobody else has anything to do, and
+    /// otherwise hands it to its thread, from which the answer comes in any case. Never waits. Tells whether it was sent.
+    @discardableResult
+    package func submitAtOnce(_ command: LogCommand) -> Bool {
+        let isSent = appender.begin(command)
+        if !isSent { submit(command) }
+        return isSent
     }
 
     /// Hands a command to its thread.

@@ -188,22 +188,6 @@ final class PostgresConnection {
         try finishStatement(.after(limit))
     }
 
-    /// Whether the statement under way has been answered, after waiting for that up to `limit`. Throws `lost` where the server has closed
-    /// the connection; a server that says nothing is left to `finishStatement`.
-    func awaitAnswer(_ limit: Duration) throws(LogError) -> Bool {
-        let raw = try usable()
-        let deadline = Deadline.after(limit)
-        while PQisBusy(raw) == 1 {
-            var entry = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
-            let ready = poll(&entry, 1, deadline.pollTimeoutMs)
-            if ready == 0 { return false }
-            if ready < 0 && errno != EINTR { throw lose(.lost("poll failed with errno \(errno)")) }
-            guard ready < 0 || PQconsumeInput(raw) == 1 else { throw lose() }
-            if ready > 0 { lastProgress = .now }
-        }
-        return true
-    }
-
     /// Runs several statements in one round trip. Without a `begin` of their own they are one transaction.
     /// Throws what the first that failed threw; then none of those after it ran.
     func runPipeline(

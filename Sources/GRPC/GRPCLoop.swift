@@ -144,12 +144,6 @@ package final class GRPCLoop: @unchecked Sendable {
         }
     }
 
-    /// When this turn of the loop began, in nanoseconds of a monotonic clock, or time was last noted in it.
-    package var batchTime: UInt64 { http2.batchTime }
-
-    /// A part of the turn has taken long: what comes after it happens now.
-    package func noteTime() { http2.noteTime() }
-
     /// Runs `body` on the loop, which we must be on; each connection that it touches is flushed once, at its end.
     package func atOnce(_ body: () -> Void) {
         checkConfinement()

@@ -100,9 +100,6 @@ package final class HTTP2Loop {
         batchDepth += 1
     }
 
-    /// What follows in this batch happens now rather than when it began.
-    package func noteTime() { batchTime = now }
-
     @inline(__always)
     package func endBatch() {
         batchDepth -= 1

@@ -49,8 +49,8 @@ struct EngineOutlets: Sendable {
     /// Whether nothing that was delivered is still on its way to the loop. Asked on that loop.
     var hasReached: @Sendable (_ loop: Int) -> Bool
     var log: @Sendable (LogCommand) -> Void
-    /// `LogWorkers.exchange`.
-    var exchange: @Sendable (LogCommand, _ mayWait: Bool) -> LogEvent?
+    /// `LogWorkers.submitAtOnce`.
+    var logAtOnce: @Sendable (LogCommand) -> Void
     var load: @Sendable ([ServedMark]) -> Void
 }
 
@@ -126,23 +126,12 @@ final class Engine: Sendable {
 
     // MARK: Visitors
 
-    /// Hears a loop's batch on that loop, does what it leads to, and gives what is for the loop, which it is to take in at once; nil where
-    /// the batch is for the thread, and untouched. With `mayWait` a question to the log is waited for, where that can't take long.
-    func visit(_ batch: inout [EngineMessage], from loop: Int, mayWait: Bool) -> [Outgoing]? {
-        guard batch.count <= Self.visitLimit, mailbox.isAtRest else { return nil }
-        let visit = hosted.withLockIfAvailable { hosted in hosted?.host(self, &batch, loop: loop) }
-        guard case .some(.some(var visit)) = visit else { return nil }
-        if let question = visit.question, let event = visit.exchange(question, mayWait) {
-            var answer = [EngineMessage.event(.log(event))]
-            let second = hosted.withLockIfAvailable { hosted in hosted?.host(self, &answer, loop: loop) }
-            if case .some(.some(let second)) = second {
-                visit.answers += second.answers
-                visit.deadline = second.deadline
-                if let question = second.question { _ = second.exchange(question, false) }
-            } else {
-                mailbox.force(.event(.log(event)))
-            }
-        }
+    /// Hears a loop's batch on that loop, does what it leads to, empties it, and gives what is for the loop, which it is to take in at
+    /// once; nil where the batch is for the thread, and untouched.
+    func visit(_ batch: inout [EngineMessage], from loop: Int) -> [Outgoing]? {
+        guard batch.count <= Self.visitLimit, mailbox.isAtRest,
+            case .some(.some(let visit)) = hosted.withLockIfAvailable({ hosted in hosted?.host(self, &batch, loop: loop) })
+        else { return nil }
         mailbox.hurry(visit.deadline)
         return visit.answers
     }
@@ -237,28 +226,22 @@ private struct HostedRun: ~Copyable {
         guard run.replica.requestsUnderWay <= Engine.visitLimit else { return nil }
         if let loop, !outlets.hasReached(loop) { return nil }
         var answers: [Outgoing] = []
-        var questions: [LogCommand] = []
         swap(&run.messages, &messages)
         let goesOn = engine.move(
-            &run, deliver: { if $0 == loop { answers = $1 } else { outlets.deliver($0, $1) } }, log: { questions.append($0) },
-            load: outlets.load)
+            &run, deliver: { if $0 == loop { answers = $1 } else { outlets.deliver($0, $1) } },
+            // A thread of the log has its own commands next.
+            log: loop == nil ? outlets.log : outlets.logAtOnce, load: outlets.load)
         invariant(goesOn, "only the thread is told to stop")
         swap(&run.messages, &messages)
-        var question: LogCommand?
-        if loop != nil, questions.count == 1 { question = questions.removeLast() }
-        for question in questions { outlets.log(question) }
-        return Visit(answers: answers, question: question, exchange: outlets.exchange, deadline: run.deadline)
+        return Visit(answers: answers, deadline: run.deadline)
     }
 }
 
 /// What a visitor takes along.
 private struct Visit {
-    var answers: [Outgoing]
-    /// What the log is to be asked.
-    let question: LogCommand?
-    let exchange: @Sendable (LogCommand, Bool) -> LogEvent?
+    let answers: [Outgoing]
     /// When the thread is to come by at the latest.
-    var deadline: Instant
+    let deadline: Instant
 }
 
 extension LogEvent {

@@ -31,7 +31,6 @@ final class LoopServices: GRPCHandler {
     var healthWatches: [CallID: HealthWatch] = [:]
     var healthTimer: RepeatedTask?
     private var isVisiting = false
-    private var company = Company()
     /// What the engine says in a visit may lead to another; so many are made before others get their turn.
     private static let visitsInARow = 4
 
@@ -111,12 +110,8 @@ final class LoopServices: GRPCHandler {
         guard !batch.isEmpty, !isVisiting else { return }
         isVisiting = true
         defer { isVisiting = false }
-        company.noteRequest(at: calls.batchTime)
         for _ in 0..<Self.visitsInARow where !batch.isEmpty {
-            guard let answers = engine.visit(&batch, from: calls.index, mayWait: !company.isLikely) else { break }
-            batch.removeAll(keepingCapacity: true)
-            calls.noteTime()
-            company.noteVisit(until: calls.batchTime)
+            guard let answers = engine.visit(&batch, from: calls.index) else { break }
             deliver(answers)
         }
         guard !batch.isEmpty else { return }

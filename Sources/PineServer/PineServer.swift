@@ -234,7 +234,7 @@ extension Engine {
                 },
                 hasReached: { underWay[$0].value.load(ordering: .relaxed) == 0 },
                 log: { log.submit($0) },
-                exchange: { log.exchange($0, mayWait: $1) },
+                logAtOnce: { log.submitAtOnce($0) },
                 load: { marks in
                     log.load { workers in
                         workers.load(valueBytes: valueBytes, marks: marks) { self.take($0, logger: logger) }

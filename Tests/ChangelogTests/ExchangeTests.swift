@@ -13,50 +13,41 @@ struct ExchangeTests {
         return (LogWorkers(settings, logger: quiet) { inbox.add($0) }, inbox)
     }
 
-    /// The answer, whoever waited for it.
-    private func append(_ batch: AppendBatch, mayWait: Bool, _ log: LogWorkers, _ inbox: Inbox<LogEvent>) async throws -> LogEvent {
-        if let answer = log.exchange(.append(batch), mayWait: mayWait) { return answer }
+    private func append(_ batch: AppendBatch, _ log: LogWorkers, _ inbox: Inbox<LogEvent>) async throws -> LogEvent {
+        log.submitAtOnce(.append(batch))
         return try await inbox.appendAnswer()
     }
 
-    @Test("Each command is answered once, by the call or by the thread, however the two take turns", arguments: [false, true])
+    @Test("Each command is answered once, whether the caller sent it or the thread, however the two take turns", arguments: [false, true])
     func everyWay(transactionPooling: Bool) async throws {
         var settings = try freshSettings()
         settings.transactionPooling = transactionPooling
-        settings.limits.callerWait = .seconds(1)
         let (log, inbox) = start(settings)
         defer { log.stop() }
         log.submit(.readHead)
         var writer = Writer(head: try await inbox.head())
         var random = SeededGenerator(seed: testSeed("ExchangeTests.everyWay"))
-        var atOnce = 0
+        var sentAtOnce = 0
         for _ in 0..<300 {
             let batch = writer.batch(count: random.number(1...3))
-            let mayWait = random.chance(0.8)
-            var recovers = false
-            switch random.number(0...3) {
-            case 0:
+            if random.chance(0.25) {
                 log.submit(.append(batch))
-                #expect(try await inbox.appendAnswer() == .appended(number: batch.number))
-            default:
-                let answer = log.exchange(.append(batch), mayWait: mayWait)
-                if answer != nil { atOnce += 1 }
-                // What is asked meanwhile waits for its turn.
-                recovers = random.chance(0.1)
-                if recovers { log.submit(.recover(after: writer.head.position)) }
-                let final = if let answer { answer } else { try await inbox.appendAnswer() }
-                #expect(final == .appended(number: batch.number))
+            } else if log.submitAtOnce(.append(batch)) {
+                sentAtOnce += 1
             }
+            // What is asked meanwhile waits for its turn.
+            let recovers = random.chance(0.1)
+            if recovers { log.submit(.recover(after: writer.head.position)) }
+            #expect(try await inbox.appendAnswer() == .appended(number: batch.number))
             writer.committed(batch)
             if recovers { writer.head.epoch = try await inbox.recovered().head.epoch }
             if random.chance(0.3) {
-                let event = log.exchange(.readHead, mayWait: mayWait)
-                let head = if case .headRead(let head) = event { head } else { try await inbox.head() }
-                #expect(head.position == writer.head.position)
-                writer.head.epoch = head.epoch
+                if log.submitAtOnce(.readHead) { sentAtOnce += 1 }
+                let head = try await inbox.head()
+                #expect(head.position == writer.head.position && head.epoch == writer.head.epoch)
             }
         }
-        #expect(atOnce > 0)
+        #expect(sentAtOnce > 0)
         #expect(try LogSession(settings, logger: quiet).everything().rows == writer.rows)
     }
 
@@ -73,7 +64,7 @@ struct ExchangeTests {
             let late = writer.batch()
             session.connection.takeOver()
             try session.put(other.batch(), &other)
-            guard case .conflicted(late.number, let tail) = try await append(late, mayWait: true, log, inbox) else {
+            guard case .conflicted(late.number, let tail) = try await append(late, log, inbox) else {
                 Issue.record("no conflict")
                 return
             }
@@ -84,25 +75,24 @@ struct ExchangeTests {
 
     @Test("A caller is not kept by a server that takes its time; the answer comes all the same")
     func slowServer() async throws {
-        var settings = try freshSettings()
-        settings.limits.callerWait = .seconds(1)
+        let settings = try freshSettings()
         let (log, inbox) = start(settings)
         defer { log.stop() }
         log.submit(.readHead)
         var writer = Writer(head: try await inbox.head())
         for _ in 0..<50 {
             let batch = writer.batch()
-            #expect(try await append(batch, mayWait: true, log, inbox) == .appended(number: batch.number))
+            #expect(try await append(batch, log, inbox) == .appended(number: batch.number))
             writer.committed(batch)
         }
         let blocker = try LogSession(settings, logger: quiet)
         _ = try blocker.lockHead(after: writer.head.position, limit: 1)
         let batch = writer.batch()
         // While the lock is held there is no answer to wait for.
-        #expect(log.exchange(.append(batch), mayWait: true) == nil)
+        log.submitAtOnce(.append(batch))
         #expect(inbox.all().allSatisfy { $0 == .hinted })
         // Who asks now doesn't get in between, and is not kept either.
-        #expect(log.exchange(.readHead, mayWait: true) == nil)
+        #expect(!log.submitAtOnce(.readHead))
         try blocker.releaseHeadLock()
         #expect(try await inbox.appendAnswer() == .appended(number: batch.number))
         _ = try await inbox.head()
@@ -118,12 +108,12 @@ struct ExchangeTests {
         var writer = Writer(head: try await inbox.head())
         for _ in 0..<3 {
             let first = writer.batch()
-            #expect(try await append(first, mayWait: false, log, inbox) == .appended(number: first.number))
+            #expect(try await append(first, log, inbox) == .appended(number: first.number))
             writer.committed(first)
             let blocker = try LogSession(settings, logger: quiet)
             _ = try blocker.lockHead(after: writer.head.position, limit: 1)
             let lost = writer.batch()
-            #expect(log.exchange(.append(lost), mayWait: true) == nil)
+            log.submitAtOnce(.append(lost))
             try await eventually("the append waiting") {
                 try server.psql(
                     "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",

@@ -62,7 +62,8 @@ struct EtcdctlWatchTests {
         (["b", "--rev=2", "--prev-kv"], ["DELETE"]),
         (["-w", "json", "a", "--rev=2"], ["bGFzdA=="]),
         (["-w", "json", "--prev-kv", "--prefix", "p", "--rev=3"], ["cC8y"]),
-        (["-w", "fields", "b", "--rev=2"], ["DELETE"]),
+        // To its last line: this form prints each by itself.
+        (["-w", "fields", "b", "--rev=2"], ["DELETE", "\"Value\" : \"\"\n\"Lease\" : 0\n"]),
         (["a", "--rev=2", "--", "sh", "-c", "echo $ETCD_WATCH_EVENT_TYPE $ETCD_WATCH_KEY $ETCD_WATCH_VALUE"], ["\"a\" \"last\""]),
     ]
 
