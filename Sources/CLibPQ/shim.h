@@ -3,8 +3,5 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 
-/// POLLRDHUP, which poll.h shows to GNU programs alone: the peer will send nothing more.
-#define PINE_POLLRDHUP 0x2000
-
 /// Names the calling thread, in at most 15 bytes. (Variadic C functions such as prctl are out of Swift's reach.)
 static inline void pine_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }

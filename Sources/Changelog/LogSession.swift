@@ -1,5 +1,5 @@
 // Owns: one connection to the log and the operations on it, each blocking and bounded in time.
-// Must never: be used after an operation threw `lost` (isOpen is false then), or by two threads at a time.
+// Must never: be used after an operation threw `lost` (isOpen is false then), or by another thread than its own.
 // Invariant: holdsHeadLock is true exactly while a transaction with the head row's lock is open.
 package import Bytes
 package import Keyspace
@@ -76,19 +76,9 @@ package final class LogSession {
                 try connection.run(statements.append, parameters, within: settings.limits.appendLimit).affectedRows
             }
         }
-        return try wasAppended(batch, inserted) ? .appended : readConflict(batch)
-    }
-
-    private func wasAppended(_ batch: AppendBatch, _ inserted: Int) throws(LogError) -> Bool {
-        guard inserted == 0 || inserted == batch.rows.count else {
-            throw LogError.malformed("\(inserted) of \(batch.rows.count) rows were inserted")
-        }
-        return inserted > 0
-    }
-
-    /// What is in the log in the place of the batch.
-    func readConflict(_ batch: AppendBatch) throws(LogError) -> AppendOutcome {
-        .conflicted(try readTail(after: batch.start, limit: settings.limits.loadRowLimit))
+        if inserted == batch.rows.count { return .appended }
+        guard inserted == 0 else { throw LogError.malformed("\(inserted) of \(batch.rows.count) rows were inserted") }
+        return .conflicted(try readTail(after: batch.start, limit: settings.limits.loadRowLimit))
     }
 
     /// Opens a transaction that holds the head row's lock, takes deadlines out that have passed, and reads the tail in it.
@@ -142,31 +132,6 @@ package final class LogSession {
             }
         }
     }
-
-    // MARK: In two steps, for whoever has better to do meanwhile
-
-    /// Prepares what `startAppend` and `startReadHead` send, once.
-    func prepareForCallers() throws(LogError) {
-        for statement in [statements.append, statements.readHead] {
-            try connection.prepare(statement, within: settings.limits.readLimit)
-        }
-    }
-
-    /// Sends an append that needs no lock, without waiting for anything; `finishAppend` gives its outcome. False where nothing was
-    /// sent, since it was not prepared.
-    func startAppend(_ batch: AppendBatch) throws(LogError) -> Bool {
-        try connection.startAtOnce(statements.append, .append(batch))
-    }
-
-    /// Whether the append under way was done; `readConflict` tells what came instead.
-    func finishAppend(_ batch: AppendBatch) throws(LogError) -> Bool {
-        try wasAppended(batch, connection.finishStatement(within: settings.limits.appendLimit).affectedRows)
-    }
-
-    /// The same for a read of the head.
-    func startReadHead() throws(LogError) -> Bool { try connection.startAtOnce(statements.readHead) }
-
-    func finishReadHead() throws(LogError) -> Head { try head(of: connection.finishStatement(within: settings.limits.readLimit)) }
 
     // MARK: Reading
 

@@ -25,8 +25,7 @@ package final class LogWorkers: Sendable {
     private let metrics = LogMetrics()
     private let wire = TripWire()
     private let hintRequest: HintRequest
-    private let appends = Mailbox<Appender.Message>(limit: 64)
-    private let appender: Appender
+    private let appends = Mailbox<LogCommand>(limit: 64)
     private let reads = Mailbox<Reader.Message>(limit: 64)
     private let histories = Mailbox<Reader.Message>(limit: 64)
     private let values = Mailbox<Reader.Message>(limit: 64)
@@ -52,10 +51,12 @@ package final class LogWorkers: Sendable {
         let hint = { @Sendable in
             if hintRequest.ask() { reads.put(.hintOthers) }
         }
-        let appender = Appender(mailbox: appends, keeper: keeper("append"), settings: settings, deliver: deliver, hint: hint)
-        self.appender = appender
         threads = Mutex([
-            WorkerThread(name: "pine-append") { appender.run() },
+            WorkerThread(name: "pine-append") {
+                var appender = Appender(
+                    mailbox: appends, keeper: keeper("append"), settings: settings, deliver: deliver, hint: hint)
+                appender.run()
+            },
             WorkerThread(name: "pine-read") {
                 var reader = Reader(
                     mailbox: reads, keeper: keeper("read"), settings: settings, logger: logger, hintRequest: hintRequest,
@@ -110,19 +111,10 @@ package final class LogWorkers: Sendable {
     /// itself heard.
     package func notePeers(_ exist: Bool) { hintRequest.notePeers(exist) }
 
-    /// Sends a command to PostgreSQL on the caller's thread where that is sooner done, since nobody else has anything to do, and
-    /// otherwise hands it to its thread, from which the answer comes in any case. Never waits. Tells whether it was sent.
-    @discardableResult
-    package func submitAtOnce(_ command: LogCommand) -> Bool {
-        let isSent = appender.begin(command)
-        if !isSent { submit(command) }
-        return isSent
-    }
-
     /// Hands a command to its thread.
     package func submit(_ command: LogCommand) {
         switch command {
-        case .append, .lockHead, .unlockHead, .recover: appends.put(.command(command))
+        case .append, .lockHead, .unlockHead, .recover: appends.put(command)
         case .readHistory: histories.put(.command(command))
         case .readHead, .readTail: reads.put(.command(command))
         case .readValues: values.put(.command(command))

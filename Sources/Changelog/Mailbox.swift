@@ -58,9 +58,6 @@ final class Mailbox<Message: Sendable>: Sendable {
         _ = write(doorbell, &one, 8)
     }
 
-    /// Whether the owner has nothing to do and waits for more.
-    var isOwnerAsleep: Bool { state.withLock { $0.sleeping } }
-
     /// For the owner: what has come, nil once the mailbox is closed. Where nothing has, the next `wait` will be woken.
     func take() -> [Message]? {
         state.withLock { state in
@@ -76,11 +73,11 @@ final class Mailbox<Message: Sendable>: Sendable {
         }
     }
 
-    /// For the owner, after `take` gave nothing: waits until there is something to take, `socket` has one of the `events` of
-    /// poll(2) or has come to its end, or `timeout` has passed (nil: never does). True where the socket has.
-    func wait(alongside socket: Int32, events: Int32 = POLLIN, timeout: Duration?) -> Bool {
+    /// For the owner, after `take` gave nothing: waits until there is something to take, `socket` is readable, or `timeout` has
+    /// passed (nil: never does). True where the socket is readable.
+    func wait(alongside socket: Int32, timeout: Duration?) -> Bool {
         var entries = (
-            pollfd(fd: doorbell, events: Int16(POLLIN), revents: 0), pollfd(fd: socket, events: Int16(events), revents: 0)
+            pollfd(fd: doorbell, events: Int16(POLLIN), revents: 0), pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
         )
         withUnsafeMutablePointer(to: &entries) {
             // An interrupted wait counts as one that is over: the caller looks and waits again.

@@ -1,6 +1,6 @@
 // Owns: one PGconn, and the rule that every statement has a bound in time on our side, and every silence of the server another.
-// Must never: be touched by two threads at a time; be used after it was lost.
-// Invariant: between two calls no statement is under way but one that was started, and the connection is not in pipeline mode.
+// Must never: be touched by another thread than the one that made it; be used after it was lost.
+// Invariant: between two calls no statement is under way, and the connection is not in pipeline mode.
 internal import Bytes
 internal import CLibPQ
 internal import Glibc
@@ -13,10 +13,10 @@ struct Statement: Hashable, Sendable {
     init(_ text: String) { self.text = text }
 }
 
-/// A connection to PostgreSQL, confined to the thread that made it, or took it over last.
+/// A connection to PostgreSQL, confined to the thread that made it.
 final class PostgresConnection {
     private var raw: OpaquePointer?
-    private var owner = pthread_self()
+    private let owner = pthread_self()
     /// Whether statements are prepared: once on each connection, where it is the server's own.
     var prepares: Bool
     /// A descriptor that becomes readable when whoever waits should give up; negative for none.
@@ -174,15 +174,6 @@ final class PostgresConnection {
         try flush(deadline)
     }
 
-    /// Sends as much of a statement as goes out at once, and never waits, if it is ready to run; false where it must be prepared
-    /// first. `finishStatement` sends the rest.
-    func startAtOnce(_ statement: Statement, _ parameters: Parameters = .none) throws(LogError) -> Bool {
-        guard !prepares || prepared[statement.text] != nil else { return false }
-        try send(statement, parameters)
-        guard PQflush(try usable()) >= 0 else { throw lose() }
-        return true
-    }
-
     /// The result of the statement under way.
     func finishStatement(within limit: Duration) throws(LogError) -> PostgresResult {
         try finishStatement(.after(limit))
@@ -239,9 +230,6 @@ final class PostgresConnection {
 
     // MARK: Between statements
 
-    /// The calling thread is the one that uses the connection from now on. Whoever did so before has let go of it.
-    func takeOver() { owner = pthread_self() }
-
     /// Reads what has arrived, without waiting. Throws `lost` once the server has closed the connection.
     func readArrived() throws(LogError) {
         let raw = try usable()
@@ -258,14 +246,11 @@ final class PostgresConnection {
     // MARK: Inside
 
     private func usable() throws(LogError) -> OpaquePointer {
-        // A PGconn belongs to one thread at a time.
+        // A PGconn belongs to one thread at a time, and here to one thread for good.
         invariant(pthread_equal(owner, pthread_self()) != 0, "a connection was used by another thread than its own")
         guard let raw else { throw LogError.lost("it is closed") }
         return raw
     }
-
-    /// Prepares a statement where that has not been done on this connection.
-    func prepare(_ statement: Statement, within limit: Duration) throws(LogError) { try prepare(statement, .after(limit)) }
 
     private func prepare(_ statement: Statement, _ deadline: Deadline) throws(LogError) {
         guard prepares, prepared[statement.text] == nil, prepared.count < Self.preparedLimit else { return }

@@ -1,10 +1,5 @@
-// Owns: the replica, and who moves it: the engine's thread, which takes what loops and log say in batches and hands out what the
-// replica wants; or, while that sleeps, a loop or a thread of the log that has little to say, since to do a small thing oneself
-// takes less time than to wake somebody who does it.
-// Must never: be blocked by a client, a loop or the database: the thread waits for its mailbox and for a visitor's turn, a visitor
-// for nobody.
-// Invariant: what one sender says is heard in its order, and what a loop is told reaches it in the order in which the replica
-// said it. A visitor is let in only once all that was posted has been dealt with, and a loop only when nothing is on its way to it.
+// Owns: the thread that owns the replica: takes what loops and log say, in batches, and hands out what the replica wants.
+// Must never: be blocked by a client, a loop or the database; it waits for its mailbox and nothing else.
 internal import Bytes
 internal import Changelog
 internal import EtcdAPI
@@ -42,19 +37,7 @@ enum EngineMessage: Sendable {
     case stop
 }
 
-/// Where what the replica wants goes.
-struct EngineOutlets: Sendable {
-    /// A loop's batch, or what answers probes as that of a loop beyond the last.
-    var deliver: @Sendable (_ loop: Int, [Outgoing]) -> Void
-    /// Whether nothing that was delivered is still on its way to the loop. Asked on that loop.
-    var hasReached: @Sendable (_ loop: Int) -> Bool
-    var log: @Sendable (LogCommand) -> Void
-    /// `LogWorkers.submitAtOnce`.
-    var logAtOnce: @Sendable (LogCommand) -> Void
-    var load: @Sendable ([ServedMark]) -> Void
-}
-
-/// What is kept from turn to turn.
+/// What the engine's thread keeps from turn to turn.
 struct EngineRun: ~Copyable {
     fileprivate(set) var replica: Replica
     fileprivate var outgoing: [[Outgoing]]
@@ -77,11 +60,6 @@ final class Engine: Sendable {
     private let configuration: ReplicaConfiguration
     private let marks: ServedMarks?
     let logger: Logger
-    /// Nobody's until the thread is started.
-    private let hosted = Mutex<HostedRun?>(nil)
-    /// What a loop may have to say to be let in, and how many requests may be under way: many are sooner done by a thread that
-    /// does nothing else, beside those that bring them.
-    fileprivate static let visitLimit = 4
 
     /// `marks` hears of everything that is served.
     init(_ configuration: ReplicaConfiguration, shared: SharedState, marks: ServedMarks? = nil, logger: Logger) {
@@ -111,57 +89,23 @@ final class Engine: Sendable {
 
     // MARK: The thread
 
-    /// Runs the replica until `stop`.
-    func start(loopCount: Int, _ outlets: EngineOutlets) -> WorkerThread {
-        hosted.withLock { $0 = HostedRun(run: EngineRun(configuration, loopCount: loopCount), outlets: outlets) }
-        return WorkerThread(name: "pine-engine") { [self] in
-            var messages: [EngineMessage] = []
-            var deadline: Instant? = Instant(nanoseconds: 0)
-            while let until = deadline {
-                mailbox.take(into: &messages, until: until)
-                deadline = hosted.withLock { hosted in hosted?.move(self, &messages) }
-            }
+    /// Runs the replica until `stop`. `deliver` gets each loop's batch, and what answers probes as that of a loop beyond the
+    /// last; `log` gets what the replica wants of the log.
+    func start(
+        loopCount: Int, deliver: @escaping @Sendable (_ loop: Int, [Outgoing]) -> Void,
+        log: @escaping @Sendable (LogCommand) -> Void, load: @escaping @Sendable ([ServedMark]) -> Void
+    ) -> WorkerThread {
+        WorkerThread(name: "pine-engine") { [self] in
+            var run = EngineRun(configuration, loopCount: loopCount)
+            while turn(&run, deliver: deliver, log: log, load: load) {}
         }
     }
-
-    // MARK: Visitors
-
-    /// Hears a loop's batch on that loop, does what it leads to, empties it, and gives what is for the loop, which it is to take in at
-    /// once; nil where the batch is for the thread, and untouched.
-    func visit(_ batch: inout [EngineMessage], from loop: Int) -> [Outgoing]? {
-        guard batch.count <= Self.visitLimit, mailbox.isAtRest,
-            case .some(.some(let visit)) = hosted.withLockIfAvailable({ hosted in hosted?.host(self, &batch, loop: loop) })
-        else { return nil }
-        mailbox.hurry(visit.deadline)
-        return visit.answers
-    }
-
-    /// Hears what the log says, on the log's thread where that is quicker.
-    func hear(_ event: LogEvent) {
-        var batch = [EngineMessage.event(.log(event))]
-        if event.isSoonHeard, mailbox.isAtRest,
-            case .some(.some(let visit)) = hosted.withLockIfAvailable({ hosted in hosted?.host(self, &batch, loop: nil) })
-        {
-            mailbox.hurry(visit.deadline)
-        } else {
-            mailbox.force(.event(.log(event)))
-        }
-    }
-
-    // MARK: Turns
 
     /// Waits for messages, or until there is something to do without, and does it all. False once it was told to stop.
     func turn(
         _ run: inout EngineRun, deliver: (_ loop: Int, [Outgoing]) -> Void, log: (LogCommand) -> Void, load: ([ServedMark]) -> Void
     ) -> Bool {
         mailbox.take(into: &run.messages, until: run.deadline)
-        return move(&run, deliver: deliver, log: log, load: load)
-    }
-
-    /// Hears the run's messages, and does all that can be done without waiting. False once it was told to stop.
-    fileprivate func move(
-        _ run: inout EngineRun, deliver: (_ loop: Int, [Outgoing]) -> Void, log: (LogCommand) -> Void, load: ([ServedMark]) -> Void
-    ) -> Bool {
         let now = Clock.now
         for message in run.messages {
             switch message {
@@ -205,52 +149,6 @@ final class Engine: Sendable {
             liveBytes: run.replica.store.liveBytes, alarms: run.replica.store.committedAlarms)
         run.deadline = run.replica.hasMoreWork ? Instant(nanoseconds: 0) : run.replica.nextDeadline
         return true
-    }
-}
-
-/// The run of a started engine, for whoever holds its lock.
-private struct HostedRun: ~Copyable {
-    var run: EngineRun
-    let outlets: EngineOutlets
-
-    /// The thread's turn. Gives until when to sleep; nil once it was told to stop.
-    mutating func move(_ engine: Engine, _ messages: inout [EngineMessage]) -> Instant? {
-        // Either way round, so that both keep their room.
-        swap(&run.messages, &messages)
-        defer { swap(&run.messages, &messages) }
-        return engine.move(&run, deliver: outlets.deliver, log: outlets.log, load: outlets.load) ? run.deadline : nil
-    }
-
-    /// A visitor's turn: of a loop, or of one of the log's threads.
-    mutating func host(_ engine: Engine, _ messages: inout [EngineMessage], loop: Int?) -> Visit? {
-        guard run.replica.requestsUnderWay <= Engine.visitLimit else { return nil }
-        if let loop, !outlets.hasReached(loop) { return nil }
-        var answers: [Outgoing] = []
-        swap(&run.messages, &messages)
-        let goesOn = engine.move(
-            &run, deliver: { if $0 == loop { answers = $1 } else { outlets.deliver($0, $1) } },
-            // A thread of the log has its own commands next.
-            log: loop == nil ? outlets.log : outlets.logAtOnce, load: outlets.load)
-        invariant(goesOn, "only the thread is told to stop")
-        swap(&run.messages, &messages)
-        return Visit(answers: answers, deadline: run.deadline)
-    }
-}
-
-/// What a visitor takes along.
-private struct Visit {
-    let answers: [Outgoing]
-    /// When the thread is to come by at the latest.
-    let deadline: Instant
-}
-
-extension LogEvent {
-    /// Whether it says little: no rows to fold.
-    fileprivate var isSoonHeard: Bool {
-        switch self {
-        case .appended, .headRead: true
-        default: false
-        }
     }
 }
 

@@ -12,10 +12,6 @@ package final class EngineMailbox<Message: Sendable>: @unchecked Sendable {
     // Guarded by `mutex`. The two C objects live at fixed addresses, as pthreads want them.
     private var waiting: [Message] = []
     private var readerSleeps = false
-    /// When the reader is to come by without a message, if that is sooner than it knew when it fell asleep.
-    private var earliestDeadline = Instant.distantFuture
-    /// How long the reader sleeps, while it does.
-    private var sleepsUntil = Instant(nanoseconds: 0)
     private let limit: Int
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     /// Posted once for each time that `readerSleeps` was taken back.
@@ -58,23 +54,6 @@ package final class EngineMailbox<Message: Sendable>: @unchecked Sendable {
         wakeAndUnlock()
     }
 
-    /// Whether the reader sleeps, and all that was posted has been dealt with.
-    package var isAtRest: Bool {
-        pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
-        return readerSleeps && waiting.isEmpty
-    }
-
-    /// Lets the reader come by at `deadline`, with or without a message, if it would sleep for longer.
-    package func hurry(_ deadline: Instant) {
-        pthread_mutex_lock(mutex)
-        earliestDeadline = min(earliestDeadline, deadline)
-        let wake = readerSleeps && deadline < sleepsUntil
-        if wake { readerSleeps = false }
-        pthread_mutex_unlock(mutex)
-        if wake { sem_post(doorbell) }
-    }
-
     private func wakeAndUnlock() {
         let wake = readerSleeps && !waiting.isEmpty
         if wake { readerSleeps = false }
@@ -86,10 +65,8 @@ package final class EngineMailbox<Message: Sendable>: @unchecked Sendable {
     /// `deadline`; it may wake up earlier and find nothing.
     package func take(into messages: inout [Message], until deadline: Instant) {
         pthread_mutex_lock(mutex)
-        let deadline = min(deadline, earliestDeadline)
         if waiting.isEmpty && Clock.now < deadline {
             readerSleeps = true
-            sleepsUntil = deadline
             pthread_mutex_unlock(mutex)
             // An interrupted wait, or a post for what an earlier one has taken already, is one that is over too early: the reader
             // comes again.
@@ -97,7 +74,6 @@ package final class EngineMailbox<Message: Sendable>: @unchecked Sendable {
             pthread_mutex_lock(mutex)
             readerSleeps = false
         }
-        earliestDeadline = .distantFuture
         swap(&waiting, &messages)
         pthread_mutex_unlock(mutex)
     }

@@ -18,8 +18,6 @@ final class LogSlot: Sendable {
     /// Before there is a log, the engine asks for nothing but to have it loaded; what it gives back at a stop needs no log.
     func submit(_ command: LogCommand) { workers?.submit(command) }
 
-    func submitAtOnce(_ command: LogCommand) { workers?.submitAtOnce(command) }
-
     func load(_ load: @escaping @Sendable (LogWorkers) -> Void) {
         let workers = state.withLock { state in
             if state.workers == nil { state.load = load }

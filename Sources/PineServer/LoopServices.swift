@@ -30,9 +30,6 @@ final class LoopServices: GRPCHandler {
     /// Watches of the health service, and the timer that looks at them while there are any.
     var healthWatches: [CallID: HealthWatch] = [:]
     var healthTimer: RepeatedTask?
-    private var isVisiting = false
-    /// What the engine says in a visit may lead to another; so many are made before others get their turn.
-    private static let visitsInARow = 4
 
     init(
         _ calls: GRPCLoop, engine: Engine, shared: SharedState, health: Health, configuration: ServerConfiguration, logger: Logger
@@ -106,14 +103,6 @@ final class LoopServices: GRPCHandler {
     }
 
     func turnEnded() {
-        // What is delivered below leads back here.
-        guard !batch.isEmpty, !isVisiting else { return }
-        isVisiting = true
-        defer { isVisiting = false }
-        for _ in 0..<Self.visitsInARow where !batch.isEmpty {
-            guard let answers = engine.visit(&batch, from: calls.index) else { break }
-            deliver(answers)
-        }
         guard !batch.isEmpty else { return }
         engine.post(&batch)
         refuse(&batch)

@@ -116,7 +116,7 @@ package final class PineServer: Sendable {
         settings.limits.slowStatement = .milliseconds(configuration.slowStatementMs)
         try await database.prepare(settings, logger: logger)
         let engine = engine
-        let workers = LogWorkers(settings, logger: logger) { engine.hear($0) }
+        let workers = LogWorkers(settings, logger: logger) { engine.post(.log($0)) }
         log.fill(workers)
         let housekeeping = Task { [self] in await keepHouse(workers) }
         let noting = marks.map { marks in
@@ -212,34 +212,19 @@ func onThread<R: Sendable, E: Error>(_ body: @escaping @Sendable () throws(E) ->
     return try result.get()
 }
 
-private final class Count: Sendable {
-    let value = Atomic(0)
-}
-
 extension Engine {
     /// Starts the thread between these loops and this log.
     fileprivate func start(_ loops: [GRPCLoop], probes: Probes, log: LogSlot, valueBytes: Int, logger: Logger) -> WorkerThread {
-        // Batches that are on their way to each loop.
-        let underWay = loops.map { _ in Count() }
-        return start(
+        start(
             loopCount: loops.count,
-            EngineOutlets(
-                deliver: { loop, batch in
-                    guard loop < loops.count else { return probes.answered(batch) }
-                    underWay[loop].value.add(1, ordering: .relaxed)
-                    loops[loop].execute { calls in
-                        (calls.handler as! LoopServices).deliver(batch)
-                        underWay[loop].value.subtract(1, ordering: .relaxed)
-                    }
-                },
-                hasReached: { underWay[$0].value.load(ordering: .relaxed) == 0 },
-                log: { log.submit($0) },
-                logAtOnce: { log.submitAtOnce($0) },
-                load: { marks in
-                    log.load { workers in
-                        workers.load(valueBytes: valueBytes, marks: marks) { self.take($0, logger: logger) }
-                    }
-                }))
+            deliver: { loop, batch in
+                guard loop < loops.count else { return probes.answered(batch) }
+                loops[loop].execute { calls in (calls.handler as! LoopServices).deliver(batch) }
+            },
+            log: { log.submit($0) },
+            load: { marks in
+                log.load { workers in workers.load(valueBytes: valueBytes, marks: marks) { self.take($0, logger: logger) } }
+            })
     }
 
     /// Hands on what loading gives.

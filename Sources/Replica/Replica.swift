@@ -236,11 +236,6 @@ package struct Replica: ~Copyable {
     /// Whether the fold has reached the head and the log is at hand.
     package var isServing: Bool { phase == .serving }
 
-    /// Requests that are under way, streams of events aside.
-    package var requestsUnderWay: Int {
-        writes.count + (batch?.unanswered.count ?? 0) + readsWaiting.count + readsConfirming.count + scans.count + streams.count
-    }
-
     /// Whether `endTurn` has left work that needs no event.
     package var hasMoreWork: Bool {
         phase == .serving && (!scans.isEmpty || collector.hasMoreWork || streams.contains(where: \.isReady) || canCatchUp)

@@ -49,40 +49,4 @@ struct EngineMailboxTests {
         #expect(taken.isEmpty)
         #expect(Clock.now >= deadline)
     }
-
-    @Test("A reader that sleeps can be told to come by sooner, and one that is about to sleep as well")
-    func hurried() {
-        let mailbox = EngineMailbox<Int>(limit: 3)
-        let soon = Clock.now.advanced(byMs: 20)
-        var taken: [Int] = []
-        mailbox.hurry(soon)
-        mailbox.take(into: &taken, until: Clock.now.advanced(byMs: 60_000))
-        #expect(Clock.now >= soon)
-        // That was for one sleep.
-        let later = Clock.now.advanced(byMs: 20)
-        mailbox.take(into: &taken, until: later)
-        #expect(Clock.now >= later)
-
-        let began = Clock.now
-        Thread.detachNewThread {
-            while !mailbox.isAtRest { usleep(100) }
-            mailbox.hurry(Instant(nanoseconds: 0))
-        }
-        mailbox.take(into: &taken, until: began.advanced(byMs: 60_000))
-        #expect(Clock.now < began.advanced(byMs: 60_000))
-        #expect(taken.isEmpty)
-    }
-
-    @Test("It is at rest while the reader sleeps and nothing waits")
-    func rest() {
-        let mailbox = EngineMailbox<Int>(limit: 3)
-        #expect(!mailbox.isAtRest)
-        Thread.detachNewThread {
-            while !mailbox.isAtRest { usleep(100) }
-            mailbox.force(1)
-        }
-        var taken: [Int] = []
-        while taken.isEmpty { mailbox.take(into: &taken, until: Clock.now.advanced(byMs: 60_000)) }
-        #expect(!mailbox.isAtRest)
-    }
 }
