@@ -85,8 +85,13 @@ struct StatementTests {
         try #require(left.grantedTTL == 60)
         try load.awaitAcknowledged(500)
         // Lost appends are looked for.
-        try postgres.psql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pine'")
-        try load.awaitAcknowledged(200)
+        // Until one was under way.
+        try eventuallyBlocking("a lost append") {
+            try postgres.psql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pine'")
+            try load.awaitAcknowledged(100)
+            return postgres.log.contains("set epoch = epoch + 1")
+        }
+        try load.awaitAcknowledged(100)
         let revision = try client.put("compacted", "here").header?.revision ?? 0
         _ = try client.compact(revision, physical: true)
         let revoked: LeaseRevokeResponse = try client.call(.leaseRevoke, LeaseRevokeRequest(id: 2))
