@@ -2,14 +2,11 @@
 
 import argparse
 import concurrent.futures
-import os
 import re
-import shutil
-import tempfile
 import time
 
 from etcd_calls import Etcd, message
-from lab import LabError, Member, Postgres, bench, bench_result, mib, milliseconds, must
+from lab import bench, bench_result, LabError, Member, mib, milliseconds, must, Postgres, run, verdict
 
 BATCH = 100
 
@@ -90,10 +87,7 @@ def backlog(pine, keys, rows, rate, folder):
         if hasattr(member, "process"):
             member.stop()
         postgres.stop()
-    for problem in problems:
-        print(f"PROBLEM: {problem}")
-    print(f"backlog: {'FAILED' if problems else 'passed'}")
-    return 1 if problems else 0
+    return verdict("backlog", problems)
 
 
 def main():
@@ -103,18 +97,7 @@ def main():
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--rate", type=int, default=500, help="puts a second of the writers beside it")
     arguments = parser.parse_args()
-    folder = tempfile.mkdtemp(prefix="pine-backlog-")
-    os.chmod(folder, 0o755)
-    try:
-        status = backlog(arguments.pine, arguments.keys, arguments.rows, arguments.rate, folder)
-    except LabError as error:
-        print(f"backlog: {error}")
-        status = 1
-    if status == 0:
-        shutil.rmtree(folder)
-    else:
-        print(f"logs are in {folder}")
-    raise SystemExit(status)
+    run("backlog", lambda folder: backlog(arguments.pine, arguments.keys, arguments.rows, arguments.rate, folder))
 
 
 main()

@@ -1,14 +1,11 @@
 """What scripts/churn runs."""
 
 import argparse
-import os
-import shutil
-import tempfile
 import threading
 import time
 
 from etcd_calls import Etcd
-from lab import LabError, Member, Postgres, bench, cpu_seconds, median, mib, milliseconds, must
+from lab import bench, cpu_seconds, median, Member, mib, milliseconds, must, Postgres, run, verdict
 
 
 class Compactor:
@@ -95,10 +92,7 @@ def churn(pine, keys, value_size, rounds, rate, every, history, folder):
         if hasattr(member, "process"):
             member.stop()
         postgres.stop()
-    for problem in problems:
-        print(f"PROBLEM: {problem}")
-    print(f"churn: {'FAILED' if problems else 'passed'}")
-    return 1 if problems else 0
+    return verdict("churn", problems)
 
 
 def main():
@@ -111,20 +105,8 @@ def main():
     parser.add_argument("--every", type=int, default=5_000, help="revisions between two compactions")
     parser.add_argument("--history", type=int, default=1_000_000, help="puts without compaction before that")
     arguments = parser.parse_args()
-    folder = tempfile.mkdtemp(prefix="pine-churn-")
-    os.chmod(folder, 0o755)
-    try:
-        status = churn(
-            arguments.pine, arguments.keys, arguments.value_size, arguments.rounds, arguments.rate, arguments.every, arguments.history,
-            folder)
-    except LabError as error:
-        print(f"churn: {error}")
-        status = 1
-    if status == 0:
-        shutil.rmtree(folder)
-    else:
-        print(f"logs are in {folder}")
-    raise SystemExit(status)
+    run("churn", lambda folder: churn(
+        arguments.pine, arguments.keys, arguments.value_size, arguments.rounds, arguments.rate, arguments.every, arguments.history, folder))
 
 
 main()

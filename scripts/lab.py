@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.request
 
@@ -195,3 +196,27 @@ def mib(count):
 
 def median(numbers):
     return sorted(numbers)[len(numbers) // 2]
+
+
+def verdict(name, problems):
+    """Says what is not as it must be; the exit status."""
+    for problem in problems:
+        print(f"PROBLEM: {problem}")
+    print(f"{name}: {'FAILED' if problems else 'passed'}")
+    return 1 if problems else 0
+
+
+def run(name, measure):
+    """Exits with the status of `measure(folder)`. The folder, which has the logs, stays where that is not 0."""
+    folder = tempfile.mkdtemp(prefix=f"pine-{name}-")
+    os.chmod(folder, 0o755)
+    try:
+        status = measure(folder)
+    except LabError as error:
+        print(f"{name}: {error}")
+        status = 1
+    if status == 0:
+        shutil.rmtree(folder)
+    else:
+        print(f"logs are in {folder}")
+    raise SystemExit(status)

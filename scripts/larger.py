@@ -3,12 +3,10 @@
 import argparse
 import os
 import random
-import shutil
-import tempfile
 import time
 
 from etcd_calls import Etcd, KeyValue
-from lab import LabError, Member, Postgres, bench, mib, milliseconds, must
+from lab import bench, LabError, Member, mib, milliseconds, must, Postgres, run, verdict
 
 # What a process takes beside keys, index and values: itself, what is under way, and what the allocator keeps.
 BESIDE = 96 << 20
@@ -139,10 +137,7 @@ def larger(pine, keys, value_size, cache, folder):
         if hasattr(member, "process"):
             member.stop()
         postgres.stop()
-    for problem in problems:
-        print(f"PROBLEM: {problem}")
-    print(f"larger: {'FAILED' if problems else 'passed'}")
-    return 1 if problems else 0
+    return verdict("larger", problems)
 
 
 def etcd_value(member, key):
@@ -156,18 +151,7 @@ def main():
     parser.add_argument("--value-size", type=int, default=4_096)
     parser.add_argument("--cache", type=int, default=64, help="MiB")
     arguments = parser.parse_args()
-    folder = tempfile.mkdtemp(prefix="pine-larger-")
-    os.chmod(folder, 0o755)
-    try:
-        status = larger(arguments.pine, arguments.keys, arguments.value_size, arguments.cache << 20, folder)
-    except LabError as error:
-        print(f"larger: {error}")
-        status = 1
-    if status == 0:
-        shutil.rmtree(folder)
-    else:
-        print(f"logs are in {folder}")
-    raise SystemExit(status)
+    run("larger", lambda folder: larger(arguments.pine, arguments.keys, arguments.value_size, arguments.cache << 20, folder))
 
 
 main()

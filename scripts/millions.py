@@ -1,12 +1,9 @@
 """What scripts/millions runs. Standard library only."""
 
 import argparse
-import os
 import re
-import shutil
-import tempfile
 
-from lab import LabError, Member, Postgres, bench, cpu_seconds, mib, must
+from lab import bench, cpu_seconds, Member, mib, must, Postgres, run, verdict
 
 MEMORY_LIMIT = 200
 LOAD_LIMIT = 20
@@ -62,10 +59,7 @@ def millions(pine, keys, value_size, folder):
             if hasattr(member, "process"):
                 member.stop()
         postgres.stop()
-    for problem in problems:
-        print(f"PROBLEM: {problem}")
-    print(f"millions: {'FAILED' if problems else 'passed'}")
-    return 1 if problems else 0
+    return verdict("millions", problems)
 
 
 def main():
@@ -74,18 +68,7 @@ def main():
     parser.add_argument("--keys", type=int, default=2_000_000)
     parser.add_argument("--value-size", type=int, default=512)
     arguments = parser.parse_args()
-    folder = tempfile.mkdtemp(prefix="pine-millions-")
-    os.chmod(folder, 0o755)
-    try:
-        status = millions(arguments.pine, arguments.keys, arguments.value_size, folder)
-    except LabError as error:
-        print(f"millions: {error}")
-        status = 1
-    if status == 0:
-        shutil.rmtree(folder)
-    else:
-        print(f"logs are in {folder}")
-    raise SystemExit(status)
+    run("millions", lambda folder: millions(arguments.pine, arguments.keys, arguments.value_size, folder))
 
 
 main()

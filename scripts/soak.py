@@ -4,11 +4,9 @@ import argparse
 import os
 import random
 import re
-import shutil
-import tempfile
 import time
 
-from lab import LabError, Member, Postgres, bench, bench_result, cpu_seconds, median, mib
+from lab import bench, bench_result, cpu_seconds, median, Member, mib, Postgres, run, verdict
 
 # What etcd's clients try again by themselves: a status that says so, or a connection that is lost.
 RETRYABLE = re.compile(r"unavailable|leader changed|request timed out|connection|closed|reset|refused|EOF|server stopped", re.I)
@@ -152,10 +150,7 @@ def soak(pine, minutes, nodes, folder):
         for member in members:
             member.stop()
         postgres.stop()
-    for problem in problems:
-        print(f"PROBLEM: {problem}")
-    print(f"soak: {'FAILED' if problems else 'passed'}: {minutes:g} minutes, {kills} kills")
-    return 1 if problems else 0
+    return verdict("soak", problems)
 
 
 def judge_growth(samples, tables, spared, seconds, problems):
@@ -183,18 +178,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--nodes", type=int, default=100)
     arguments = parser.parse_args()
-    folder = tempfile.mkdtemp(prefix="pine-soak-")
-    os.chmod(folder, 0o755)
-    try:
-        status = soak(arguments.pine, arguments.minutes, arguments.nodes, folder)
-    except LabError as error:
-        print(f"soak: {error}")
-        status = 1
-    if status == 0:
-        shutil.rmtree(folder)
-    else:
-        print(f"logs are in {folder}")
-    raise SystemExit(status)
+    run("soak", lambda folder: soak(arguments.pine, arguments.minutes, arguments.nodes, folder))
 
 
 main()

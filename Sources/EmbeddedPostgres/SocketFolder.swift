@@ -34,6 +34,7 @@ struct SocketFolder: Sendable {
     private static func short(_ cluster: Cluster, runtimeFolder: String?) throws(EmbeddedPostgresError) -> String {
         let user = cluster.user
         let name = "pine-\(user.uid)-\(hash(cluster.dataDirectory))"
+        // Not TMPDIR, which may be long: a socket's path has a hundred bytes or so.
         var bases = ["/tmp"]
         if let runtimeFolder, !user.isAnother, Files.status(runtimeFolder)?.owner == user.uid {
             bases.insert(runtimeFolder, at: 0)

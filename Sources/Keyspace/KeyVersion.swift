@@ -18,7 +18,7 @@ package struct KeyVersion: Sendable {
     package var version: Int64
     /// The lease that the key is attached to, or 0.
     package var lease: LeaseID
-    /// Never written to, as that of every byte string.
+    // Safe to share: bytes that a byte string has are never written again.
     nonisolated(unsafe) private var storage: ByteStorage?
     private var offset: UInt32 = 0
     /// The value's length in bytes, wherever it is.

@@ -7,7 +7,9 @@ internal import Testing
 
 @Suite("A claim to a data directory")
 struct DataDirectoryLockTests {
-    let folder = try! TemporaryFolder()
+    let folder: TemporaryFolder
+
+    init() throws { folder = try TemporaryFolder() }
 
     @Test("ends with its release, and is never inherited by a child")
     func lifetime() throws {
@@ -39,7 +41,9 @@ struct DataDirectoryLockTests {
 
 @Suite("The watch that ends PostgreSQL when Pine is killed")
 struct DeathWatchTests {
-    let folder = try! TemporaryFolder()
+    let folder: TemporaryFolder
+
+    init() throws { folder = try TemporaryFolder() }
 
     private func sleeper() throws -> ChildProcess {
         try ChildProcess("/bin/sleep", ["1000"], outputPath: folder.file("sleep"), user: try UnprivilegedUser.whenRoot())
@@ -72,7 +76,9 @@ struct DeathWatchTests {
 
 @Suite("The folder of the socket")
 struct SocketFolderTests {
-    let folder = try! TemporaryFolder()
+    let folder: TemporaryFolder
+
+    init() throws { folder = try TemporaryFolder() }
 
     private func cluster(_ name: String) async throws -> Cluster {
         let path = folder.file(name)

@@ -1,4 +1,5 @@
 // Owns: checks of `pine bench`, the program, against real servers.
+import Bytes
 import EtcdAPI
 import Foundation
 import TestSupport
@@ -62,8 +63,11 @@ struct BenchTests {
         #expect(mistaken.status == 2 && mistaken.stderr.contains("putt is not a workload"))
 
         let etcd = try EtcdServer()
+        let client = try EtcdClient(port: etcd.port)
+        let firstKeys = RangeRequest(key: "/registry/pine-bench/", rangeEnd: "/registry/pine-bench0", countOnly: true)
         let killing = Thread {
-            Thread.sleep(forTimeInterval: 1)
+            // Where it does not die the run ends without an error, and the test fails.
+            try? eventuallyBlocking("the first puts") { try client.range(firstKeys).count > 0 }
             try? etcd.kill()
         }
         killing.start()
