@@ -269,19 +269,27 @@ final class ObservedWatch {
         return at < archive.count ? archive[at] : nil
     }
 
-    /// A process that had not come further goes on with the history that came after a loss.
+    /// A process that had not come further goes on with the history that came after a loss, whichever it comes of.
     private func followLosses() {
         while newestEra + 1 < world.log.eras.count {
-            let next = world.log.eras[newestEra + 1]
-            if let before = passed[newestEra] {
-                // Rows that nobody wants may have been passed by.
-                let seen = world.log.eras[newestEra].archive.prefix(before).last { wants($0) }
-                let position = seen?.position ?? .start
-                let shared = next.sharedCount == 0 ? Position.start : next.archive[next.sharedCount - 1].position
-                if position <= shared { passed[newestEra + 1] = min(before, next.sharedCount) }
-            }
             newestEra += 1
+            for era in passed.keys.sorted(by: >) {
+                guard let next = passed[era].flatMap({ continued($0, of: era) }) else { continue }
+                passed[newestEra] = next
+                break
+            }
         }
+    }
+
+    /// How many rows of the newest era are done with where `before` of an earlier one are; nil where that went on beyond what the
+    /// two share.
+    private func continued(_ before: Int, of earlier: Int) -> Int? {
+        let next = world.log.eras[newestEra]
+        let shared = next.sharedCounts[earlier]
+        // Rows that nobody wants may have been passed by.
+        let seen = world.log.eras[earlier].archive.prefix(before).last { wants($0) }
+        let last = shared == 0 ? Position.start : next.archive[shared - 1].position
+        return seen?.position ?? .start <= last ? min(before, shared) : nil
     }
 
     /// Keeps the eras for which `check` finds no mistake. A mistake if there are none.

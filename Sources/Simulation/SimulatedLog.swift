@@ -9,7 +9,8 @@ struct LogTables {
     var head = Head(clusterID: 7, position: .start, digest: .start, epoch: 0, compactRevision: -1)
     /// In position order.
     var rows: [LogRow] = []
-    /// How many rows of the era's archive had been appended.
+    /// Which era's rows these are, and how many of its archive had been appended: a standby may never have heard of the newest.
+    var era = 0
     var archived = 0
     var deadlines: [LeaseID: Int64] = [:]
     var duty: (holder: Int64, endsAt: Int64)?
@@ -42,8 +43,10 @@ struct LogTables {
 final class Era {
     /// When it began, in the order of what clients see.
     let stamp: UInt64
-    /// How many rows it shares with the era before.
-    let sharedCount: Int
+    /// How many rows it began with.
+    let firstCount: Int
+    /// By earlier era: how many rows the two have in common before they part.
+    let sharedCounts: [Int]
     /// Every row there ever was, deleted ones included.
     var archive: [LogRow]
     /// The digests at the ends of appends.
@@ -51,15 +54,19 @@ final class Era {
     /// When each append of this era was committed, and how many rows there were then.
     var commits: [(stamp: UInt64, archived: Int)] = []
 
-    init(stamp: UInt64, archive: [LogRow], digests: [Position: Digest]) {
+    init(stamp: UInt64, archive: [LogRow], digests: [Position: Digest], after earlier: [Era] = []) {
         self.stamp = stamp
-        sharedCount = archive.count
+        firstCount = archive.count
+        sharedCounts = earlier.map { $0.sharedCount(with: archive[...]) }
         self.archive = archive
         self.digests = digests
     }
 }
 
 extension Era {
+    /// How many of `rows`, which begin where the log began, are this era's, too, up to where the two part.
+    func sharedCount(with rows: ArraySlice<LogRow>) -> Int { zip(archive, rows).prefix { $0 == $1 }.count }
+
     func has(_ top: Top) -> Bool { digests[top.position] == top.digest }
 }
 
@@ -223,14 +230,23 @@ final class SimulatedLog {
 
     /// Another server takes over, with what `standby` holds. Nothing that was sent to the old one is executed any more.
     func fail(over standby: LogTables, stamp: UInt64) {
-        let shared = Array(era.archive.prefix(standby.archived))
-        let last = shared.last?.position ?? .start
+        let lost = rowsLost(to: standby)
         server += 1
         lockHolder = nil
         removed = [:]
         waiters = []
-        defer { tables = standby }
-        guard standby.archived < era.archive.count else { return }
-        eras.append(Era(stamp: stamp, archive: shared, digests: era.digests.filter { $0.key <= last }))
+        if !lost.isEmpty {
+            let origin = eras[standby.era]
+            let rows = Array(origin.archive.prefix(standby.archived))
+            let last = rows.last?.position ?? .start
+            eras.append(Era(stamp: stamp, archive: rows, digests: origin.digests.filter { $0.key <= last }, after: eras))
+        }
+        tables = standby
+        tables.era = eras.count - 1
+    }
+
+    /// The rows that are gone where `standby` takes over. Others may come back: it may be of a history that was lost before.
+    func rowsLost(to standby: LogTables) -> ArraySlice<LogRow> {
+        era.archive.dropFirst(era.sharedCount(with: eras[standby.era].archive.prefix(standby.archived)))
     }
 }

@@ -58,7 +58,7 @@ extension World {
             addHidden(era, &calls)
             var check = LinearizabilityCheck(calls)
             let verdict = check.run(
-                from: ModelStore(folding: era.archive.prefix(era.sharedCount)), log: era.archive.dropFirst(era.sharedCount))
+                from: ModelStore(folding: era.archive.prefix(era.firstCount)), log: era.archive.dropFirst(era.firstCount))
             switch verdict {
             case .linearizable: break
             case .notLinearizable(let text): return fail("no order: \(text)")
@@ -75,7 +75,7 @@ extension World {
     /// What nobody asked for: leases end, revisions are raised, the quota is used up and is not any more, and compaction comes by
     /// itself.
     private func addHidden(_ era: Era, _ calls: inout [Operation]) {
-        var at = era.sharedCount
+        var at = era.firstCount
         for commit in era.commits {
             for row in era.archive[at..<commit.archived] {
                 let call: ModelCall

@@ -49,7 +49,9 @@ extension World {
                 for process in processes { restart(process) }
             }
         case .clockStep:
-            log.stepClock(byMs: Int64(chance.pick([-20_000, -1_000, 500, 3_000])), at: now)
+            let milliseconds = Int64(chance.pick([-20_000, -1_000, 500, 3_000]))
+            say("the log's clock jumps by \(milliseconds) ms")
+            log.stepClock(byMs: milliseconds, at: now)
         }
     }
 
@@ -57,8 +59,7 @@ extension World {
     private func takeOver(_ tables: LogTables) {
         // Not in peace any more, though it was under way.
         guard clientsRun, tables.head.position <= log.tables.head.position else { return }
-        let lost = log.era.archive.count - tables.archived
-        say("another server takes over at \(tables.head.position), \(lost) rows are lost")
+        say("another server takes over at \(tables.head.position), \(log.rowsLost(to: tables).count) rows are lost")
         loseRows(from: tables)
         log.stepClock(byMs: Int64(chance.pick([-3_000, 0, 0, 500, 4_000])), isOfAnotherServer: true, at: now)
         log.isAway = false
