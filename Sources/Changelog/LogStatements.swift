@@ -55,11 +55,13 @@ struct LogStatements: Sendable {
         readHead = Statement("select \(Self.headColumns) from \(schema).head")
         raiseEpoch = Statement("update \(schema).head set epoch = epoch + 1 returning epoch")
         lockHead = Statement("select epoch from \(schema).head for update")
+        // A crash may undo the newest of these, but none that `advanceSweep` counts as done, as that comes later and waits for the disk:
+        // so they need not, and appends don't wait behind them.
         deleteRows = Statement(
             """
             delete from \(schema).changelog where (revision, sub) in (
               select d.revision, d.sub from unnest($1::bigint[], $2::int[]) as d(revision, sub))
-               and exists (\(isCompacted("$3")))
+               and exists (\(isCompacted("$3")) and set_config('synchronous_commit', 'off', true) = 'off')
             """)
         readValues = Statement(
             """

@@ -83,7 +83,7 @@ struct Steward {
         }
     }
 
-    /// One statement's worth of the oldest deletion; then a pause of thrice what it took, so that writers hardly notice, or where
+    /// One statement's worth of the oldest deletion; then a pause of nine times what it took, so that writers hardly notice, or where
     /// it is urgent of as much, so that they have half of the time.
     private mutating func deleteSome() {
         guard var deletion = deletions.first else { return }
@@ -174,4 +174,4 @@ struct Steward {
 }
 
 /// The pause after a statement that deletes, in multiples of what that took.
-private let relaxedPause = 3
+private let relaxedPause = 9
