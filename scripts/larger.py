@@ -22,9 +22,10 @@ class Look:
     def watch_memory(self):
         self.peak = max(self.peak, self.member.resident_bytes())
 
-    def run(self, name, *arguments):
+    def run(self, name, clients, *arguments):
         before = self.member.metrics()
-        result = must(bench(self.pine, self.member, *arguments, *self.common))
+        sharing = ["--clients", clients, "--connections", min(clients, 4)]
+        result = must(bench(self.pine, self.member, *arguments, *sharing, *self.common))
         after = self.member.metrics()
         read = after["pine_values_read_total"] - before["pine_values_read_total"]
         self.watch_memory()
@@ -56,20 +57,20 @@ def larger(pine, keys, value_size, cache, folder):
     try:
         member.start()
         look = Look(pine, member, keys, value_size)
-        look.run("filled", f"get:keys={keys}", "--duration", 1, "--warm-up", 0, "--clients", 32)
+        look.run("filled", 32, f"get:keys={keys}", "--duration", 1, "--warm-up", 0)
         etcd = Etcd(member.endpoint)
         names = [key.key for key in etcd.range(b"/registry/", b"/registry0", limit=1)]
         prefix = names[0][:names[0].rindex(b"/") + 1]
         filled = etcd.revision()
         print(f"{keys:,} keys, {mib(keys * value_size)} of values, cache {mib(cache)}; memory {mib(member.resident_bytes())}", flush=True)
 
-        hits = look.run("gets of any key, 16 in flight", f"get:keys={keys}", "--clients", 16, "--duration", 10)
+        hits = look.run("gets of any key, 16 in flight", 16, f"get:keys={keys}", "--duration", 10)
         print(f"hit rate {hits:.1%}; {cache / (keys * value_size):.1%} of the values have room")
-        hits = look.run("gets of 5,000 keys of which some are in use all the time, 16 in flight", "get:keys=5000",
-                        "--prefix", "/hot/", "--clients", 16, "--duration", 10)
+        hits = look.run("gets of 5,000 keys of which some are in use all the time, 16 in flight", 16, "get:keys=5000",
+                        "--prefix", "/hot/", "--duration", 10)
         print(f"hit rate {hits:.1%}")
-        look.run("one get at a time", f"get:keys={keys}", "--clients", 1, "--duration", 5)
-        look.run("pages of a list, 4 in flight", f"list:keys={keys}", "--clients", 4, "--duration", 10)
+        look.run("one get at a time", 1, f"get:keys={keys}", "--duration", 5)
+        look.run("pages of a list, 4 in flight", 4, f"list:keys={keys}", "--duration", 10)
 
         # What follows is compared with what these keys had first.
         all_keys = etcd.call("Range", {1: prefix, 2: prefix[:-1] + b"0", 8: True, 3: keys})[2]
