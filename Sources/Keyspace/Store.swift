@@ -92,8 +92,7 @@ package struct Store: ~Copyable {
         committedAlarms = alarms
         if tipCompactRevision > compactRevision {
             compactRevision = tipCompactRevision
-            // The index may not have come as far: the last rows need not be about keys, or are gone.
-            index.compact(to: min(compactRevision, index.tip.revision))
+            index.compact(to: compactRevision)
         }
     }
 

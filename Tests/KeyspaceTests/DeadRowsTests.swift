@@ -48,6 +48,27 @@ struct DeadRowsTests {
         #expect(rows.count == 0)
     }
 
+    @Test("a log that was moved past its last key is swept up to where it was moved")
+    func beyondTheLastKey() {
+        var store = Store()
+        for (row, kind) in [(Position(2, 0), RowKind.put), (Position(3, 0), .put), (Position(4, 0), .delete)] {
+            store.apply(LogRow(position: row, kind: kind, key: "a", createRevision: kind == .put ? 2 : 0, origin: 1))
+        }
+        store.apply(LogRow(position: Position(1_000, 0), kind: .compact, createRevision: 4, version: 1_000, origin: 1))
+        store.commit()
+        var dead: [Position] = []
+        #expect(store.collect(limit: 100, keepingReadersAt: nil, into: &dead).covers(1_000))
+        #expect(dead == [Position(2, 0), Position(3, 0), Position(4, 0)])
+        store.apply(LogRow(position: Position(1_001, 0), kind: .put, key: "a", createRevision: 1_001, version: 1, origin: 1))
+        store.apply(LogRow(position: Position(1_002, 0), kind: .put, key: "a", createRevision: 1_001, version: 2, origin: 1))
+        store.apply(LogRow(position: Position(1_002, 1), kind: .compact, version: 1_002, origin: 1))
+        store.commit()
+        dead = []
+        #expect(store.collect(limit: 100, keepingReadersAt: nil, into: &dead).covers(1_002))
+        #expect(dead == [Position(1_001, 0)])
+        store.index.invariants()
+    }
+
     @Test("what is left of a log with leases folds to the same leases at every cut, whatever was deleted in order")
     func foldingTheRest() {
         var store = Store()
