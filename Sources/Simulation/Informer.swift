@@ -20,6 +20,8 @@ final class Informer {
     /// The keys as it knows them, and up to which revision that is true.
     private var known: [ByteString: KeyValue] = [:]
     private(set) var revision: Revision = 0
+    /// It went on, at a process that knew nothing of it, from a place in a history that was lost, and those who knew came back too late.
+    private var isMisled = false
     /// Where the log ended at each request for progress that may still be answered.
     private var progressAskedAt: [Revision] = []
     /// Tells what was planned for an earlier stream.
@@ -45,6 +47,7 @@ final class Informer {
             if case .range(let revision, let kvs, _, _) = answer {
                 known = Dictionary(kvs.map { ($0.key, $0) }) { $1 }
                 self.revision = revision
+                isMisled = false
                 watch()
             } else {
                 goOn()
@@ -207,15 +210,25 @@ final class Informer {
     /// Whether it has been told everything up to `revision`.
     func isUpToDate(at revision: Revision) -> Bool { range.isEmpty || (stream != nil && self.revision >= revision) }
 
-    /// What it knows that isn't so, if anything.
+    /// What it knows that isn't so, if anything, though it would have been told.
     func difference(from rows: [LogRow]) -> String? {
-        if range.isEmpty { return nil }
+        if range.isEmpty || isMisled || known == truth(of: rows) { return nil }
+        return "an informer of \(range) knows \(known.count) keys at \(revision) that are not so"
+    }
+
+    /// Nobody is left who could tell it that it follows a history that was lost.
+    func lookForMistakes(against rows: [LogRow]) {
+        if revision > 0, known != truth(of: rows) { isMisled = true }
+    }
+
+    /// Its keys as the log has them, as far as it knows the log.
+    private func truth(of rows: [LogRow]) -> [ByteString: KeyValue] {
         var truth: [ByteString: KeyValue] = [:]
-        for row in rows where range.contains(row.key) {
+        for row in rows where row.position.revision <= revision && range.contains(row.key) {
             if row.kind == .put { truth[row.key] = KeyValue(row) }
             if row.kind == .delete { truth[row.key] = nil }
         }
-        return truth == known ? nil : "an informer of \(range) knows \(known.count) keys at \(revision) that are not so"
+        return truth
     }
 }
 

@@ -22,7 +22,8 @@ extension World {
             process.handOverDuty()
             plan(after: chance.delay(100_000)) { [self] in
                 process.crash()
-                restart(process)
+                // In peace nobody stays away.
+                if clientsRun { restart(process) } else if !process.isUp { process.start() }
             }
         case .pause: process.pause(forMs: chance.pick([10, 100, 700, 3_000, 12_000]))
         case .cut: if process.isUp { process.cutOne() }

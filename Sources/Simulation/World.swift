@@ -186,8 +186,13 @@ final class World {
 
     func append(_ batch: AppendBatch, _ session: SessionID) -> Bool {
         let before = log.tables.head
-        let isRaiseNeeded = batch.rows.contains(where: \.isRaise) && !lostTops(by: before).isEmpty
+        let lost = batch.newHead.compactRevision > before.compactRevision ? lostTops(by: before) : []
+        let isRaised = batch.rows.contains(where: \.isRaise)
         guard log.append(batch, session, stamp: stamp()) else { return false }
+        // Compaction beyond what a process had served, and is lost, while that is away: it can't know any more that something is.
+        if !isRaised, lost.contains(where: { $0.position.revision < batch.newHead.compactRevision }) {
+            for informer in informers { informer.lookForMistakes(against: log.era.archive) }
+        }
         say("appended \(batch.rows.count) rows up to \(batch.newHead.position) by \(batch.rows[0].origin)")
         var (digest, position) = (before.digest, before.position)
         for row in batch.rows {
@@ -195,7 +200,7 @@ final class World {
             position = row.position
             digest = digest.appending(row)
             log.era.digests[position] = digest
-            if row.isRaise, !isRaiseNeeded { fail("the revision was raised to \(position.revision) without need") }
+            if row.isRaise, lost.isEmpty { fail("the revision was raised to \(position.revision) without need") }
             guard row.kind == .revoke else { continue }
             if let mistake = promises.end(row.lease, now: now, steps: log.steppedForwardAt) { fail(mistake) }
         }
