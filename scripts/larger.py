@@ -24,7 +24,8 @@ class Look:
 
     def run(self, name, clients, *arguments):
         before = self.member.metrics()
-        sharing = ["--clients", clients, "--connections", min(clients, 4)]
+        # Without a warm-up, so that all values read are of requests that are counted.
+        sharing = ["--clients", clients, "--connections", min(clients, 4), "--warm-up", 0]
         result = must(bench(self.pine, self.member, *arguments, *sharing, *self.common))
         after = self.member.metrics()
         read = after["pine_values_read_total"] - before["pine_values_read_total"]
@@ -57,7 +58,7 @@ def larger(pine, keys, value_size, cache, folder):
     try:
         member.start()
         look = Look(pine, member, keys, value_size)
-        look.run("filled", 32, f"get:keys={keys}", "--duration", 1, "--warm-up", 0)
+        look.run("filled", 32, f"get:keys={keys}", "--duration", 1)
         etcd = Etcd(member.endpoint)
         names = [key.key for key in etcd.range(b"/registry/", b"/registry0", limit=1)]
         prefix = names[0][:names[0].rindex(b"/") + 1]

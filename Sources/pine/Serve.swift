@@ -45,6 +45,7 @@ struct Serve: AsyncParsableCommand {
         let graceMs = runtime.shutdownGrace.count
         // A peer that closes its end is an error of the write, not a reason to die.
         signal(SIGPIPE, SIG_IGN)
+        ServerMemory.shareHeaps()
         let stopRequest = StopRequest()
         // Before the addresses: a second start in one folder is told so, not that its port is taken.
         let named = try database.database()
