@@ -194,6 +194,9 @@ extension Exposition {
         counter("pine_auto_compactions_total", "Compactions that nobody asked for.", counters.autoCompactions)
         counter("pine_head_reads_total", "How often PostgreSQL was asked where the log ends.", counters.headReads)
         counter("pine_reads_answered_total", "Reads answered.", counters.readsAnswered)
+        counter(
+            "pine_ranges_shared_total", "Long ranges that were answered with the bytes of another's answer still under way.",
+            counters.rangesShared)
         counter("pine_rows_folded_total", "Rows of other members, or of the log at the start, that were folded.", counters.rowsFolded)
         gauge(
             "pine_fold_lag_revisions", "Revisions that the log is known to have and this member has not folded.",

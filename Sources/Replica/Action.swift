@@ -72,6 +72,8 @@ package struct ReplicaCounters: Sendable, Hashable {
     package var deletesFolded: UInt64 = 0
     package var txnsFolded: UInt64 = 0
     package var rangesAnswered: UInt64 = 0
+    /// Of these, long ones that got the bytes of another's answer.
+    package var rangesShared: UInt64 = 0
     /// How often serving began: at the start, and after each time that the log had to be asked or loaded again.
     package var servingPeriods: UInt64 = 0
     /// Writes and reads that the log didn't answer in time, or that a changed history left without an outcome.

@@ -261,6 +261,8 @@ extension Replica {
         racesLostInARow = 0
         readsWaiting.insert(contentsOf: readsConfirming, at: 0)
         readsConfirming = []
+        readsWaiting.append(contentsOf: scanFollowers.map(\.read))
+        scanFollowers = []
         if case .inFlight = headRead { staleHeadReads += 1 }
         headRead = .idle
         scans = []

@@ -169,8 +169,10 @@ extension Replica {
         startRange(read, request, fetched)
     }
 
-    /// Also anew, at a newer revision, where the values of the one before are gone.
-    mutating func startRange(_ read: PendingRead, _ request: RangeRequest, _ fetched: [Position: ByteString]) {
+    /// Also anew, at a newer revision, where the values of the one before are gone. `since`: when it was first started.
+    mutating func startRange(
+        _ read: PendingRead, _ request: RangeRequest, _ fetched: [Position: ByteString], since startedAt: Instant? = nil
+    ) {
         do throws(EtcdError) {
             if request.rangeEnd.isEmpty, let message = try store.get(request, header: header) {
                 if store.cold.hasMissing {
@@ -180,11 +182,15 @@ extension Replica {
                 }
                 return
             }
+            let question = RangeQuestion(
+                request, header: header(at: store.revision), position: store.committed, digest: store.committedDigest)
+            let startedAt = startedAt ?? now
+            if let question, share(question, with: ScanFollower(read: read, request: request, since: startedAt)) { return }
             let scan = try RangeScan(request, current: store.revision, compactRevision: store.compactRevision)
             advance(
                 ScanTask(
-                    id: read.id, request: request, scan: scan, header: header, revision: store.revision, arrivedAt: read.arrivedAt,
-                    startedAt: now))
+                    id: read.id, request: request, question: question, scan: scan, header: header, revision: store.revision,
+                    arrivedAt: read.arrivedAt, startedAt: startedAt))
         } catch {
             actions.append(.fail(read.id, error))
         }

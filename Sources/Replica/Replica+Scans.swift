@@ -7,6 +7,8 @@ internal import Keyspace
 final class ScanTask {
     let id: RequestID
     let request: RangeRequest
+    /// What it answers, for others that ask the same.
+    let question: RangeQuestion?
     let startedAt: Instant
     private var scan: RangeScan
     private var writer: ByteWriter
@@ -15,12 +17,13 @@ final class ScanTask {
     let arrivedAt: Instant
 
     init(
-        id: RequestID, request: RangeRequest, scan: RangeScan, header: ResponseHeader, revision: Revision, arrivedAt: Instant,
-        startedAt: Instant
+        id: RequestID, request: RangeRequest, question: RangeQuestion?, scan: RangeScan, header: ResponseHeader, revision: Revision,
+        arrivedAt: Instant, startedAt: Instant
     ) {
         self.id = id
         self.arrivedAt = arrivedAt
         self.request = request
+        self.question = question
         self.startedAt = startedAt
         self.scan = scan
         writer = ByteWriter(capacity: 1024)
@@ -55,6 +58,14 @@ final class ScanTask {
         swap(&done, &writer)
         return done.finish()
     }
+}
+
+/// A long Range that asks what a scan under way is about to answer. It looks again each turn: for the answer, or for what else there
+/// is to do where that scan was cancelled.
+struct ScanFollower {
+    let read: PendingRead
+    let request: RangeRequest
+    let since: Instant
 }
 
 /// A RangeStream under way: chunk after chunk at one revision, each sent when the one before has left.
@@ -98,17 +109,36 @@ final class StreamTask {
 
 extension Replica {
     mutating func continueScans() {
-        guard !scans.isEmpty else { return }
+        guard !scans.isEmpty || !scanFollowers.isEmpty else { return }
         let tasks = scans
         scans.removeAll(keepingCapacity: true)
         for task in tasks { advance(task) }
+        let followers = scanFollowers
+        scanFollowers.removeAll(keepingCapacity: true)
+        for follower in followers { startRange(follower.read, follower.request, [:], since: follower.since) }
+    }
+
+    /// Whether what is asked for is there already, or is being made: then it is answered, or waits for that.
+    mutating func share(_ question: RangeQuestion, with follower: ScanFollower) -> Bool {
+        if let message = longAnswers.find(question) {
+            counters.rangesShared += 1
+            noteSlow(follower)
+            actions.append(.respond(follower.read.id, message))
+            return true
+        }
+        // Among the first few only: however many scans there are, this must stay cheap.
+        guard scans.prefix(LongAnswers.entryLimit).contains(where: { $0.question == question }) else { return false }
+        scanFollowers.append(follower)
+        return true
     }
 
     /// Takes a scan a step further.
     mutating func advance(_ task: ScanTask) {
         if task.step(store, keyLimit: configuration.scanKeyLimit) {
             noteSlow(task)
-            actions.append(.respond(task.id, task.finish()))
+            let message = task.finish()
+            if let question = task.question { longAnswers.note(message, to: question) }
+            actions.append(.respond(task.id, message))
         } else if store.cold.hasMissing {
             park(.scan(task), arrivedAt: now)
         } else {

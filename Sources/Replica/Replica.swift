@@ -138,6 +138,9 @@ package struct Replica: ~Copyable {
     /// The newest revision that a head has told of.
     var headRevision: Revision = 0
     var scans: [ScanTask] = []
+    /// Ask what one of `scans` answers.
+    var scanFollowers: [ScanFollower] = []
+    var longAnswers = LongAnswers()
     var streams: [StreamTask] = []
 
     // Following
@@ -238,7 +241,9 @@ package struct Replica: ~Copyable {
 
     /// Whether `endTurn` has left work that needs no event.
     package var hasMoreWork: Bool {
-        phase == .serving && (!scans.isEmpty || collector.hasMoreWork || streams.contains(where: \.isReady) || canCatchUp)
+        phase == .serving
+            && (!scans.isEmpty || !scanFollowers.isEmpty || collector.hasMoreWork || streams.contains(where: \.isReady)
+                || canCatchUp)
     }
 
     /// When `endTurn` should be called at the latest where nothing happens.
@@ -291,6 +296,7 @@ package struct Replica: ~Copyable {
         readsWaiting.removeAll { gone.contains($0.id) }
         readsConfirming.removeAll { gone.contains($0.id) }
         scans.removeAll { gone.contains($0.id) }
+        scanFollowers.removeAll { gone.contains($0.read.id) }
         streams.removeAll { gone.contains($0.id) }
         parked.drop(gone)
         leases.drop(gone)

@@ -123,8 +123,8 @@ func run(_ scenario: String, requests: Int) throws {
     case "get": batches(.range, size: batch) { RangeRequest(key: key($0 % 1_000)).encoded() }
     case "list":
         let prefix: ByteString = "/registry/count/"
-        let list = RangeRequest(key: prefix, rangeEnd: prefix.prefixSuccessor()).encoded()
-        batches(.range, size: 1) { _ in list }
+        // No two alike, so that none gets the bytes of another's answer.
+        batches(.range, size: 1) { RangeRequest(key: prefix, rangeEnd: prefix.prefixSuccessor(), limit: Int64(1_001 + $0)).encoded() }
     case "event":
         for _ in 0..<100 { world.watch("/registry/count/") }
         let before = world.messages

@@ -142,6 +142,9 @@ final class TestReplica {
         return Int(clamping: (deadline.nanoseconds - now.nanoseconds + 999_999) / 1_000_000)
     }
 
+    /// As when clients have taken their answers.
+    func forgetAnswers() { answers = [:] }
+
     func advance(ms: Int) { now = now.advanced(byMs: ms) }
 
     /// Runs until nothing moves.
