@@ -34,9 +34,14 @@ public struct ByteWriter: ~Copyable {
         if written + more > capacity { grow(more) }
     }
 
+    /// The same for what is known to end at `limit` bytes in all: no room is made beyond that.
+    public mutating func reserve(_ more: Int, upTo limit: Int) {
+        if written + more > capacity { grow(more, limit: limit) }
+    }
+
     @usableFromInline
-    mutating func grow(_ more: Int) {
-        let wanted = Swift.max(capacity * 2, written + more)
+    mutating func grow(_ more: Int, limit: Int = .max) {
+        let wanted = Swift.max(Swift.min(capacity * 2, limit), written + more)
         let larger = ByteStorage.allocate(wanted)
         larger.base.update(from: base, count: written)
         storage = larger

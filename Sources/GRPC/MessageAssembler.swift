@@ -51,6 +51,8 @@ struct MessageAssembler: ~Copyable {
             partial = ByteWriter(capacity: min(length, max(bytes.count, MessageAssembler.firstCapacity)))
         }
         let taken = min(bytes.count, length - bufferedCount)
+        // Its last size is its own, so that a value in it can be kept where it lies.
+        partial!.reserve(taken, upTo: length)
         partial!.append(UnsafeRawBufferPointer(rebasing: bytes.prefix(taken)))
         bufferedCount += taken
         if bufferedCount < length {
