@@ -7,7 +7,9 @@ struct LogStatements: Sendable {
     private let chunkByteLimit: Int
 
     /// Appends if the head is still where we believe it is. Parameters: the new revision, sub, digest and compact revision; the
-    /// digest and the epoch that are expected; then an array for each column of the changelog.
+    /// digest and the epoch that are expected; then an array for each column of the changelog. All of one length, they are taken
+    /// apart side by side. In the select list, because in the from clause PostgreSQL would first make a table of them, and put that
+    /// into a file where it is larger than `work_mem`: that took as long as all the rest.
     let append: Statement
     let readHead: Statement
     /// Waits for a still-running append, and makes one that has not run yet fail.
@@ -49,8 +51,8 @@ struct LogStatements: Sendable {
               update \(schema).head set revision = $1::bigint, sub = $2::int, digest = $3::bigint, compact_revision = $4::bigint
                where digest = $5::bigint and epoch = $6::bigint returning 1)
             insert into \(schema).changelog (\(Self.rowColumns))
-            select r.* from advanced, unnest($7::bigint[], $8::int[], $9::smallint[], $10::bytea[], $11::bytea[], $12::bigint[],
-              $13::bigint[], $14::bigint[], $15::bigint[]) as r(\(Self.rowColumns))
+            select unnest($7::bigint[]), unnest($8::int[]), unnest($9::smallint[]), unnest($10::bytea[]), unnest($11::bytea[]),
+              unnest($12::bigint[]), unnest($13::bigint[]), unnest($14::bigint[]), unnest($15::bigint[]) from advanced
             """)
         readHead = Statement("select \(Self.headColumns) from \(schema).head")
         raiseEpoch = Statement("update \(schema).head set epoch = epoch + 1 returning epoch")
