@@ -10,6 +10,17 @@ package protocol GRPCCallReceiver: AnyObject {
     /// A message came; `bytes` is valid during the call only.
     func messageReceived(_ tag: Int, _ bytes: UnsafeRawBufferPointer)
     func callEnded(_ tag: Int, _ status: GRPCStatus)
+    /// Asked of a message that has not come whole: whether its pieces are wanted as they come, instead of the whole in the end.
+    func takesPieces(_ tag: Int) -> Bool
+    /// The next piece of such a message; `bytes` is valid during the call only.
+    func pieceReceived(_ tag: Int, _ bytes: UnsafeRawBufferPointer, isLast: Bool)
+}
+
+extension GRPCCallReceiver {
+    package func takesPieces(_ tag: Int) -> Bool { false }
+    package func pieceReceived(_ tag: Int, _ bytes: UnsafeRawBufferPointer, isLast: Bool) {
+        violated("nobody asked for pieces")
+    }
 }
 
 /// The path of a call with all that goes with it, ready to be sent any number of times.
@@ -34,6 +45,8 @@ package final class GRPCClientConnection: HTTP2ClientHandler {
         var tag = 0
         /// The beginning of a message whose end has not come.
         var partial: [UInt8] = []
+        /// How much is still to come of a message whose pieces are handed over, in bytes.
+        var piecesLeft = 0
         var hasHeaders = false
         /// `grpc-status`, once it has come.
         var code: UInt8?
@@ -134,6 +147,15 @@ package final class GRPCClientConnection: HTTP2ClientHandler {
     package func dataReceived(_ stream: StreamHandle, bytes: UnsafeRawBufferPointer, endStream: Bool) {
         let slot = Int(stream.slot)
         guard isKnown(stream), calls[slot].failure == nil else { return }
+        if calls[slot].piecesLeft > 0 {
+            let taken = min(bytes.count, calls[slot].piecesLeft)
+            calls[slot].piecesLeft -= taken
+            calls[slot].receiver?.pieceReceived(
+                calls[slot].tag, UnsafeRawBufferPointer(rebasing: bytes.prefix(taken)), isLast: calls[slot].piecesLeft == 0)
+            if taken == bytes.count || !isKnown(stream) { return }
+            dataReceived(stream, bytes: UnsafeRawBufferPointer(rebasing: bytes[taken...]), endStream: endStream)
+            return
+        }
         if calls[slot].partial.isEmpty {
             let used = handOver(stream, bytes)
             if used < bytes.count, isKnown(stream) { begin(slot, bytes[used...]) }
@@ -156,6 +178,15 @@ package final class GRPCClientConnection: HTTP2ClientHandler {
 
     /// Begins to collect a message that has not come whole.
     private func begin(_ slot: Int, _ bytes: Slice<UnsafeRawBufferPointer>) {
+        if bytes.count > Self.prefixSize, calls[slot].failure == nil, let receiver = calls[slot].receiver,
+            receiver.takesPieces(calls[slot].tag)
+        {
+            let rest = UnsafeRawBufferPointer(rebasing: bytes)
+            let first = UnsafeRawBufferPointer(rebasing: rest[Self.prefixSize...])
+            calls[slot].piecesLeft = Int(UInt32(bigEndian: rest.loadUnaligned(fromByteOffset: 1, as: UInt32.self))) - first.count
+            receiver.pieceReceived(calls[slot].tag, first, isLast: false)
+            return
+        }
         swap(&calls[slot].partial, &spare)
         calls[slot].partial.append(contentsOf: bytes)
         guard bytes.count >= Self.prefixSize else { return }
@@ -214,6 +245,7 @@ package final class GRPCClientConnection: HTTP2ClientHandler {
         calls[slot].hasHeaders = false
         calls[slot].code = nil
         calls[slot].failure = nil
+        calls[slot].piecesLeft = 0
         if !calls[slot].message.isEmpty { calls[slot].message = "" }
         if calls[slot].partial.capacity > 0 {
             var partial: [UInt8] = []

@@ -25,11 +25,21 @@ protocol Operations: AnyObject {
     /// The slot's next request, due at `now`; nil where there is nothing more to do.
     func next(_ slot: Int, at now: UInt64) -> OutgoingRequest?
     func check(_ slot: Int, _ answer: UnsafeRawBufferPointer) throws(WrongAnswer) -> AnswerRevision
+    /// Whether long answers are checked piece by piece, as they come.
+    var checksPieces: Bool { get }
+    /// The next piece of an answer that has not come whole; something with the last one.
+    func check(_ slot: Int, piece: UnsafeRawBufferPointer, isLast: Bool) throws(WrongAnswer) -> AnswerRevision?
     /// Which slot an answer on a stream belongs to. Asked for streaming methods only.
     func slot(of answer: UnsafeRawBufferPointer) throws(WrongAnswer) -> Int
 }
 
 extension Operations {
+    var checksPieces: Bool { false }
+
+    func check(_ slot: Int, piece: UnsafeRawBufferPointer, isLast: Bool) throws(WrongAnswer) -> AnswerRevision? {
+        throw WrongAnswer("an answer in pieces")
+    }
+
     func slot(of answer: UnsafeRawBufferPointer) throws(WrongAnswer) -> Int {
         throw WrongAnswer("a message on a call of one answer")
     }

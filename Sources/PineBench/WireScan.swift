@@ -99,8 +99,17 @@ struct RangeView {
     var more = false
     var count: Int64 = 0
 
+    init() {}
+
     /// `each` sees every key in order.
     init(
+        _ bytes: UnsafeRawBufferPointer, _ each: (borrowing KeyValueView) throws(WrongAnswer) -> Void
+    ) throws(WrongAnswer) {
+        try take(bytes, each)
+    }
+
+    /// Takes further fields in, none of which is cut.
+    mutating func take(
         _ bytes: UnsafeRawBufferPointer, _ each: (borrowing KeyValueView) throws(WrongAnswer) -> Void
     ) throws(WrongAnswer) {
         var scan = WireScan(bytes)

@@ -188,18 +188,37 @@ final class Worker: GRPCCallReceiver, @unchecked Sendable {
             if tag < 0 { streamSlot = slot }
             guard !isAnswered[slot] else { throw WrongAnswer("a second answer to one request") }
             isAnswered[slot] = true
-            let answer = try operations.check(slot, bytes)
-            if answer.isWrite { writes += 1 }
-            // What was seen before the request was sent must be part of the answer.
-            if answer.revision != 0 {
-                guard answer.isWrite ? answer.revision > floors[slot] : answer.revision >= floors[slot] else {
-                    throw WrongAnswer("revision \(answer.revision) after \(floors[slot]) had been seen")
-                }
-                highestSeen = max(highestSeen, answer.revision)
-            }
+            try weigh(try operations.check(slot, bytes), of: slot)
         } catch {
             tally.count(error.reason)
         }
+    }
+
+    func takesPieces(_ tag: Int) -> Bool { tag >= 0 && operations.checksPieces && !isAnswered[tag] }
+
+    func pieceReceived(_ slot: Int, _ bytes: UnsafeRawBufferPointer, isLast: Bool) {
+        tally.bytesReceived += bytes.count
+        // What comes after a mistake makes no sense.
+        guard !isAnswered[slot] else { return }
+        do throws(WrongAnswer) {
+            guard let answer = try operations.check(slot, piece: bytes, isLast: isLast) else { return }
+            isAnswered[slot] = true
+            try weigh(answer, of: slot)
+        } catch {
+            isAnswered[slot] = true
+            tally.count(error.reason)
+        }
+    }
+
+    /// Whether an answer may be of this revision.
+    private func weigh(_ answer: AnswerRevision, of slot: Int) throws(WrongAnswer) {
+        if answer.isWrite { writes += 1 }
+        guard answer.revision != 0 else { return }
+        // What was seen before the request was sent must be part of the answer.
+        guard answer.isWrite ? answer.revision > floors[slot] : answer.revision >= floors[slot] else {
+            throw WrongAnswer("revision \(answer.revision) after \(floors[slot]) had been seen")
+        }
+        highestSeen = max(highestSeen, answer.revision)
     }
 
     func callEnded(_ tag: Int, _ status: GRPCStatus) {
