@@ -81,6 +81,7 @@ extension KeyIndex {
         versionCount -= 1
         valueBytes -= version.residentLength
         rowBytes -= record.keyCount + Int(version.valueLength)
+        if clockRuns { forgetLostPlaces() }
     }
 
     /// Traps where the index breaks its rules. Visits every key: for tests.

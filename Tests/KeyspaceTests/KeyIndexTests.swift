@@ -85,6 +85,31 @@ struct KeyIndexTests {
         index.invariants()
     }
 
+    @Test("places of values that compaction dropped don't pile up where there is room for all values")
+    func lostPlaces() {
+        let keys: Int64 = 100
+        var index = KeyIndex()
+        index.valueByteLimit = 1 << 20
+        var dropped: [Position] = []
+        for revision in 1...Int64(5_000) {
+            let (key, round) = ((revision - 1) % keys, (revision - 1) / keys)
+            // Over half of the limit, from where on values have places, and never near the whole.
+            index.apply(
+                LogRow(
+                    position: Position(revision, 0), kind: .put, key: ByteString("key \(key)"),
+                    value: ByteString([UInt8](repeating: UInt8(truncatingIfNeeded: revision), count: 6_000)),
+                    createRevision: key + 1, version: round + 1, origin: 1))
+            index.commit(through: Position(revision, 0))
+            index.compact(to: revision)
+            index.collect(limit: 10, keepingReadersAt: nil, into: &dropped)
+        }
+        #expect(dropped.count == 4_900)
+        #expect(index.placeCount >= 100, "values have places")
+        #expect(index.placeCount <= 1_200)
+        #expect(index.evictions == 0)
+        index.invariants()
+    }
+
     @Test("rows that touch no key only move the tip")
     func otherRows() {
         var index = KeyIndex()
