@@ -101,7 +101,8 @@ extension Replica {
         }
         if case .extending(var rest) = leases.steward.stage {
             let part = rest.prefix(limits.roundLimit)
-            for lease in part { terms.set(store.leases[lease]) }
+            // Whoever keeps it alive may count on as much slack: what was just promised is not cut short.
+            for lease in part { terms.set(store.leases[lease], slackMs: limits.slackMaxMs) }
             rest = rest.dropFirst(part.count)
             leases.steward.stage = .extending(rest)
             extends = true
@@ -282,9 +283,10 @@ private struct TermList {
 
     init(slackMs: Int) { self.slackMs = slackMs }
 
-    mutating func set(_ lease: Lease?) {
+    /// - Parameter slackMs: where it is to have more than the others.
+    mutating func set(_ lease: Lease?, slackMs: Int? = nil) {
         guard let lease, leases.insert(lease.id).inserted else { return }
-        terms.append(lease.term(slackMs: slackMs))
+        terms.append(lease.term(slackMs: slackMs ?? self.slackMs))
     }
 
     func sorted() -> [LeaseTerm] { terms.sorted { $0.lease < $1.lease } }
