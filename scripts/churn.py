@@ -1,4 +1,4 @@
-"""What scripts/churn runs."""
+"""What scripts/upkeep churn runs."""
 
 import argparse
 import threading

@@ -1,4 +1,4 @@
-"""What scripts/millions runs. Standard library only."""
+"""What scripts/upkeep millions runs. Standard library only."""
 
 import argparse
 import re

@@ -30,7 +30,7 @@ final class MethodTable: Sendable {
     /// The field by whose values calls are counted.
     let countedField: StaticString?
     private let services: Set<String>
-    // Safe to share: written by the initializer only, read-only from then on.
+    // Both are safe to share: written by the initializer only, read-only from then on.
     private nonisolated(unsafe) let entries: UnsafeMutablePointer<Entry>
     /// Open addressing, a power of two long, at most a quarter full; -1 where empty.
     private nonisolated(unsafe) let slots: UnsafeMutablePointer<Int32>

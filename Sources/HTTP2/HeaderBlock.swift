@@ -5,7 +5,7 @@ internal import CNghttp2
 
 /// A header list to send: pseudo-header fields first, names in lower case (RFC 9113 section 8.2).
 package final class HeaderBlock: Sendable {
-    // Safe to share: written by the initializers only, read-only from then on.
+    // Both are safe to share: written by the initializers only, read-only from then on.
     nonisolated(unsafe) let fields: UnsafeMutableBufferPointer<nghttp2_nv>
     private nonisolated(unsafe) let text: UnsafeMutablePointer<UInt8>
 

@@ -1,6 +1,7 @@
 // Owns: how much memory this process may use, how the allocator shares it out, and giving back what is not used.
 internal import Foundation
 internal import Glibc
+internal import NIOCore
 
 package enum ServerMemory {
     /// The machine's memory or, where that is less, the control group's limit, in bytes.
@@ -14,17 +15,16 @@ package enum ServerMemory {
         return limits.min() ?? machine
     }()
 
-    /// Has the allocator share its memory out over as many heaps as the machine has cores; to be called before threads are started.
+    /// Has the allocator share its memory out over as many heaps as there are cores. To be called early: threads keep the heaps
+    /// that they have.
     ///
     /// By itself it makes up to eight heaps a core, one for each thread. What one thread allocates and another frees, as values are that come
     /// from PostgreSQL and leave the cache, then leaves holes in many heaps that no other thread fills: a third more memory in all.
     package static func shareHeaps() {
         // Whoever sets this knows better.
         guard getenv("MALLOC_ARENA_MAX") == nil, let address = dlsym(nil, "mallopt") else { return }
-        _ = unsafeBitCast(address, to: (@convention(c) (Int32, Int32) -> Int32).self)(arenaMaximum, Int32(clamping: cores))
+        _ = unsafeBitCast(address, to: (@convention(c) (Int32, Int32) -> Int32).self)(arenaMaximum, Int32(clamping: System.coreCount))
     }
-
-    private static var cores: Int { max(sysconf(Int32(_SC_NPROCESSORS_ONLN)), 1) }
 
     /// M_ARENA_MAX of glibc's malloc.h, which Swift's module for it leaves out.
     private static let arenaMaximum: Int32 = -8

@@ -70,6 +70,7 @@ struct LeaseDeadlineTests {
         #expect(try one.keepDuty(holder: 1, termMs: 60_000) == .held(taken: false))
         try one.releaseDuty(holder: 1)
         #expect(try two.keepDuty(holder: 2, termMs: 1) == .held(taken: true))
+        // On the server, whose clock it is by which the term of a millisecond ends.
         _ = try two.connection.run(Statement("select pg_sleep(0.01)"), within: .seconds(5))
         // Its own, but nobody was there for a moment.
         #expect(try two.keepDuty(holder: 2, termMs: 1) == .held(taken: true))

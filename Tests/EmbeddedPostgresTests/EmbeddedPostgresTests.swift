@@ -34,7 +34,10 @@ private func withServer(_ folder: String, _ body: (EmbeddedPostgres) async throw
 
 @Suite("A private PostgreSQL")
 struct EmbeddedPostgresTests {
-    let folder = try! TemporaryFolder()
+    let folder: TemporaryFolder
+
+    init() throws { folder = try TemporaryFolder() }
+
     var data: String { folder.file("pine-data") }
 
     @Test("starts in an empty folder, keeps what was written over a stop, and leaves no process behind")
@@ -243,7 +246,9 @@ struct EmbeddedPostgresTests {
 
 @Suite("A private PostgreSQL that can't be had says why in one line")
 struct EmbeddedPostgresErrorTests {
-    let folder = try! TemporaryFolder()
+    let folder: TemporaryFolder
+
+    init() throws { folder = try TemporaryFolder() }
     var data: String { folder.file("pine-data") }
 
     private func failure(_ folder: String, binDirectory: String? = nil) async throws -> EmbeddedPostgresError {

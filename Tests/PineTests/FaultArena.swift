@@ -56,6 +56,7 @@ final class FaultArena {
         try load.awaitAcknowledged(50)
         try postgres.fillDisk()
         try eventuallyBlocking("PostgreSQL finding its disk full") { postgres.log.contains("No space left on device") }
+        // The fault's own length.
         Thread.sleep(forTimeInterval: length / .seconds(1))
         postgres.emptyDisk()
         // Where it had no room for its log either, it has given up.
