@@ -127,10 +127,11 @@ extension Replica {
     mutating func startTailRead() {
         guard !tailReadInFlight else { return }
         tailReadInFlight = true
-        tailReadSince = store.committed
+        tailReadSince = max(store.committed, unverified.reach ?? .start)
         isHinted = false
         nextPoll = now.advanced(byMs: pollIntervalMs)
-        actions.append(.log(.readTail(after: unfinished.last?.position ?? store.committed, limit: configuration.tailRowLimit)))
+        tailReadAfter = unverified.end ?? store.committed
+        actions.append(.log(.readTail(after: tailReadAfter, limit: configuration.tailRowLimit)))
     }
 
     private mutating func tailRead(_ tail: Tail) {
@@ -139,6 +140,8 @@ extension Replica {
         let minimum = configuration.pollIntervalMinMs
         pollIntervalMs = tail.rows.isEmpty ? min(max(pollIntervalMs * 2, minimum), configuration.pollIntervalMaxMs) : minimum
         nextPoll = now.advanced(byMs: pollIntervalMs)
+        // Rows before these were passed, and are read again since another answer came first: so are these.
+        if tailReadAfter > unverified.end ?? store.committed { return startTailRead() }
         // While an append is in flight its answer tells whether these rows are our own.
         if batch == nil || batch?.stage == .lost { fold(tail, since: tailReadSince) } else { confirmReads() }
     }
@@ -156,33 +159,31 @@ extension Replica {
         fold(tail, since: batch?.recoverSince ?? .start)
     }
 
-    /// Folds rows after the committed position, which must not be under speculation.
-    /// - Parameter since: what was committed when the tail was asked for. A log that ends before that has lost something.
+    /// Folds rows after the committed position, which must not be under speculation, as far as they are known to come after it.
+    /// - Parameter since: how far the log was known to go when the tail was asked for. One that ends before that has lost something.
     mutating func fold(_ tail: Tail, since: Position) {
         guard isLoaded else { return }
         if tail.head.position < since { return historyChanged() }
         if mayHaveGap(tail) { return overtaken() }
-        var folded: [LogRow] = []
-        for row in finishedRows(tail) where row.position > store.tip {
+        let tip = UnverifiedRows.Point(position: store.tip, digest: store.tipDigest)
+        guard let known = unverified.take(tail, after: tip, byteLimit: configuration.unverifiedByteLimit) else {
+            return historyChanged()
+        }
+        for row in known.rows {
             store.apply(row)
-            folded.append(row)
             if let lost = batch, lost.stage == .lost, store.tip == lost.append.newHead.position {
                 batch?.found = store.tipDigest == lost.append.newHead.digest
             }
         }
-        let isAtHead = tail.reachesHead && unfinished.isEmpty
-        // A head behind us was read before our own last append; one at our position must have our digest. Before anybody is told of rows
-        // of another history.
-        if isAtHead, tail.head.position > store.tip || (tail.head.position == store.tip && tail.head.digest != store.tipDigest) {
-            return historyChanged()
-        }
+        // Before anybody is told of rows of another history.
+        if store.tip != known.end.position || store.tipDigest != known.end.digest { return historyChanged() }
         store.commit()
-        counters.rowsFolded += UInt64(folded.count)
+        counters.rowsFolded += UInt64(known.rows.count)
         headRevision = max(headRevision, tail.head.position.revision)
-        committed(folded, own: false)
+        committed(known.rows, own: false)
         // Another server may know of fewer raises. An older answer's epoch does no harm: the append that expects it fails.
         if tail.head.epoch > epoch || tail.head.position >= store.committed { epoch = tail.head.epoch }
-        guard isAtHead else {
+        guard tail.reachesHead, unverified.isEmpty else {
             startTailRead()
             return
         }
@@ -190,25 +191,6 @@ extension Replica {
         // A tail that was read before the epoch was raised doesn't tell: the lost append may come after it.
         if let raised = batch?.recoveredEpoch, tail.head.epoch >= raised { settleLostBatch() }
         confirmReads()
-    }
-
-    /// The rows of the tail, with those before it that waited for it, up to the last revision that is known to be whole.
-    private mutating func finishedRows(_ tail: Tail) -> [LogRow] {
-        var rows = tail.rows
-        if !unfinished.isEmpty {
-            // Not every tail was asked for from the last unfinished row on: one that came of a lost race repeats some, and lacks those
-            // that compaction has deleted since we read them.
-            let waiting = unfinished
-            unfinished = []
-            let repeated = Set(tail.rows.map(\.position))
-            rows.append(contentsOf: waiting.filter { !repeated.contains($0.position) })
-            rows.sort { $0.position < $1.position }
-        }
-        guard let last = rows.last?.position else { return [] }
-        if tail.reachesHead, tail.head.position >= last { return rows }
-        let whole = rows.lastIndex { $0.position.revision < last.revision }.map { $0 + 1 } ?? 0
-        unfinished = Array(rows[whole...])
-        return Array(rows[..<whole])
     }
 
     /// Rows have become visible.
@@ -268,7 +250,7 @@ extension Replica {
         scans = []
         streams = []
         tailReadInFlight = false
-        unfinished = []
+        unverified = UnverifiedRows()
         collector = Collector(nextNumber: collector.nextNumber)
         restartLeases()
         if loading { actions.append(.load) }

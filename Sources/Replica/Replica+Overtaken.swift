@@ -13,9 +13,9 @@ extension Replica {
     func mayHaveGap(_ tail: Tail) -> Bool {
         guard tail.head.compactRevision > store.revision else { return false }
         guard tail.reachesHead else { return true }
-        var digest = store.committedDigest
-        var position = store.committed
-        for row in unfinished + tail.rows where row.position > position {
+        var digest = unverified.passed?.digest ?? store.committedDigest
+        var position = unverified.passed?.position ?? store.committed
+        for row in unverified.rows + tail.rows where row.position > position && row.position <= tail.head.position {
             digest = digest.appending(row)
             position = row.position
         }

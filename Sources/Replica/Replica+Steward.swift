@@ -20,7 +20,7 @@ extension Replica {
         var deadline = steward.asked == nil ? steward.nextAsk : .distantFuture
         guard steward.stage == .holding else { return deadline }
         if !steward.expiring.isEmpty {
-            deadline = min(deadline, batch == nil && !lockInFlight ? steward.nextExpiry : .distantFuture)
+            deadline = min(deadline, canStartBatch ? steward.nextExpiry : .distantFuture)
         } else if steward.dueAsked == nil {
             deadline = min(deadline, steward.nextDue)
         }
@@ -237,5 +237,5 @@ extension Replica {
 private let expiryPauseMs = 20
 
 extension Instant {
-    package static let distantFuture = Instant(nanoseconds: .max)
+    static let distantFuture = Instant(nanoseconds: .max)
 }

@@ -77,8 +77,11 @@ extension Replica {
 
     // MARK: Starting
 
+    /// Whether nothing stands in the way of the next batch. Where the log is known to go on, an append would lose its race.
+    var canStartBatch: Bool { batch == nil && !lockInFlight && unverified.isEmpty }
+
     mutating func startBatch() {
-        guard batch == nil, !lockInFlight else { return }
+        guard canStartBatch else { return }
         let expiring = takeExpiring()
         // A busy neighbour always gets there first: queue up at the row lock instead.
         if expiring != nil || (racesLostInARow >= 2 && !writes.isEmpty) {
@@ -183,7 +186,7 @@ extension Replica {
         fold(tail, since: lockSince)
         expiryLocked(expired)
         // The lock is the next append's; without one it must be given back.
-        let isAtHead = phase == .serving && tail.reachesHead
+        let isAtHead = phase == .serving && tail.reachesHead && unverified.isEmpty
         if isAtHead, !writes.isEmpty || !expired.isEmpty { executeBatch(expired: expired) }
         // Deadlines without a lease, of which nothing else was left, stay out.
         if batch == nil { actions.append(.log(.unlockHead(keepingRemovals: isAtHead && !expired.isEmpty))) }

@@ -38,6 +38,8 @@ package struct ReplicaConfiguration: Sendable {
     package var streamChunkBytes = 1_572_864
     /// A tail is read in pieces of at most this many rows.
     package var tailRowLimit = 5_000
+    /// Rows that are kept until it is known whether they are of our history, in bytes. Who is further behind reads them twice.
+    package var unverifiedByteLimit = 16 << 20
     /// The log is polled at intervals between these two: the shorter while rows keep coming.
     package var pollIntervalMinMs = 50
     package var pollIntervalMaxMs = 1_000
@@ -145,14 +147,15 @@ package struct Replica: ~Copyable {
 
     // Following
     var tailReadInFlight = false
-    /// Where the log ended when it was sent, as far as we knew.
+    /// How far the log went when it was sent, as far as we knew.
     var tailReadSince = Position.start
+    var tailReadAfter = Position.start
     var nextPoll = Instant(nanoseconds: 0)
     var pollIntervalMs = 0
     /// Somebody said that there are new rows, and no tail was read since.
     var isHinted = false
-    /// Rows of a revision whose end has not been read yet: nobody sees half a transaction.
-    var unfinished: [LogRow] = []
+    /// Rows that nobody sees yet: they may be of another history than ours.
+    var unverified = UnverifiedRows()
 
     /// When the log's first answer failed of those that have failed in a row.
     var logAwaySince: Instant?
@@ -250,8 +253,7 @@ package struct Replica: ~Copyable {
     package var nextDeadline: Instant {
         // What waits for an answer has no deadline but the requests': asking again would only spin.
         guard phase == .serving else { return now.advanced(byMs: 100) }
-        // What is under way may end on another thread, which need not wake this one to have the poll after it sooner than that.
-        var deadline = canPoll ? nextPoll : max(nextPoll, now.advanced(byMs: configuration.pollIntervalMinMs))
+        var deadline = canPoll ? nextPoll : .distantFuture
         if let oldest = writes.first?.arrivedAt { deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs)) }
         if let oldest = batch?.unanswered.first?.arrivedAt {
             deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs))

@@ -131,6 +131,9 @@ extension Swarm {
         configuration.leaseLimits.dutyTermMs = chance.pick([1_500, 6_000])
         configuration.leaseLimits.dutyIntervalMs = configuration.leaseLimits.dutyTermMs / 3
         configuration.leaseLimits.sweepIntervalMs = chance.pick([500, 30_000])
+        // By chance of its own, so that the seeds that once failed play as they did.
+        var ownChance = Chance(seed: UInt64(bitPattern: origin))
+        configuration.unverifiedByteLimit = ownChance.pick([0, 400, 3_000, 1 << 20])
         return configuration
     }
 }

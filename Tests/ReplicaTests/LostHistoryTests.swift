@@ -36,10 +36,16 @@ import Testing
         }
     }
 
-    @Test("Nobody is told of what another history has in place of what was lost")
-    func foreignRows() throws {
+    @Test(
+        "Nobody is told of what another history has in place of what was lost, however it is read",
+        arguments: [1, 2, 3, 5_000], [0, 1_000, 1 << 20])
+    func foreignRows(tailRowLimit: Int, unverifiedByteLimit: Int) throws {
         let log = MemoryLog()
-        let (pine, other) = (TestReplica(log, origin: 1), TestReplica(log, origin: 2))
+        let other = TestReplica(log, origin: 2)
+        let pine = TestReplica(log, origin: 1) {
+            $0.tailRowLimit = tailRowLimit
+            $0.unverifiedByteLimit = unverifiedByteLimit
+        }
         _ = try pine.put("k", "lost")
         let stream = pine.newStream()
         pine.tell(.watchOpened(stream))
@@ -47,13 +53,13 @@ import Testing
         pine.settle()
         let told = pine.sent[stream]?.count
         log.lose(last: 1)
-        _ = try other.put("a", "other")
-        _ = try other.put("k", "other")
+        for number in 1...10 { _ = try other.put("k", ByteString("\(number)")) }
         pine.advance(ms: 2_000)
         pine.settle()
         #expect(pine.notes.contains { if case .historyChanged = $0 { true } else { false } })
         #expect(pine.sent[stream]?.count == told)
         #expect(pine.answers[stream] == .failure(.leaderChanged))
+        #expect(try pine.get("k").kvs.first?.value == "10")
     }
 
     @Test("A key that was deleted stays so where the log has lost deletions of its rows")
