@@ -22,13 +22,14 @@ struct LeaseStatements: Sendable {
         let deadlines = "\(schema).lease_deadline"
         let duty = "\(schema).duty"
         let isSteward = "exists (select 1 from \(duty) where name = 'steward' and holder = $1::bigint and expires_at > now())"
-        // Parameters: leases and their terms in milliseconds, parallel.
+        // Parameters: leases and their terms in milliseconds, parallel; `set` takes the grace in milliseconds as well.
         let terms = "unnest($1::bigint[], $2::bigint[]) as r(lease, ms)"
         set = Statement(
             """
-            insert into \(deadlines) (lease, expires_at)
+            insert into \(deadlines) as d (lease, expires_at)
             select r.lease, now() + r.ms * interval '1 millisecond' from \(terms) order by r.lease
-            on conflict (lease) do update set expires_at = excluded.expires_at
+            on conflict (lease) do update set expires_at = greatest(
+              excluded.expires_at, least(d.expires_at, excluded.expires_at + $3::bigint * interval '1 millisecond'))
             """)
         ensure = Statement(
             """

@@ -8,7 +8,7 @@ extension LogSession {
     package func run(_ round: LeaseRound) throws(LogError) -> (remainingMs: [LeaseID: Int64], head: Head) {
         var steps: [(statement: Statement, parameters: Parameters)] = []
         if !round.remove.isEmpty { steps.append((leaseStatements.remove, .leases(round.remove))) }
-        if !round.set.isEmpty { steps.append((leaseStatements.set, .terms(round.set))) }
+        if !round.set.isEmpty { steps.append((leaseStatements.set, .terms(round.set, graceMs: round.graceMs))) }
         if !round.ensure.isEmpty { steps.append((leaseStatements.ensure, .terms(round.ensure))) }
         if !round.read.isEmpty { steps.append((leaseStatements.read, .leases(round.read))) }
         steps.append((statements.readHead, .none))
@@ -82,10 +82,11 @@ extension Parameters {
         .build(capacity: 32 + leases.count * 12) { $0.addArray(leases) }
     }
 
-    static func terms(_ terms: [LeaseTerm]) -> Parameters {
+    static func terms(_ terms: [LeaseTerm], graceMs: Int64? = nil) -> Parameters {
         .build(capacity: 64 + terms.count * 24) { writer in
             writer.addArray(terms.map(\.lease))
             writer.addArray(terms.map(\.milliseconds))
+            if let graceMs { writer.add(graceMs) }
         }
     }
 

@@ -49,7 +49,8 @@ package final class ThreadlessServer {
     package func settle() {
         repeat {
             isMoving = false
-            engine.turn(
+            run.deadline = Instant(nanoseconds: 0)
+            _ = engine.turn(
                 &run,
                 deliver: { _, batch in
                     isMoving = true

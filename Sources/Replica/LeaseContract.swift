@@ -29,6 +29,9 @@ package struct LeaseRound: Hashable, Sendable {
     package var remove: [LeaseID] = []
     /// Deadlines to start anew, whether they are there or not.
     package var set: [LeaseTerm] = []
+    /// One that was later stays so, up to so much: another process may just have set it, with more slack, and promised it. More than
+    /// that can only come from another clock, or from a lease of the same id that is gone.
+    package var graceMs: Int64 = 0
     /// Deadlines to set only where they are missing, or later than this.
     package var ensure: [LeaseTerm] = []
     /// Deadlines to tell, as they are after all that.

@@ -83,7 +83,11 @@ extension Replica {
         let slackMs = max(leases.slackMs, limits.slackMinMs)
         leases.slackMs = slackMs
         var questions: [LeaseQuestion] = []
-        var terms = TermList(slackMs: slackMs)
+        // Where all leases get their full time, whoever keeps one alive may count on as much slack: what was just promised is not cut short.
+        var extends = false
+        if case .extending = leases.steward.stage { extends = true }
+        let termSlackMs = extends ? limits.slackMaxMs : slackMs
+        var terms = TermList(slackMs: termSlackMs)
         var read: Set<LeaseID> = []
         while questions.count < limits.roundLimit, let question = leases.waiting.popFirst() {
             switch question.request {
@@ -95,17 +99,15 @@ extension Replica {
             questions.append(question)
         }
         var round = LeaseRound()
-        var extends = false
+        round.graceMs = Int64(limits.slackMaxMs - termSlackMs)
         for lease in leases.takeTouched(limit: limits.roundLimit) {
             if store.leases.contains(lease) { terms.set(store.leases[lease]) } else { round.remove.append(lease) }
         }
         if case .extending(var rest) = leases.steward.stage {
             let part = rest.prefix(limits.roundLimit)
-            // Whoever keeps it alive may count on as much slack: what was just promised is not cut short.
-            for lease in part { terms.set(store.leases[lease], slackMs: limits.slackMaxMs) }
+            for lease in part { terms.set(store.leases[lease]) }
             rest = rest.dropFirst(part.count)
             leases.steward.stage = .extending(rest)
-            extends = true
         } else if leases.steward.stage == .holding {
             let part = leases.steward.unswept.prefix(limits.roundLimit)
             leases.steward.unswept = leases.steward.unswept.dropFirst(part.count)
@@ -283,10 +285,9 @@ private struct TermList {
 
     init(slackMs: Int) { self.slackMs = slackMs }
 
-    /// - Parameter slackMs: where it is to have more than the others.
-    mutating func set(_ lease: Lease?, slackMs: Int? = nil) {
+    mutating func set(_ lease: Lease?) {
         guard let lease, leases.insert(lease.id).inserted else { return }
-        terms.append(lease.term(slackMs: slackMs ?? self.slackMs))
+        terms.append(lease.term(slackMs: slackMs))
     }
 
     func sorted() -> [LeaseTerm] { terms.sorted { $0.lease < $1.lease } }

@@ -10,8 +10,16 @@ final class Leaseholder {
     private var ttl: Int64 = 0
     /// How many more times it keeps its lease alive.
     private var rounds = 0
+    /// Whether it doesn't wait for one process before it turns to another.
+    private let isImpatient: Bool
 
-    init(_ world: World) { self.world = world }
+    init(_ world: World) {
+        self.world = world
+        // By chance of its own, so that seeds that once failed play as they did.
+        var peek = world.chance
+        var ownChance = Chance(seed: ~peek.next())
+        isImpatient = ownChance.happens(250)
+    }
 
     func goOn() {
         let pause = world.chance.number(1...200_000)
@@ -54,6 +62,7 @@ final class Leaseholder {
 
     private func keepAlive() {
         guard let process = world.anyProcess() else { return goOn() }
+        if isImpatient, let other = world.anyProcess() { world.call(.keepAlive(lease), at: other) { _ in } }
         world.call(.keepAlive(lease), at: process) { [self] answer in
             if case .keptAlive(_, 0) = answer { lease = 0 }
             if lease != 0, world.chance.happens(300) { attach() } else { goOn() }

@@ -198,7 +198,10 @@ final class SimulatedLog {
         case .round(let round):
             let start = self.nowMs(startedAt)
             for lease in round.remove { tables.deadlines[lease] = nil }
-            for term in round.set { tables.deadlines[term.lease] = start + term.milliseconds }
+            for term in round.set {
+                let deadline = start + term.milliseconds
+                tables.deadlines[term.lease] = max(deadline, min(tables.deadlines[term.lease] ?? 0, deadline + round.graceMs))
+            }
             for term in round.ensure {
                 tables.deadlines[term.lease] = min(tables.deadlines[term.lease] ?? .max, start + term.milliseconds)
             }

@@ -43,6 +43,21 @@ struct LeaseDeadlineTests {
         #expect(try session.run(round()).head == head)
     }
 
+    @Test("a deadline is set to an earlier time only where it was later than another process can have promised")
+    func grace() throws {
+        let session = try session(try freshSettings())
+        func left(after ms: Int64, graceMs: Int64) throws -> Int64 {
+            var round = round(set: [(1, ms)], read: [1])
+            round.graceMs = graceMs
+            return try #require(try session.run(round).remainingMs[1])
+        }
+        #expect(try left(after: 60_000, graceMs: 4_000) == 60_000)
+        #expect((59_000..<60_000).contains(try left(after: 57_000, graceMs: 4_000)))
+        #expect(try left(after: 30_000, graceMs: 4_000) == 34_000)
+        #expect(try left(after: 90_000, graceMs: 4_000) == 90_000)
+        #expect(try left(after: 89_000, graceMs: 0) == 89_000)
+    }
+
     @Test("the duty has one holder, who keeps it by renewing; it can be taken once it has lapsed or was given back")
     func duty() throws {
         let settings = try freshSettings()
@@ -125,7 +140,8 @@ struct LeaseDeadlineTests {
         _ = try one.keepDuty(holder: 1, termMs: 60_000)
         _ = try one.run(round(set: [(1, -1), (2, -1)]))
         _ = try two.connection.run(Statement("begin"), within: .seconds(5))
-        _ = try two.connection.run(two.leaseStatements.set, .terms([LeaseTerm(lease: 1, milliseconds: 60_000)]), within: .seconds(5))
+        let term = LeaseTerm(lease: 1, milliseconds: 60_000)
+        _ = try two.connection.run(two.leaseStatements.set, .terms([term], graceMs: 0), within: .seconds(5))
         let began = ContinuousClock.now
         #expect(try one.lockHead(after: .start, expiring: LeaseExpiry(leases: [1, 2], holder: 1), limit: 10).expired == [2])
         #expect(began.duration(to: .now) < .milliseconds(900))

@@ -160,6 +160,36 @@ struct LeaseTests {
         #expect(try pine.keptAlive(on: stream) == [[1, 60]])
     }
 
+    @Test("What a slow process promises is not cut short by a fast one, and a lease of the same id starts with its own time")
+    func slowAndFast() throws {
+        let log = MemoryLog()
+        let (slow, fast) = (TestReplica(log, origin: 1), TestReplica(log, origin: 2))
+        try slow.grant(1, ttl: 60)
+        pass(500, slow, fast)
+        let stream = slow.newStream()
+        slow.keepAlive(1, on: stream)
+        slow.holdsAnswers = true
+        _ = slow.turn()
+        pass(700, slow, fast)
+        slow.holdsAnswers = false
+        slow.settle()
+        // The second round's slack, for an answer that comes as late.
+        let promised = log.deadlines.nowMs + 61_400
+        #expect(log.deadlines.deadlines[1] == promised)
+        pass(400, slow, fast)
+        let other = fast.newStream()
+        fast.keepAlive(1, on: other)
+        pass(200, slow, fast)
+        #expect(try fast.keptAlive(on: other) == [[1, 60]])
+        #expect(log.deadlines.rounds.last?.set.first?.milliseconds == 60_200)
+        #expect(log.deadlines.deadlines[1] == promised)
+        // The old lease's deadline is still there when the new one gets its own.
+        _ = try fast.revoke(1)
+        try fast.grant(1, ttl: 5)
+        pass(200, slow, fast)
+        #expect(try #require(log.deadlines.deadlines[1]) <= log.deadlines.nowMs + 10_000)
+    }
+
     // MARK: Expiry
 
     @Test("A lease expires after its time, not before, and soon")

@@ -47,7 +47,10 @@ struct MemoryDeadlines {
         case .round(let round):
             rounds.append(round)
             for lease in round.remove { deadlines[lease] = nil }
-            for term in round.set { deadlines[term.lease] = nowMs + term.milliseconds }
+            for term in round.set {
+                let deadline = nowMs + term.milliseconds
+                deadlines[term.lease] = max(deadline, min(deadlines[term.lease] ?? 0, deadline + round.graceMs))
+            }
             for term in round.ensure { deadlines[term.lease] = min(deadlines[term.lease] ?? .max, nowMs + term.milliseconds) }
             var left: [LeaseID: Int64] = [:]
             for lease in round.read { left[lease] = deadlines[lease].map { $0 - nowMs } }
