@@ -113,7 +113,7 @@ let package = Package(
             ],
             path: "Tests/PineFuzz", swiftSettings: settings),
         tests("PineFuzzTests", ["PineFuzz"], resources: [.copy("Corpus")]),
-        tests("PineServerTests", ["Keyspace", "PineServer", "Replica"]),
+        tests("PineServerTests", ["Changelog", "Keyspace", "PineServer", "Replica", logging]),
         tests("EmbeddedPostgresTests", ["EmbeddedPostgres", "TestSupport", logging]),
         .executableTarget(
             name: "instruction-count",

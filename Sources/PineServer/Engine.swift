@@ -1,5 +1,10 @@
-// Owns: the thread that owns the replica: takes what loops and log say, in batches, and hands out what the replica wants.
-// Must never: be blocked by a client, a loop or the database; it waits for its mailbox and nothing else.
+// Owns: the replica's turns: each takes what loops and log have said since the last one, and hands out what the replica wants.
+//
+// Turns are taken by the engine's thread. A thread of the log that has an answer takes one itself where nobody else is at it: to wake the
+// engine's thread for it would take as long as the turn. A loop never does: it must hand over and go on.
+//
+// Must never: be blocked by a client, a loop or the database: whoever is at a turn waits for nothing.
+// Invariant: one thread at a time has the replica.
 internal import Bytes
 internal import Changelog
 internal import EtcdAPI
@@ -29,7 +34,7 @@ enum Outgoing: Sendable {
     }
 }
 
-/// What the engine's thread is told.
+/// What the engine is told.
 enum EngineMessage: Sendable {
     case event(ReplicaEvent)
     /// Somebody wants to know whether the thread lives.
@@ -37,7 +42,7 @@ enum EngineMessage: Sendable {
     case stop
 }
 
-/// What the engine's thread keeps from turn to turn.
+/// What is kept from turn to turn.
 struct EngineRun: ~Copyable {
     fileprivate(set) var replica: Replica
     fileprivate var outgoing: [[Outgoing]]
@@ -46,6 +51,7 @@ struct EngineRun: ~Copyable {
     fileprivate var versionPeak = 0
     /// Until when to wait for messages.
     var deadline = Instant(nanoseconds: 0)
+    fileprivate var isStopped = false
 
     init(_ configuration: ReplicaConfiguration, loopCount: Int) {
         replica = Replica(configuration: configuration)
@@ -56,6 +62,8 @@ struct EngineRun: ~Copyable {
 
 final class Engine: Sendable {
     let mailbox: EngineMailbox<EngineMessage>
+    /// Nil before the start.
+    private let turns = Mutex<EngineTurns?>(nil)
     private let shared: SharedState
     private let configuration: ReplicaConfiguration
     private let marks: ServedMarks?
@@ -77,7 +85,7 @@ final class Engine: Sendable {
         mailbox.post(&batch)
     }
 
-    /// Hands over what must not be lost: the log's answers.
+    /// Hands over what must not be lost.
     func post(_ event: ReplicaEvent) {
         mailbox.force(.event(event))
     }
@@ -87,7 +95,15 @@ final class Engine: Sendable {
 
     func stop() { mailbox.force(.stop) }
 
-    // MARK: The thread
+    /// Hands over the log's answer on a thread of the log, and takes the turn for it where nobody else is at one.
+    func hear(_ event: LogEvent) {
+        guard let turns = turns.withLock({ $0 }) else { return mailbox.force(.event(.log(event))) }
+        mailbox.leave(.event(.log(event)))
+        // Whoever is at a turn looks at the mailbox afterwards.
+        if let deadline = turns.takeIfFree(self) { mailbox.wake(before: deadline) }
+    }
+
+    // MARK: Turns
 
     /// Runs the replica until `stop`. `deliver` gets each loop's batch, and what answers probes as that of a loop beyond the
     /// last; `log` gets what the replica wants of the log.
@@ -95,23 +111,28 @@ final class Engine: Sendable {
         loopCount: Int, deliver: @escaping @Sendable (_ loop: Int, [Outgoing]) -> Void,
         log: @escaping @Sendable (LogCommand) -> Void, load: @escaping @Sendable ([ServedMark]) -> Void
     ) -> WorkerThread {
-        WorkerThread(name: "pine-engine") { [self] in
-            var run = EngineRun(configuration, loopCount: loopCount)
-            while turn(&run, deliver: deliver, log: log, load: load) {}
+        let turns = EngineTurns(EngineRun(configuration, loopCount: loopCount), deliver: deliver, log: log, load: load)
+        self.turns.withLock { $0 = turns }
+        return WorkerThread(name: "pine-engine") { [self] in
+            while let deadline = turns.take(self) { mailbox.wait(until: deadline) }
         }
     }
 
-    /// Waits for messages, or until there is something to do without, and does it all. False once it was told to stop.
+    /// Does all that there is to do. Nothing once it was told to stop.
     func turn(
         _ run: inout EngineRun, deliver: (_ loop: Int, [Outgoing]) -> Void, log: (LogCommand) -> Void, load: ([ServedMark]) -> Void
-    ) -> Bool {
-        mailbox.take(into: &run.messages, until: run.deadline)
+    ) {
+        guard !run.isStopped else { return }
+        mailbox.take(into: &run.messages)
         let now = Clock.now
         for message in run.messages {
             switch message {
             case .event(let event): run.replica.step(event, now: now)
             case .ping(let answer): answer()
-            case .stop: return false
+            case .stop:
+                run.isStopped = true
+                run.deadline = Instant(nanoseconds: 0)
+                return
             }
         }
         run.messages.removeAll(keepingCapacity: true)
@@ -148,7 +169,41 @@ final class Engine: Sendable {
             header: run.replica.header, counters: run.replica.counters, gauges: gauges, isServing: run.replica.isServing,
             liveBytes: run.replica.store.liveBytes, alarms: run.replica.store.committedAlarms)
         run.deadline = run.replica.hasMoreWork ? Instant(nanoseconds: 0) : run.replica.nextDeadline
-        return true
+    }
+}
+
+/// The replica in the hands of one thread at a time, and where its turns' results go.
+private final class EngineTurns: Sendable {
+    private let run: Mutex<EngineRun>
+    private let deliver: @Sendable (_ loop: Int, [Outgoing]) -> Void
+    private let log: @Sendable (LogCommand) -> Void
+    private let load: @Sendable ([ServedMark]) -> Void
+
+    init(
+        _ run: consuming sending EngineRun, deliver: @escaping @Sendable (_ loop: Int, [Outgoing]) -> Void,
+        log: @escaping @Sendable (LogCommand) -> Void, load: @escaping @Sendable ([ServedMark]) -> Void
+    ) {
+        self.run = Mutex(run)
+        self.deliver = deliver
+        self.log = log
+        self.load = load
+    }
+
+    /// Takes a turn, after the one that another thread is at. Gives until when the next one can wait for messages; nil once the
+    /// engine was stopped.
+    func take(_ engine: Engine) -> Instant? {
+        run.withLock { run in
+            engine.turn(&run, deliver: deliver, log: log, load: load)
+            return run.isStopped ? nil : run.deadline
+        }
+    }
+
+    /// The same, unless another thread is at a turn: then nil. The engine's thread finds out by itself that it was stopped.
+    func takeIfFree(_ engine: Engine) -> Instant? {
+        run.withLockIfAvailable { run in
+            engine.turn(&run, deliver: deliver, log: log, load: load)
+            return run.deadline
+        }
     }
 }
 

@@ -116,7 +116,7 @@ package final class PineServer: Sendable {
         settings.limits.slowStatement = .milliseconds(configuration.slowStatementMs)
         try await database.prepare(settings, logger: logger)
         let engine = engine
-        let workers = LogWorkers(settings, logger: logger) { engine.post(.log($0)) }
+        let workers = LogWorkers(settings, logger: logger) { engine.hear($0) }
         log.fill(workers)
         let housekeeping = Task { [self] in await keepHouse(workers) }
         let noting = marks.map { marks in
@@ -213,7 +213,7 @@ func onThread<R: Sendable, E: Error>(_ body: @escaping @Sendable () throws(E) ->
 }
 
 extension Engine {
-    /// Starts the thread between these loops and this log.
+    /// Starts the engine between these loops and this log.
     fileprivate func start(_ loops: [GRPCLoop], probes: Probes, log: LogSlot, valueBytes: Int, logger: Logger) -> WorkerThread {
         start(
             loopCount: loops.count,

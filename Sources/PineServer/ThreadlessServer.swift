@@ -49,8 +49,7 @@ package final class ThreadlessServer {
     package func settle() {
         repeat {
             isMoving = false
-            run.deadline = Instant(nanoseconds: 0)
-            _ = engine.turn(
+            engine.turn(
                 &run,
                 deliver: { _, batch in
                     isMoving = true

@@ -237,5 +237,5 @@ extension Replica {
 private let expiryPauseMs = 20
 
 extension Instant {
-    static let distantFuture = Instant(nanoseconds: .max)
+    package static let distantFuture = Instant(nanoseconds: .max)
 }

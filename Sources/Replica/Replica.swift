@@ -253,7 +253,8 @@ package struct Replica: ~Copyable {
     package var nextDeadline: Instant {
         // What waits for an answer has no deadline but the requests': asking again would only spin.
         guard phase == .serving else { return now.advanced(byMs: 100) }
-        var deadline = canPoll ? nextPoll : .distantFuture
+        // What is under way may end on another thread, which need not wake this one to have the poll after it sooner than that.
+        var deadline = canPoll ? nextPoll : max(nextPoll, now.advanced(byMs: configuration.pollIntervalMinMs))
         if let oldest = writes.first?.arrivedAt { deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs)) }
         if let oldest = batch?.unanswered.first?.arrivedAt {
             deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs))

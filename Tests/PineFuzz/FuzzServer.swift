@@ -85,7 +85,7 @@ final class FuzzServer {
         for _ in 0..<turns {
             eventLoop.run()
             var messages: [EngineMessage] = []
-            engine.mailbox.take(into: &messages, until: Instant(nanoseconds: 0))
+            engine.mailbox.take(into: &messages)
             let events = waiting
             waiting = []
             for message in messages { if case .event(let event) = message { replica.step(event, now: now) } }
