@@ -1,7 +1,8 @@
 // Owns: the replica's turns: each takes what loops and log have said since the last one, and hands out what the replica wants.
 //
-// Turns are taken by the engine's thread. A thread of the log that has an answer takes one itself where nobody else is at it: to wake the
-// engine's thread for it would take as long as the turn. A loop never does: it must hand over and go on.
+// Turns are taken by the engine's thread. A thread of the log that has an answer takes one itself where few requests are under way and
+// nobody else is at it: to wake the engine's thread for it would take longer than the turn. Where many are, that takes more of them
+// at once. A loop never does: it must hand over and go on.
 //
 // Must never: be blocked by a client, a loop or the database: whoever is at a turn waits for nothing.
 // Invariant: one thread at a time has the replica.
@@ -95,9 +96,9 @@ final class Engine: Sendable {
 
     func stop() { mailbox.force(.stop) }
 
-    /// Hands over the log's answer on a thread of the log, and takes the turn for it where nobody else is at one.
+    /// Hands over the log's answer on a thread of the log, and takes the turn for it where few wait for it and nobody else is at one.
     func hear(_ event: LogEvent) {
-        guard let turns = turns.withLock({ $0 }) else { return mailbox.force(.event(.log(event))) }
+        guard let turns = turns.withLock({ $0 }), turns.fewAreUnderWay else { return mailbox.force(.event(.log(event))) }
         mailbox.leave(.event(.log(event)))
         // Whoever is at a turn looks at the mailbox afterwards.
         if let deadline = turns.takeIfFree(self) { mailbox.wake(before: deadline) }
@@ -175,9 +176,13 @@ final class Engine: Sendable {
 /// The replica in the hands of one thread at a time, and where its turns' results go.
 private final class EngineTurns: Sendable {
     private let run: Mutex<EngineRun>
+    private let requestsUnderWay = Atomic(0)
     private let deliver: @Sendable (_ loop: Int, [Outgoing]) -> Void
     private let log: @Sendable (LogCommand) -> Void
     private let load: @Sendable ([ServedMark]) -> Void
+
+    /// Whether few requests were under way at the end of the last turn.
+    var fewAreUnderWay: Bool { requestsUnderWay.load(ordering: .relaxed) <= 8 }
 
     init(
         _ run: consuming sending EngineRun, deliver: @escaping @Sendable (_ loop: Int, [Outgoing]) -> Void,
@@ -193,7 +198,7 @@ private final class EngineTurns: Sendable {
     /// engine was stopped.
     func take(_ engine: Engine) -> Instant? {
         run.withLock { run in
-            engine.turn(&run, deliver: deliver, log: log, load: load)
+            turn(engine, &run)
             return run.isStopped ? nil : run.deadline
         }
     }
@@ -201,9 +206,14 @@ private final class EngineTurns: Sendable {
     /// The same, unless another thread is at a turn: then nil. The engine's thread finds out by itself that it was stopped.
     func takeIfFree(_ engine: Engine) -> Instant? {
         run.withLockIfAvailable { run in
-            engine.turn(&run, deliver: deliver, log: log, load: load)
+            turn(engine, &run)
             return run.deadline
         }
+    }
+
+    private func turn(_ engine: Engine, _ run: inout EngineRun) {
+        engine.turn(&run, deliver: deliver, log: log, load: load)
+        requestsUnderWay.store(run.replica.requestsUnderWay, ordering: .relaxed)
     }
 }
 

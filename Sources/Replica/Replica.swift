@@ -242,6 +242,11 @@ package struct Replica: ~Copyable {
     /// Whether the fold has reached the head and the log is at hand.
     package var isServing: Bool { phase == .serving }
 
+    /// How many reads and writes wait for the log or for their batch.
+    package var requestsUnderWay: Int {
+        (batch?.writes.count ?? 0) + writes.count + readsWaiting.count + readsConfirming.count
+    }
+
     /// Whether `endTurn` has left work that needs no event.
     package var hasMoreWork: Bool {
         phase == .serving
