@@ -238,7 +238,10 @@ final class World {
     /// What clients may have seen and the log of this head, which is the newest, lacks; as far as it doesn't tell them by itself,
     /// having been compacted since.
     func lostTops(by head: Head) -> [Top] {
-        processes.flatMap(\.tops).filter { !log.era.has($0) && $0.position.revision >= head.compactRevision }
+        let isRaised = log.era.archive.contains { $0.isRaise && $0.position.revision == head.compactRevision }
+        // Who stands right before the compacted revision may go on from that; there only a raise can be told from what is lost.
+        let oldest = head.compactRevision - (isRaised ? 1 : 0)
+        return processes.flatMap(\.tops).filter { !log.era.has($0) && $0.position.revision >= oldest }
     }
 
     /// Each loss is noticed once by a process, and never where there was none.

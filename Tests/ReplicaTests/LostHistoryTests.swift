@@ -62,6 +62,25 @@ import Testing
         #expect(try pine.get("k").kvs.first?.value == "10")
     }
 
+    @Test(
+        "What was served right before the revision to which others have moved the log is lost as well",
+        arguments: [(1_003, false), (1_004, true), (1_006, true)] as [(Revision, Bool)])
+    func rightBeforeRaise(revision: Revision, isLost: Bool) throws {
+        let log = MemoryLog()
+        _ = try TestReplica(log, origin: 1).put("k", "kept")
+        func start(origin: Int64, served revision: Revision) -> TestReplica {
+            TestReplica(log, origin: origin) {
+                $0.served = [ServedMark(clusterID: 7, position: Position(revision, 0), digest: .start)]
+                $0.revisionRaise = 1_000
+            }
+        }
+        _ = start(origin: 2, served: 5)
+        #expect(log.head.position == Position(1_005, 0) && log.head.compactRevision == 1_005)
+        // A client that has seen 1,003 goes on from 1,004, and is told that this is compacted.
+        _ = start(origin: 3, served: revision)
+        #expect((log.head.position.revision > 1_005) == isLost)
+    }
+
     @Test("A key that was deleted stays so where the log has lost deletions of its rows")
     func lostDeletions() throws {
         let log = MemoryLog()
