@@ -91,20 +91,29 @@ def main(folder):
     data = Path(folder, "one")
     pidfile = (data / "postgres/data/postmaster.pid").read_text().splitlines()
     database = f"host={pidfile[4]} port={pidfile[3]} user=pine dbname=pine passfile={data}/pgpass"
-    alone = rate(result(bench("put", "--endpoints", f"http://127.0.0.1:{first}", "--connections", "12", "--prefix", "/alone/")))
+    def alone():
+        return rate(result(bench("put", "--endpoints", f"http://127.0.0.1:{first}", "--connections", "12", "--prefix", "/alone/")))
+
+    # Once more at the end: by then the store is as large as it was for the three.
+    before_others = alone()
     ports = [first] + [start(folder, name, ["--postgres", database]) for name in ("two", "three")]
     races, appends = "pine_lost_races_total", "pine_append_batch_rows_count"
-    before = {name: sum(metric(port, name) for port in ports) for name in (races, appends)}
+    counted = {name: sum(metric(port, name) for port in ports) for name in (races, appends)}
     runs = [
         bench("put", "--endpoints", f"http://127.0.0.1:{port}", "--connections", "4", "--prefix", f"/together/{port}/") for port in ports
     ]
     shares = [rate(result(run)) for run in runs]
     together = sum(shares)
-    print(f"puts a second: one Pine {alone:,.0f}, three together {together:,.0f}: {together / alone:.0%}")
-    print("shares: " + ", ".join(f"{share / together:.0%}" for share in shares))
-    counts = {name: sum(metric(port, name) for port in ports) - before[name] for name in (races, appends)}
-    print(f"lost races: {counts[races]:,.0f} beside {counts[appends]:,.0f} appends, {counts[races] / max(counts[appends], 1):.2f} each")
+    counted = {name: sum(metric(port, name) for port in ports) - counted[name] for name in (races, appends)}
     delay(ports[0], ports[1])
+    for process in processes[1:]:
+        process.terminate()
+        process.wait()
+    after_others = alone()
+    ratio = together / ((before_others + after_others) / 2)
+    print(f"puts a second: one Pine {before_others:,.0f} and {after_others:,.0f}, three together {together:,.0f}: {ratio:.0%}")
+    print("shares: " + ", ".join(f"{share / together:.0%}" for share in shares))
+    print(f"lost races: {counted[races]:,.0f} beside {counted[appends]:,.0f} appends, {counted[races] / max(counted[appends], 1):.2f} each")
 
 
 with tempfile.TemporaryDirectory(prefix="pine-fairness-") as folder:

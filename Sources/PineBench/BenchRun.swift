@@ -197,11 +197,12 @@ package final class BenchRun: Sendable {
         guard !watchers.isEmpty else { return }
         let here = plan.watchers
         let prefixes = plan.watchedPrefixes
+        let next = try await storeRevision() + 1
         for (index, set) in watchers.enumerated() {
             let own = (here * index / watchers.count)..<(here * (index + 1) / watchers.count)
             let all = plan.watchersElsewhere
             let elsewhere = (all * index / watchers.count)..<(all * (index + 1) / watchers.count)
-            try await set.open(own.map { prefixes[$0 % prefixes.count] }, elsewhere: (plan.elsewherePrefix, elsewhere))
+            try await set.open(own.map { prefixes[$0 % prefixes.count] }, elsewhere: (plan.elsewherePrefix, elsewhere), from: next)
         }
     }
 

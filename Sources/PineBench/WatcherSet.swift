@@ -36,15 +36,15 @@ final class WatcherSet: GRPCCallReceiver, @unchecked Sendable {
 
     // MARK: From anywhere
 
-    /// Opens a watcher for each of `prefixes`, and `elsewhere` others below a prefix where nothing is written. Returns when
-    /// the server has created all.
-    func open(_ prefixes: [String], elsewhere: (prefix: String, range: Range<Int>)) async throws {
+    /// Opens a watcher for each of `prefixes`, and `elsewhere` others below a prefix where nothing is written, all from a revision on: the
+    /// server may be another than was written to, and not know of everything yet. Returns when the server has created all.
+    func open(_ prefixes: [String], elsewhere: (prefix: String, range: Range<Int>), from revision: Int64) async throws {
         let promise = eventLoop.makePromise(of: Void.self)
         eventLoop.execute {
             self.opened = promise
             for connection in self.connections { connection.beginBatch() }
-            for prefix in prefixes { self.open(prefix, isElsewhere: false) }
-            for number in elsewhere.range { self.open("\(elsewhere.prefix)\(number)/", isElsewhere: true) }
+            for prefix in prefixes { self.open(prefix, isElsewhere: false, from: revision) }
+            for number in elsewhere.range { self.open("\(elsewhere.prefix)\(number)/", isElsewhere: true, from: revision) }
             for connection in self.connections { connection.endBatch() }
             if self.watchers.isEmpty { promise.succeed() }
         }
@@ -78,12 +78,13 @@ final class WatcherSet: GRPCCallReceiver, @unchecked Sendable {
 
     // MARK: On the loop
 
-    private func open(_ prefix: String, isElsewhere: Bool) {
+    private func open(_ prefix: String, isElsewhere: Bool, from revision: Int64) {
         let tag = watchers.count
         watchers.append(Watcher(isElsewhere: isElsewhere))
         let key = ByteString(prefix)
         let request = WatchRequest.create(
-            WatchCreateRequest(key: key, rangeEnd: key.prefixSuccessor(), progressNotify: true, prevKV: true))
+            WatchCreateRequest(
+                key: key, rangeEnd: key.prefixSuccessor(), startRevision: revision, progressNotify: true, prevKV: true))
         let connection = connections[tag % connections.count]
         guard let stream = connection.start(.watch, self, tag: tag) else { return }
         connection.send(stream, request.encoded())
