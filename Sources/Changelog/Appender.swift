@@ -1,7 +1,15 @@
-// Owns: the thread that appends: one connection, one command at a time.
-// Must never: leave a command without its answer while the log is open.
+// Owns: the thread that appends: one connection; one command at a time, but for appends, which are sent on while those before them
+// are being made durable.
+// Must never: leave a command without its answer while the log is open; answer an append before those that were sent before it.
+// Invariant: batches under way were sent on the session that there is now; between other commands there are none.
 internal import Keyspace
 internal import Replica
+
+/// A batch that is under way, and when it was sent.
+private struct SentBatch {
+    let batch: AppendBatch
+    let sentAt: ContinuousClock.Instant
+}
 
 struct Appender {
     private let mailbox: Mailbox<LogCommand>
@@ -12,6 +20,10 @@ struct Appender {
     private let hint: @Sendable () -> Void
     /// When the head row's lock is given back if no append has come.
     private var lockDeadline: ContinuousClock.Instant?
+    /// Sent and not answered, oldest first.
+    private var underWay: [SentBatch] = []
+    /// When one was last answered: the next had to wait for it, and its time begins then.
+    private var lastSettled: ContinuousClock.Instant = .now
 
     init(
         mailbox: Mailbox<LogCommand>, keeper: SessionKeeper, settings: LogSettings,
@@ -40,6 +52,7 @@ struct Appender {
 
     /// Waits for a command, keeping the connection alive meanwhile, so that the next append need not find out that it is gone.
     private mutating func idle() {
+        guard underWay.isEmpty else { return idleBesideAppends() }
         var timeout: Duration?
         if let lockDeadline { timeout = max(.zero, ContinuousClock.now.duration(to: lockDeadline)) }
         if keeper.session == nil { timeout = keeper.untilNextAttempt }
@@ -58,6 +71,25 @@ struct Appender {
         }
     }
 
+    /// Waits for a command or for what the batches under way come to.
+    private mutating func idleBesideAppends() {
+        do throws(LogError) {
+            guard let session = keeper.session, let oldest = underWay.first else { throw LogError.lost("it is closed") }
+            let connection = session.connection
+            var end = max(oldest.sentAt, lastSettled).advanced(by: settings.limits.appendLimit)
+            if let silenceEnd = connection.silenceEnd { end = min(end, silenceEnd) }
+            let now = ContinuousClock.now
+            guard now < end else { throw connection.giveUp() }
+            let hasMore = try connection.hasMoreToSend
+            if mailbox.wait(alongside: connection.socket, untilWritable: hasMore, timeout: now.duration(to: end)) {
+                try connection.readArrived()
+                try settleArrived(session)
+            }
+        } catch {
+            lose(error)
+        }
+    }
+
     private mutating func connect() {
         do {
             _ = try keeper.ready()
@@ -70,8 +102,10 @@ struct Appender {
     // MARK: Commands
 
     private mutating func answer(_ command: LogCommand) {
+        if case .append(let batch) = command { return append(batch) }
+        settleAll()
         switch command {
-        case .append(let batch): append(batch)
+        case .append: break
         case .lockHead(let position, let expiring):
             do {
                 unlock()
@@ -93,27 +127,99 @@ struct Appender {
         }
     }
 
+    // MARK: Appends
+
     private mutating func append(_ batch: AppendBatch) {
         lockDeadline = nil
-        do {
+        // A connection that was lost is made anew only once all that was sent on it is answered. A batch that rests on nothing that is
+        // under way would not share its fate.
+        if keeper.session?.isOpen != true || keeper.session?.maySendAhead(batch) != true || !follows(batch) { settleAll() }
+        do throws(LogError) {
             let session = try keeper.ready()
-            let start = ContinuousClock.now
-            let outcome = try session.append(batch)
-            keeper.worked()
-            switch outcome {
-            case .appended:
-                let bytes = batch.rows.reduce(0) { $0 + $1.key.count + $1.value.count }
-                keeper.metrics.appended(rows: batch.rows.count, bytes: bytes, since: start)
-                deliver(.appended(number: batch.number))
-                hint()
-            case .conflicted(let tail): deliver(.conflicted(number: batch.number, tail: tail))
+            let sent = SentBatch(batch: batch, sentAt: .now)
+            guard session.maySendAhead(batch) else { return try answer(sent, session.append(batch)) }
+            underWay.append(sent)
+            try session.startAppend(batch)
+        } catch {
+            if underWay.last?.batch.number != batch.number { underWay.append(SentBatch(batch: batch, sentAt: .now)) }
+            lose(error)
+        }
+    }
+
+    private func follows(_ batch: AppendBatch) -> Bool { underWay.last.map { batch.follows($0.batch) } ?? true }
+
+    /// Answers the batches whose outcomes have arrived.
+    private mutating func settleArrived(_ session: LogSession) throws(LogError) {
+        while !underWay.isEmpty, let inserted = try session.takeAppended() { try settle(inserted, session) }
+    }
+
+    /// Waits for whatever is under way, and answers it.
+    private mutating func settleAll() {
+        do throws(LogError) {
+            while !underWay.isEmpty {
+                guard let session = keeper.session else { throw LogError.lost("it is closed") }
+                try settle(session.awaitAppended(), session)
             }
         } catch {
-            keeper.failed(.append, error)
-            // What the server refuses now it will refuse again: not at full speed.
-            if case .refused = error, !keeper.waitForNextAttempt() { return }
-            deliver(.appendLost(number: batch.number, reason: error.description))
+            lose(error)
         }
+    }
+
+    /// The oldest batch under way has ended so. If it has not been appended, those behind it have not been either: each expects what
+    /// it would have left.
+    private mutating func settle(_ inserted: Result<Int, LogError>, _ session: LogSession) throws(LogError) {
+        guard let first = underWay.first else { return }
+        if case .success(first.batch.rows.count) = inserted {
+            underWay.removeFirst()
+            session.noteSlowAppend(since: max(first.sentAt, lastSettled))
+            try answer(first, .appended)
+            return
+        }
+        for behind in underWay.dropFirst() {
+            if case .success(let count) = try session.awaitAppended(), count > 0 {
+                throw LogError.malformed("batch \(behind.batch.number) was appended without the one before it")
+            }
+        }
+        while let next = underWay.first {
+            let isFirst = next.batch.number == first.batch.number
+            let outcome = try isFirst ? session.settle(next.batch, inserted) : session.append(next.batch)
+            guard case .conflicted(let tail) = outcome else {
+                underWay.removeFirst()
+                try answer(next, outcome)
+                continue
+            }
+            let conflicted = underWay
+            underWay = []
+            for sent in conflicted { try answer(sent, .conflicted(tail)) }
+        }
+    }
+
+    private mutating func answer(_ sent: SentBatch, _ outcome: AppendOutcome) throws(LogError) {
+        keeper.worked()
+        switch outcome {
+        case .appended:
+            lastSettled = .now
+            let bytes = sent.batch.rows.reduce(0) { $0 + $1.key.count + $1.value.count }
+            keeper.metrics.appended(rows: sent.batch.rows.count, bytes: bytes, since: sent.sentAt)
+            deliver(.appended(number: sent.batch.number))
+            hint()
+        case .conflicted(let tail): deliver(.conflicted(number: sent.batch.number, tail: tail))
+        }
+    }
+
+    /// None of the batches under way has an outcome that is known.
+    private mutating func lose(_ error: LogError) {
+        let lost = underWay
+        underWay = []
+        // What is still to come of them is nobody's.
+        if let session = keeper.session, session.connection.sentAhead > 0 {
+            if let first = lost.first { session.noteSlowAppend(since: max(first.sentAt, lastSettled), error: error) }
+            session.close()
+        }
+        keeper.failed(.append, error)
+        // What the server refuses now it will refuse again: not at full speed.
+        if case .refused = error, !keeper.waitForNextAttempt() { return }
+        for sent in lost { deliver(.appendLost(number: sent.batch.number, reason: error.description)) }
     }
 
     private mutating func recover(after position: Position) {

@@ -76,9 +76,48 @@ package final class LogSession {
                 try connection.run(statements.append, parameters, within: settings.limits.appendLimit).affectedRows
             }
         }
+        return try outcome(of: batch, inserted: inserted)
+    }
+
+    private func outcome(of batch: AppendBatch, inserted: Int) throws(LogError) -> AppendOutcome {
         if inserted == batch.rows.count { return .appended }
         guard inserted == 0 else { throw LogError.malformed("\(inserted) of \(batch.rows.count) rows were inserted") }
         return .conflicted(try readTail(after: batch.start, limit: settings.limits.loadRowLimit))
+    }
+
+    // MARK: Appending ahead
+
+    /// Whether batches may be sent while those before them are being made durable. A pooler may give each statement another server
+    /// connection, where nothing keeps them in order.
+    func maySendAhead(_ batch: AppendBatch) -> Bool { !isPooled && !holdsHeadLock && !batch.needsLock }
+
+    /// Sends a batch, behind others that were sent so. Nothing but this and the three below may be called until all are settled.
+    func startAppend(_ batch: AppendBatch) throws(LogError) {
+        invariant(!batch.rows.isEmpty, "an append without rows")
+        try connection.startBehind(statements.append, .append(batch), within: settings.limits.appendLimit)
+    }
+
+    /// How many rows the oldest batch under way has inserted, if that is known by now.
+    func takeAppended() throws(LogError) -> Result<Int, LogError>? { try connection.takeOutcome()?.map(\.affectedRows) }
+
+    /// The same, waited for.
+    func awaitAppended() throws(LogError) -> Result<Int, LogError> {
+        try connection.awaitOutcome(within: settings.limits.appendLimit).map(\.affectedRows)
+    }
+
+    /// Tells of a batch that was sent ahead where it took long.
+    func noteSlowAppend(since start: ContinuousClock.Instant, error: LogError? = nil) {
+        guard error != .closed else { return }
+        connection.slowStatements?.note(statements.append.text, since: start, error: error)
+    }
+
+    /// How a batch that was sent ahead has ended, where none is under way any more. One that the server has undone is appended again.
+    func settle(_ batch: AppendBatch, _ inserted: Result<Int, LogError>) throws(LogError) -> AppendOutcome {
+        switch inserted {
+        case .success(let count): return try outcome(of: batch, inserted: count)
+        case .failure(.refused(let state, _)) where SQLState.isRetryable(state): return try append(batch)
+        case .failure(let error): throw error
+        }
     }
 
     /// Opens a transaction that holds the head row's lock, takes deadlines out that have passed, and reads the tail in it.

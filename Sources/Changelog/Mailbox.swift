@@ -74,11 +74,10 @@ final class Mailbox<Message: Sendable>: Sendable {
     }
 
     /// For the owner, after `take` gave nothing: waits until there is something to take, `socket` is readable, or `timeout` has
-    /// passed (nil: never does). True where the socket is readable.
-    func wait(alongside socket: Int32, timeout: Duration?) -> Bool {
-        var entries = (
-            pollfd(fd: doorbell, events: Int16(POLLIN), revents: 0), pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
-        )
+    /// passed (nil: never does); also where it takes more, if that is asked for. True where the socket is readable.
+    func wait(alongside socket: Int32, untilWritable: Bool = false, timeout: Duration?) -> Bool {
+        let events = untilWritable ? Int16(POLLIN | POLLOUT) : Int16(POLLIN)
+        var entries = (pollfd(fd: doorbell, events: Int16(POLLIN), revents: 0), pollfd(fd: socket, events: events, revents: 0))
         withUnsafeMutablePointer(to: &entries) {
             // An interrupted wait counts as one that is over: the caller looks and waits again.
             _ = $0.withMemoryRebound(to: pollfd.self, capacity: 2) { poll($0, 2, timeout?.pollTimeoutMs ?? -1) }
@@ -87,6 +86,6 @@ final class Mailbox<Message: Sendable>: Sendable {
             var count: UInt64 = 0
             _ = read(doorbell, &count, 8)
         }
-        return entries.1.revents != 0
+        return entries.1.revents & ~Int16(POLLOUT) != 0
     }
 }

@@ -1,6 +1,7 @@
 // Owns: one PGconn, and the rule that every statement has a bound in time on our side, and every silence of the server another.
 // Must never: be touched by another thread than the one that made it; be used after it was lost.
-// Invariant: between two calls no statement is under way, and the connection is not in pipeline mode.
+// Invariant: between two calls no statement is under way, and the connection is not in pipeline mode, unless `startBehind` has sent some
+// whose outcomes have not been taken: then nothing else may be asked of it.
 internal import Bytes
 internal import CLibPQ
 internal import Glibc
@@ -29,6 +30,10 @@ final class PostgresConnection {
     var patience: Duration?
     /// When bytes last went either way.
     private var lastProgress: ContinuousClock.Instant = .now
+    /// How many statements `startBehind` has sent whose outcomes have not been taken.
+    private(set) var sentAhead = 0
+    /// What has arrived of the oldest one's outcome, which is known once the server's mark behind it is here: it commits before that.
+    private var arriving: Result<PostgresResult, LogError>?
     /// Hears of statements that take long.
     var slowStatements: SlowStatements?
 
@@ -220,6 +225,86 @@ final class PostgresConnection {
         return results
     }
 
+    // MARK: Ahead of outcomes
+
+    /// Sends a statement that is a transaction of its own, behind those that were sent so before and have not ended: the server begins
+    /// with it at once after them. Sends no more than the socket takes; see `hasMoreToSend`. What it came to is taken by `takeOutcome`.
+    func startBehind(_ statement: Statement, _ parameters: Parameters, within limit: Duration) throws(LogError) {
+        let raw = try usable()
+        if sentAhead == 0 {
+            try prepare(statement, .after(limit))
+            guard PQenterPipelineMode(raw) == 1 else { throw lose() }
+        }
+        try send(statement, parameters)
+        guard PQpipelineSync(raw) == 1 else { throw lose() }
+        sentAhead += 1
+    }
+
+    /// Whether the socket was full: `sendMore` once it is writable, or readable.
+    var hasMoreToSend: Bool {
+        get throws(LogError) {
+            switch PQflush(try usable()) {
+            case 0: return false
+            case 1: return true
+            default: throw lose()
+            }
+        }
+    }
+
+    /// The outcome of the oldest statement that was sent ahead, if it has arrived. Throws where the connection is lost.
+    func takeOutcome() throws(LogError) -> Result<PostgresResult, LogError>? {
+        let raw = try usable()
+        while sentAhead > 0, PQisBusy(raw) == 0 {
+            if let result = PQgetResult(raw) {
+                if let outcome = try take(PostgresResult(taking: result)) { return outcome }
+            } else {
+                try passEndOfResults()
+            }
+        }
+        return nil
+    }
+
+    /// The same, waited for.
+    func awaitOutcome(within limit: Duration) throws(LogError) -> Result<PostgresResult, LogError> {
+        let deadline = Deadline.after(limit)
+        while true {
+            if let result = try nextResult(deadline) {
+                if let outcome = try take(result) { return outcome }
+            } else {
+                try passEndOfResults()
+            }
+        }
+    }
+
+    /// The end of a statement's results says nothing; on a connection that is gone there would be no end of ends.
+    private func passEndOfResults() throws(LogError) {
+        guard PQstatus(try usable()) == CONNECTION_OK else { throw lose() }
+    }
+
+    /// Takes in a result of the statements that were sent ahead; gives the outcome of one whose last it is.
+    private func take(_ result: PostgresResult) throws(LogError) -> Result<PostgresResult, LogError>? {
+        if let error = Self.error(of: result) {
+            if case .lost = error { throw lose(error) }
+            arriving = .failure(error)
+            return nil
+        }
+        guard result.status == PGRES_PIPELINE_SYNC else {
+            arriving = arriving ?? .success(result)
+            return nil
+        }
+        guard let outcome = arriving else { throw lose(.malformed("a statement without an outcome")) }
+        arriving = nil
+        sentAhead -= 1
+        if sentAhead == 0 { guard PQexitPipelineMode(try usable()) == 1 else { throw lose() } }
+        return outcome
+    }
+
+    /// Gives the connection up whose server has not answered in time.
+    func giveUp() -> LogError { lose(.noAnswer) }
+
+    /// When it counts as lost if nothing comes; nil for never.
+    var silenceEnd: ContinuousClock.Instant? { patience.map { lastProgress.advanced(by: $0) } }
+
     /// Runs a text of one or more statements without parameters, all in one transaction unless it says otherwise.
     func runScript(_ text: String, within limit: Duration) throws(LogError) {
         let raw = try usable()
@@ -234,6 +319,7 @@ final class PostgresConnection {
     func readArrived() throws(LogError) {
         let raw = try usable()
         guard PQconsumeInput(raw) == 1, PQstatus(raw) == CONNECTION_OK else { throw lose() }
+        lastProgress = .now
     }
 
     /// The backend id of the sender of the next notification that has arrived.

@@ -71,6 +71,10 @@ package struct LeaseTable {
         if journalStart == journal.count {
             journal.removeAll(keepingCapacity: journal.capacity <= 4096)
             journalStart = 0
+        } else if journalStart > 1024, journalStart > journal.count / 2 {
+            // There may always be something under way behind what is committed.
+            journal.removeFirst(journalStart)
+            journalStart = 0
         }
     }
 

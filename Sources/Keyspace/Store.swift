@@ -1,6 +1,7 @@
 // Owns: everything that the log's rows add up to: keys, leases, the compact revision, the digest.
 // Must never: read a clock, draw a random number, or look past the rows that it was given.
-// Invariants: committed <= tip; everything between the two can be undone; the digest is that of the rows up to its position.
+// Invariants: committed <= tip; everything between the two can be undone, or committed up to any point that was the tip; the digest
+// is that of the rows up to its position.
 package import Bytes
 package import EtcdAPI
 
@@ -83,15 +84,20 @@ package struct Store: ~Copyable {
     }
 
     /// Makes everything applied so far visible to readers.
-    package mutating func commit() {
-        committed = tip
-        committedDigest = tipDigest
-        index.commit(through: index.tip)
-        leases.commit(through: tip)
-        deadRows.commit(through: tip)
-        committedAlarms = alarms
-        if tipCompactRevision > compactRevision {
-            compactRevision = tipCompactRevision
+    package mutating func commit() { commit(through: savepoint) }
+
+    /// Makes everything visible to readers that was applied when this was the tip; what came after it is still speculation.
+    package mutating func commit(through end: Savepoint) {
+        invariant(end.tip >= committed && end.tip <= tip, "commit through \(end.tip) between \(committed) and \(tip)")
+        committed = end.tip
+        committedDigest = end.digest
+        // The head's last rows may touch nothing that the index keeps: then it never heard of their positions.
+        index.commit(through: min(index.tip, committed))
+        leases.commit(through: committed)
+        deadRows.commit(through: committed)
+        committedAlarms = end.alarms
+        if end.compactRevision > compactRevision {
+            compactRevision = end.compactRevision
             index.compact(to: compactRevision)
         }
     }
@@ -107,15 +113,16 @@ package struct Store: ~Copyable {
         tipCompactRevision = compactRevision
     }
 
-    /// Where a request's own changes begin, so that it can be undone alone.
-    struct Savepoint {
-        var tip: Position
-        var digest: Digest
-        var compactRevision: Revision
-        var alarms: Alarms
+    /// What the store was at a tip of its: where a request's own changes begin, so that it can be undone alone, or where a batch ends,
+    /// so that it can be committed alone.
+    package struct Savepoint: Sendable {
+        package fileprivate(set) var tip: Position
+        package fileprivate(set) var digest: Digest
+        fileprivate var compactRevision: Revision
+        fileprivate var alarms: Alarms
     }
 
-    var savepoint: Savepoint { Savepoint(tip: tip, digest: tipDigest, compactRevision: tipCompactRevision, alarms: alarms) }
+    package var savepoint: Savepoint { Savepoint(tip: tip, digest: tipDigest, compactRevision: tipCompactRevision, alarms: alarms) }
 
     mutating func rollBack(to savepoint: Savepoint) {
         guard tip != savepoint.tip else { return }

@@ -188,6 +188,9 @@ extension Exposition {
         counter("pine_postgres_outages_total", "How often PostgreSQL was away.", log.outages)
         counter("pine_postgres_outage_seconds_total", "How long PostgreSQL was away, outages that are over.", log.outageSeconds)
         counter("pine_batches_appended_total", "Batches that were committed.", counters.batchesAppended)
+        counter(
+            "pine_batches_pipelined_total", "Batches that were sent while the one before was being made durable.",
+            counters.batchesPipelined)
         counter("pine_rows_appended_total", "Rows that were committed.", counters.rowsAppended)
         counter("pine_lost_races_total", "Batches that were evaluated again because another member appended first.", counters.racesLost)
         counter("pine_lost_appends_total", "Batches whose outcome had to be asked for, as their connection broke.", counters.appendsLost)

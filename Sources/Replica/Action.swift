@@ -58,6 +58,8 @@ package enum Note: Sendable, Hashable {
 /// Counts since the start, for metrics.
 package struct ReplicaCounters: Sendable, Hashable {
     package var batchesAppended: UInt64 = 0
+    /// Sent while the one before was under way.
+    package var batchesPipelined: UInt64 = 0
     package var rowsAppended: UInt64 = 0
     package var racesLost: UInt64 = 0
     package var appendsLost: UInt64 = 0

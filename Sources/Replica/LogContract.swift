@@ -26,6 +26,11 @@ package struct AppendBatch: Hashable, Sendable {
         self.newHead = newHead
         self.rows = rows
     }
+
+    /// Whether it can't get into the log unless `other` does, just before it.
+    package func follows(_ other: AppendBatch) -> Bool {
+        expectedDigest == other.newHead.digest && expectedEpoch == other.expectedEpoch
+    }
 }
 
 /// Rows that nothing needs any more.
@@ -60,7 +65,8 @@ package struct Deletion: Hashable, Sendable {
 /// What the replica asks of the log.
 package enum LogCommand: Hashable, Sendable {
     /// Append with one compare-and-swap statement. Answered by exactly one of `appended`, `conflicted`, `appendLost`.
-    /// If `lockHead` was answered just before, the append runs in that transaction and commits it.
+    /// If `lockHead` was answered just before, the append runs in that transaction and commits it. May come while another is under way:
+    /// it is applied after that one, and answered after it.
     case append(AppendBatch)
     /// Lock the head row in a transaction (the next append's), take the deadlines of `expiring` out that have passed, and read
     /// the tail after the position. Answered by `headLocked` or `lockFailed`.
@@ -92,7 +98,7 @@ package enum LogEvent: Hashable, Sendable {
     /// The batch of this number is durable, in order, with nothing in between.
     case appended(number: UInt64)
     /// Nothing of the batch was inserted: somebody else appended, or raised the epoch. `tail` starts after the position
-    /// before the batch's first row (may be cut by a limit).
+    /// before the batch's first row (may be cut by a limit); where one has conflicted whose head it expects, too, before that one's.
     case conflicted(number: UInt64, tail: Tail)
     /// The connection was lost, or the server failed, before the outcome was known.
     case appendLost(number: UInt64, reason: String)

@@ -122,7 +122,7 @@ extension Replica {
     }
 
     /// Whether nothing is under way that tells what a poll would.
-    var canPoll: Bool { phase == .serving && batch == nil && headRead == .idle && !tailReadInFlight }
+    var canPoll: Bool { phase == .serving && batches.isEmpty && headRead == .idle && !tailReadInFlight }
 
     mutating func startTailRead() {
         guard !tailReadInFlight else { return }
@@ -143,7 +143,7 @@ extension Replica {
         // Rows before these were passed, and are read again since another answer came first: so are these.
         if tailReadAfter > unverified.end ?? store.committed { return startTailRead() }
         // While an append is in flight its answer tells whether these rows are our own.
-        if batch == nil || batch?.stage == .lost { fold(tail, since: tailReadSince) } else { confirmReads() }
+        if !isAppending { fold(tail, since: tailReadSince) } else { confirmReads() }
     }
 
     private mutating func tailReadFailed() {
@@ -155,8 +155,8 @@ extension Replica {
 
     private mutating func recovered(_ tail: Tail) {
         guard phase == .recovering else { return }
-        batch?.recoveredEpoch = tail.head.epoch
-        fold(tail, since: batch?.recoverSince ?? .start)
+        recovery?.raisedEpoch = tail.head.epoch
+        fold(tail, since: recovery?.since ?? .start)
     }
 
     /// Folds rows after the committed position, which must not be under speculation, as far as they are known to come after it.
@@ -171,9 +171,7 @@ extension Replica {
         }
         for row in known.rows {
             store.apply(row)
-            if let lost = batch, lost.stage == .lost, store.tip == lost.append.newHead.position {
-                batch?.found = store.tipDigest == lost.append.newHead.digest
-            }
+            lookForLostBatch()
         }
         // Before anybody is told of rows of another history.
         if store.tip != known.end.position || store.tipDigest != known.end.digest { return historyChanged() }
@@ -189,7 +187,7 @@ extension Replica {
         }
         parkedMayGoOn()
         // A tail that was read before the epoch was raised doesn't tell: the lost append may come after it.
-        if let raised = batch?.recoveredEpoch, tail.head.epoch >= raised { settleLostBatch() }
+        if let raised = recovery?.raisedEpoch, tail.head.epoch >= raised { settleLostBatches() }
         confirmReads()
     }
 
@@ -209,7 +207,7 @@ extension Replica {
     /// this memory; what is in flight has no outcome that could be known.
     mutating func historyChanged() {
         actions.append(.note(.historyChanged(at: store.committed)))
-        if let batch {
+        for batch in batches {
             counters.writesFailed += UInt64(batch.unanswered.count)
             for write in batch.unanswered { respond(write.id, .failure(.leaderChanged)) }
         }
@@ -238,7 +236,8 @@ extension Replica {
         raise = nil
         emptyStore()
         phase = .loading
-        batch = nil
+        batches = []
+        recovery = nil
         lockInFlight = false
         racesLostInARow = 0
         readsWaiting.insert(contentsOf: readsConfirming, at: 0)

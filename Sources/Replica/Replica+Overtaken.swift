@@ -30,7 +30,7 @@ extension Replica {
     /// Loads the log anew, whose history is the same.
     mutating func loadAnew() {
         // Whether a lost batch is in the log can't be told where its rows may be gone.
-        if let batch {
+        for batch in batches {
             for write in batch.unanswered { respond(write.id, .failure(.leaderChanged)) }
         }
         failParked()

@@ -14,8 +14,8 @@ struct PendingRead {
         case alarms(AlarmType)
         /// A watch stream asked how far it has been served.
         case watchProgress
-        /// A write that changed nothing when it was executed at this position: true if the log ends there.
-        case unchanged(PendingWrite, Result<ByteString, EtcdError>, at: Position)
+        /// A write that changed nothing when it was executed at this tip: true if the log ends there.
+        case unchanged(PendingWrite, Result<ByteString, EtcdError>, at: Position, digest: Digest)
     }
 
     var id: RequestID
@@ -88,7 +88,7 @@ extension Replica {
         guard case .mustReach(let position) = headRead else { return }
         if store.committed < position {
             // With an append in flight the rows may be our own: its answer is on the way.
-            if batch == nil { startTailRead() }
+            if batches.isEmpty { startTailRead() }
             return
         }
         headRead = .idle
@@ -132,15 +132,22 @@ extension Replica {
             actions.append(.respond(read.id, writer.finish()))
         case .watchProgress:
             confirmProgress(read.id)
-        case .unchanged(let write, let answer, let position):
-            if position == store.committed { respond(read.id, answer) } else { executeAgain(write) }
+        case .unchanged(let write, let answer, let position, let digest):
+            if position == store.committed, digest == store.committedDigest {
+                respond(read.id, answer)
+            } else if isAppending, position > store.committed {
+                // What it was executed behind may still turn out to be so.
+                readsWaiting.append(read)
+            } else {
+                executeAgain(write)
+            }
         }
     }
 
     /// The log has moved on since the write was executed without effect. If it still has none, this is the answer, since
     /// the log's end was learnt after the write had arrived.
     private mutating func executeAgain(_ write: PendingWrite) {
-        guard batch == nil else {
+        guard batches.isEmpty else {
             enqueueFirst(write)
             return
         }

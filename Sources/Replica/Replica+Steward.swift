@@ -169,11 +169,14 @@ extension Replica {
         leases.steward.nextDue = now.advanced(byMs: min(max(nextMs, shortestMs), longestMs))
     }
 
+    /// Whether it is time for a lock under which leases expire.
+    var isExpiryDue: Bool {
+        leases.steward.stage == .holding && !leases.steward.expiring.isEmpty && now >= leases.steward.nextExpiry
+    }
+
     /// The leases to expire with the next lock, if it is time for any.
     mutating func takeExpiring() -> LeaseExpiry? {
-        guard leases.steward.stage == .holding, !leases.steward.expiring.isEmpty, now >= leases.steward.nextExpiry else {
-            return nil
-        }
+        guard isExpiryDue else { return nil }
         // Nothing is done to a store that is said to be corrupt.
         guard !store.alarms.contains(.corrupt) else {
             leases.steward.nextExpiry = now.advanced(byMs: limits.retryMs)

@@ -1,4 +1,13 @@
-// Owns: the write path: queue, batch, append, and what becomes of a batch that lost its race or its connection.
+// Owns: the write path: queue, batch, append, and what becomes of batches that lost their race or their connection.
+//
+// A second batch may be sent while the first is being made durable. It is executed on what the first made of the store, and expects
+// the digest that the first would leave, so it can't get into the log unless the first did:
+//
+//   first, second sent ─┬─ first appended ── committed up to its end; the second is the first now, and another may follow
+//                       ├─ first conflicted ── both undone, executed again in their order
+//                       └─ first lost ── both undone; the log has none, the first, or both
+//
+// Invariant: the first batch's rows come after the committed position, each other's after those of the one before it.
 internal import Bytes
 internal import DequeModule
 internal import EtcdAPI
@@ -25,15 +34,16 @@ struct PendingWrite {
     }
 }
 
+/// Asking the log what became of batches.
+struct Recovery {
+    /// What was committed when they were lost.
+    let since: Position
+    /// The epoch that was raised so that they can't be appended any more.
+    var raisedEpoch: Int64?
+}
+
 /// Writes that were executed at the tip and are being appended together.
 struct Batch {
-    enum Stage {
-        case appending
-        /// The outcome is unknown.
-        case lost
-    }
-
-    var stage = Stage.appending
     var startedAt: Instant
     var writes: [PendingWrite] = []
     /// One for each of `writes`: true only once the rows are in the log, errors included, since what they say may rest on
@@ -45,10 +55,10 @@ struct Batch {
     /// Leases whose revokes come before the rows of `writes`. Their deadlines are taken out in the same transaction, so they
     /// are never tried again: what has not expired by that is found due again.
     var expired: [LeaseID] = []
-    /// Of a lost batch: what was committed before it.
-    var recoverSince = Position.start
-    /// Of a lost batch: the epoch that was raised so that it can't be appended any more.
-    var recoveredEpoch: Int64?
+    /// What the store is once its rows are in, whatever is executed behind it.
+    var end: Store.Savepoint
+    /// Whether another batch may be sent behind it.
+    var mayBeFollowed: Bool
     /// Whether a lost batch's last row has been met in the log.
     var found = false
 
@@ -77,11 +87,21 @@ extension Replica {
 
     // MARK: Starting
 
-    /// Whether nothing stands in the way of the next batch. Where the log is known to go on, an append would lose its race.
-    var canStartBatch: Bool { batch == nil && !lockInFlight && unverified.isEmpty }
+    /// Whether batches are under way whose answers will come.
+    var isAppending: Bool { !batches.isEmpty && recovery == nil }
+
+    /// Whether nothing stands in the way of the next batch, but for one that it may follow. Where the log is known to go on, an append
+    /// would lose its race.
+    private var mayAppend: Bool { !lockInFlight && unverified.isEmpty }
+
+    var canStartBatch: Bool { batches.isEmpty && mayAppend }
 
     mutating func startBatch() {
-        guard canStartBatch else { return }
+        guard mayAppend else { return }
+        guard batches.isEmpty else {
+            if canFollow { executeBatch() }
+            return
+        }
         let expiring = takeExpiring()
         // A busy neighbour always gets there first: queue up at the row lock instead.
         if expiring != nil || (racesLostInARow >= 2 && !writes.isEmpty) {
@@ -93,24 +113,35 @@ extension Replica {
         }
     }
 
+    /// Whether the waiting writes are sent behind the batch that is under way, on the condition that it gets into the log: PostgreSQL
+    /// goes on with them as soon as that one is durable, and meanwhile they are executed and sent. Not a few of them, since small batches
+    /// cost more; not where that condition is in doubt; not while somebody waits for all that was sent to be settled.
+    private var canFollow: Bool {
+        guard batches.count < batchLimit, let last = batches.last, last.mayBeFollowed, racesLostInARow == 0 else { return false }
+        guard !isExpiryDue, leases.round?.answer == nil else { return false }
+        let isWorthIt = writes.count >= configuration.pipelinedWriteLeast || waitingWriteBytes >= configuration.pipelinedByteLeast
+        return isWorthIt && writes.count * 2 >= last.writes.count
+    }
+
     /// Executes as many waiting writes as fit, and appends their rows. Those of a batch that changes nothing are reads in
-    /// the end: they wait until it is known that the log still ends here. Leases that have expired go first.
-    mutating func executeBatch(expired: [LeaseID] = []) {
+    /// the end: they wait until it is known that the log still ends here. Leases that have expired go first, under the head row's lock.
+    mutating func executeBatch(expired: [LeaseID] = [], isLocked: Bool = false) {
         var taken: [PendingWrite] = []
         var answers: [Result<ByteString, EtcdError>] = []
         var rows: [LogRow] = []
         var bytes = 0
         let header = header
+        let before = store.savepoint
         let revoked = revoke(expired, &rows)
         while rows.count < configuration.batchRowLimit, bytes < configuration.batchByteLimit, let write = writes.popFirst() {
             waitingWriteBytes -= write.byteCount
-            let before = rows.count
+            let rowsBefore = rows.count
             if !write.values.isEmpty { store.cold.fetched = write.values }
             defer { if !write.values.isEmpty { store.cold.fetched = [:] } }
             do {
                 answers.append(
                     .success(try store.execute(write.request, header: header, origin: configuration.origin, rows: &rows)))
-                for row in rows[before...] { bytes += row.key.count + row.value.count }
+                for row in rows[rowsBefore...] { bytes += row.key.count + row.value.count }
             } catch {
                 // It waits for its values; those behind it need not.
                 if store.cold.hasMissing {
@@ -127,7 +158,8 @@ extension Replica {
             for (write, answer) in zip(taken, answers) {
                 readsWaiting.append(
                     PendingRead(
-                        id: write.id, kind: .unchanged(write, answer, at: store.committed), arrivedAt: write.arrivedAt))
+                        id: write.id, kind: .unchanged(write, answer, at: store.tip, digest: store.tipDigest),
+                        arrivedAt: write.arrivedAt))
             }
             startHeadRead()
             return
@@ -136,10 +168,14 @@ extension Replica {
             clusterID: clusterID, position: store.tip, digest: store.tipDigest, epoch: epoch,
             compactRevision: store.tipCompactRevision)
         let append = AppendBatch(
-            number: nextBatchNumber, expectedDigest: store.committedDigest, expectedEpoch: epoch, newHead: newHead, rows: rows,
+            number: nextBatchNumber, expectedDigest: before.digest, expectedEpoch: epoch, newHead: newHead, rows: rows,
             needsLock: !revoked.isEmpty)
         nextBatchNumber += 1
-        batch = Batch(startedAt: now, writes: taken, answers: answers, append: append, expired: revoked)
+        if !batches.isEmpty { counters.batchesPipelined += 1 }
+        batches.append(
+            Batch(
+                startedAt: now, writes: taken, answers: answers, append: append, expired: revoked, end: store.savepoint,
+                mayBeFollowed: !isLocked))
         actions.append(.log(.append(append)))
     }
 
@@ -154,28 +190,30 @@ extension Replica {
 
     mutating func appended(_ number: UInt64) {
         if raiseAppended(number) { return }
-        guard let done = batch, done.append.number == number else { return }
-        batch = nil
+        guard isAppending, let done = batches.first, done.append.number == number else { return }
+        batches.removeFirst()
         racesLostInARow = 0
         counters.batchesAppended += 1
         counters.rowsAppended += UInt64(done.append.rows.count)
-        store.commit()
+        store.commit(through: done.end)
         committed(done.append.rows, own: true)
         leasesExpired(done.expired)
         answer(done)
         confirmReads()
     }
 
+    /// What was sent behind it conflicts, too, since it expects what this one would have made of the log. Nobody waits for that answer.
     mutating func conflicted(_ number: UInt64, _ tail: Tail) {
         if raiseFailed(number) { return }
-        guard let lost = batch, lost.append.number == number else { return }
-        batch = nil
+        guard isAppending, let first = batches.first, first.append.number == number else { return }
         racesLostInARow += 1
         counters.racesLost += 1
         store.rollBack()
+        let lost = batches
+        batches = []
         requeue(lost)
         // Their deadlines may be out nevertheless.
-        leases.touched.formUnion(lost.expired)
+        for batch in lost { leases.touched.formUnion(batch.expired) }
         fold(tail, since: store.committed)
     }
 
@@ -187,19 +225,20 @@ extension Replica {
         expiryLocked(expired)
         // The lock is the next append's; without one it must be given back.
         let isAtHead = phase == .serving && tail.reachesHead && unverified.isEmpty
-        if isAtHead, !writes.isEmpty || !expired.isEmpty { executeBatch(expired: expired) }
+        if isAtHead, !writes.isEmpty || !expired.isEmpty { executeBatch(expired: expired, isLocked: true) }
         // Deadlines without a lease, of which nothing else was left, stay out.
-        if batch == nil { actions.append(.log(.unlockHead(keepingRemovals: isAtHead && !expired.isEmpty))) }
+        if batches.isEmpty { actions.append(.log(.unlockHead(keepingRemovals: isAtHead && !expired.isEmpty))) }
     }
 
+    /// What was sent behind it is lost with it: whether it is in the log is not known either, and what its own answer says, if there
+    /// will be one, comes of itself with what the log is asked now.
     mutating func appendLost(_ number: UInt64, reason: String) {
         if raiseFailed(number) { return }
-        guard batch?.append.number == number else { return }
+        guard isAppending, let first = batches.first, first.append.number == number else { return }
         counters.appendsLost += 1
-        batch?.stage = .lost
         phase = .recovering
         store.rollBack()
-        batch?.recoverSince = store.committed
+        recovery = Recovery(since: store.committed)
         actions.append(.note(.appendLost(reason: reason)))
         actions.append(.log(.recover(after: store.committed)))
     }
@@ -211,19 +250,30 @@ extension Replica {
         actions.append(.note(.readFailed(reason: reason)))
     }
 
-    /// The log is folded past the point where a lost batch would be: it is there, or never will be.
-    mutating func settleLostBatch() {
-        guard let lost = batch, lost.stage == .lost else { return }
-        batch = nil
+    /// A row was folded: it may be the last of a lost batch.
+    mutating func lookForLostBatch() {
+        guard recovery != nil else { return }
+        for index in batches.indices where batches[index].append.newHead.position == store.tip {
+            batches[index].found = batches[index].append.newHead.digest == store.tipDigest
+        }
+    }
+
+    /// The log is folded past the point where lost batches would be: they are there, or never will be. A batch can't be there without
+    /// the one before it.
+    mutating func settleLostBatches() {
+        guard recovery != nil else { return }
+        let lost = batches
+        batches = []
+        recovery = nil
         phase = .serving
         counters.servingPeriods += 1
-        actions.append(.note(.appendRecovered(committed: lost.found)))
-        if lost.found {
-            leasesExpired(lost.expired)
-            answer(lost)
-        } else {
-            requeue(lost)
+        let found = lost.prefix { $0.found }
+        for batch in lost { actions.append(.note(.appendRecovered(committed: batch.found))) }
+        for batch in found {
+            leasesExpired(batch.expired)
+            answer(batch)
         }
+        requeue(lost[found.count...])
     }
 
     private mutating func answer(_ batch: Batch) {
@@ -245,8 +295,13 @@ extension Replica {
         }
     }
 
-    /// Puts a batch's writes back in front of the others, in their order.
-    private mutating func requeue(_ batch: Batch) {
-        for write in batch.unanswered.reversed() { enqueueFirst(write) }
+    /// Puts batches' writes back in front of the others, in their order.
+    private mutating func requeue(_ batches: some BidirectionalCollection<Batch>) {
+        for batch in batches.reversed() {
+            for write in batch.unanswered.reversed() { enqueueFirst(write) }
+        }
     }
 }
+
+/// How many batches may be under way at once. With two, PostgreSQL always has the next one; more would only be smaller.
+private let batchLimit = 2

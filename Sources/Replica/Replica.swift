@@ -7,8 +7,8 @@
 //      │   └─── raising ─── appended ────┼─▶ └──── recovered ───────────┘
 //      └───────── history changed ───────┘
 //
-// Invariants: at most one append, one head read and one tail read are in flight; the store holds speculation only while
-// a batch is being appended; every request is answered exactly once, or cancelled.
+// Invariants: at most two appends, one head read and one tail read are in flight; the store holds speculation only while
+// batches are being appended: theirs, in their order; every request is answered exactly once, or cancelled.
 internal import Bytes
 internal import DequeModule
 package import EtcdAPI
@@ -21,6 +21,10 @@ package struct ReplicaConfiguration: Sendable {
     package var batchRowLimit = 1000
     /// Bytes of keys and values; one request may be larger than this.
     package var batchByteLimit = 4 << 20
+    /// So many writes, or bytes of them, have to wait before a batch is sent behind one that is under way: a few are cheaper, and hardly
+    /// later, where they wait for their turn and for company.
+    package var pipelinedWriteLeast = 32
+    package var pipelinedByteLeast = 64 << 10
     /// Requests that wait, reads and writes each, before etcd's "too many requests".
     package var waitingLimit = 50_000
     /// The same for what waiting writes keep in memory, in bytes.
@@ -118,7 +122,10 @@ package struct Replica: ~Copyable {
     var writes = Deque<PendingWrite>()
     /// The sum of their `byteCount`.
     var waitingWriteBytes = 0
-    var batch: Batch?
+    /// Sent and not settled, oldest first. Either all are being appended, or all are lost.
+    var batches: [Batch] = []
+    /// Of `batches`, once they are lost.
+    var recovery: Recovery?
     var nextBatchNumber: UInt64 = 1
     var racesLostInARow = 0
     /// Whether the head row's lock was asked for, and where the log ended then, as far as we knew.
@@ -244,7 +251,7 @@ package struct Replica: ~Copyable {
 
     /// How many reads and writes wait for the log or for their batch.
     package var requestsUnderWay: Int {
-        (batch?.writes.count ?? 0) + writes.count + readsWaiting.count + readsConfirming.count
+        batches.reduce(writes.count) { $0 + $1.writes.count } + readsWaiting.count + readsConfirming.count
     }
 
     /// Whether `endTurn` has left work that needs no event.
@@ -261,7 +268,8 @@ package struct Replica: ~Copyable {
         // What is under way may end on another thread, which need not wake this one to have the poll after it sooner than that.
         var deadline = canPoll ? nextPoll : max(nextPoll, now.advanced(byMs: configuration.pollIntervalMinMs))
         if let oldest = writes.first?.arrivedAt { deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs)) }
-        if let oldest = batch?.unanswered.first?.arrivedAt {
+        for batch in batches {
+            guard let oldest = batch.unanswered.first?.arrivedAt else { continue }
             deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs))
         }
         if !watches.leaderStreams.isEmpty, let logAwaySince {
@@ -323,9 +331,11 @@ package struct Replica: ~Copyable {
         }
         expireParked()
         // Those whose append is under way or lost are told, too. Whether they happened is found out without them.
-        while let oldest = batch?.unanswered.first, oldest.arrivedAt.advanced(byMs: timeout) <= now {
-            batch?.timedOutCount += 1
-            fail(oldest)
+        for index in batches.indices {
+            while let oldest = batches[index].unanswered.first, oldest.arrivedAt.advanced(byMs: timeout) <= now {
+                batches[index].timedOutCount += 1
+                fail(oldest)
+            }
         }
         for read in takeExpired(&readsWaiting, timeoutMs: timeout, now) + takeExpired(&readsConfirming, timeoutMs: timeout, now) {
             if case .watchProgress = read.kind {

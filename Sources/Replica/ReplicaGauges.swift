@@ -60,7 +60,7 @@ extension Replica {
         gauges.watchStreams = watches.streams.count
         gauges.watchers = watches.watchers.count
         gauges.laggingWatchers = max(0, watches.watchers.count - watches.synced.count)
-        gauges.waitingWrites = writes.count + (batch?.writes.count ?? 0)
+        gauges.waitingWrites = batches.reduce(writes.count) { $0 + $1.writes.count }
         gauges.waitingWriteBytes = waitingWriteBytes
         gauges.waitingReads = readsWaiting.count + readsConfirming.count
         gauges.scans = scans.count + streams.count

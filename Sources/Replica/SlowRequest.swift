@@ -100,7 +100,7 @@ extension PendingRead {
     var subject: ByteString {
         switch kind {
         case .range(let request), .rangeStream(let request): request.key
-        case .unchanged(let write, _, _): write.request.subject
+        case .unchanged(let write, _, _, _): write.request.subject
         case .txn, .revision, .alarms, .watchProgress: ByteString()
         }
     }

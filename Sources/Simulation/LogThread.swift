@@ -1,4 +1,5 @@
-// Owns: one of a process's threads that talk to the log: one connection, one command at a time, and what can go wrong with it.
+// Owns: one of a process's threads that talk to the log: one connection, one command at a time, but for appends, of which the next may
+// be sent while the one before is under way; and what can go wrong with it.
 // Must never: answer a command twice, or not at all while its process lives. What PineServer's log threads promise (see
 // LogContract in Replica) is what this does, at its worst.
 internal import DequeModule
@@ -8,13 +9,36 @@ internal import Replica
 /// A statement on its way to the log and back.
 private final class Flight {
     let server: Int
+    /// What was sent on the same connection before and was under way then: executed before, and answered before.
+    private(set) var ahead: Flight?
     /// Nobody waits for the answer any more.
     var isCut = false
     /// It will never be executed.
     var isDropped = false
+    private(set) var isExecuted = false
+    private(set) var isAnswered = false
     var lost: () -> Void = {}
+    /// What waits for it to be executed, or to be answered.
+    var afterExecution: () -> Void = {}
+    var afterAnswer: () -> Void = {}
 
-    init(server: Int) { self.server = server }
+    init(server: Int, behind ahead: Flight?) {
+        self.server = server
+        self.ahead = ahead
+    }
+
+    func wasExecuted() {
+        isExecuted = true
+        afterExecution()
+        afterExecution = {}
+    }
+
+    func wasAnswered() {
+        isAnswered = true
+        ahead = nil
+        afterAnswer()
+        afterAnswer = {}
+    }
 }
 
 final class LogThread {
@@ -36,7 +60,12 @@ final class LogThread {
     let kind: Kind
     private var jobs = Deque<Job>()
     private var isBusy = false
-    private var flight: Flight?
+    /// Under way, in the order in which they were sent.
+    private var flights: [Flight] = []
+    /// Appends that were sent and are not answered, and those of them that are known to have been refused.
+    private var appending = 0
+    private var lastAppend: AppendBatch?
+    private var refused: [AppendBatch] = []
     private var session: SessionID?
     /// The server has ended the session, which shows once it is used.
     private var isKilled = false
@@ -56,12 +85,13 @@ final class LogThread {
     func submit(_ command: LogCommand) {
         jobs.append(.command(command))
         startNext()
+        sendAhead()
     }
 
     /// Nobody waits for it any more.
     func end() {
         jobs = []
-        flight = nil
+        flights = []
     }
 
     private func startNext() {
@@ -109,26 +139,29 @@ final class LogThread {
     /// Gives the connection up. The server finds out some time later.
     private func disconnect() {
         guard let old = session else { return }
-        let flight = flight
+        let flights = flights
         session = nil
         if log.lockHolder == old {
             world.plan(after: world.chance.pick([0, 1_000, 1_000_000, 5_000_000])) { [self] in
                 guard log.lockHolder == old else { return }
-                flight?.isDropped = true
+                for flight in flights { flight.isDropped = true }
                 log.releaseLock(old, commits: false)
             }
         }
     }
 
-    /// Cuts the connection. `dropping`: what is under way does not reach the log any more.
+    /// Cuts the connection. `dropping`: what is under way does not reach the log any more; of several, perhaps only the last.
     func cut(dropping: Bool) {
-        let cut = flight
-        if dropping { cut?.isDropped = true }
+        let cut = flights
+        if dropping, !cut.isEmpty {
+            let first = cut.count > 1 ? world.chance.number(0...cut.count - 1) : 0
+            for flight in cut[first...] { flight.isDropped = true }
+        }
         disconnect()
-        flight = nil
-        guard let cut, !cut.isCut else { return }
-        cut.isCut = true
-        after(world.chance.delay(200)) { cut.lost() }
+        flights = []
+        guard !cut.isEmpty else { return }
+        for flight in cut { flight.isCut = true }
+        after(world.chance.delay(200)) { for flight in cut { flight.lost() } }
     }
 
     /// Has `execute` run at the log, once, and `done` here with what it gave; with nil where the connection was lost, whether
@@ -138,32 +171,48 @@ final class LogThread {
         _ done: @escaping (Answer?) -> Void
     ) {
         let world = world
-        let sent = Flight(server: log.server)
+        let sent = Flight(server: log.server, behind: flights.last)
         sent.lost = { done(nil) }
-        flight = sent
+        flights.append(sent)
         var trip = world.chance.delay(world.swarm.tripTime)
         if world.chance.happens(world.swarm.stalledStatement) { trip += world.chance.number(100_000...4_000_000) }
         let isLostAfter = world.chance.happens(world.swarm.lostAfter)
         if isKilled || log.isAway || world.chance.happens(world.swarm.lostBefore) {
-            after(trip) { [self] in if flight === sent { cut(dropping: true) } }
+            after(trip) { [self] in if isUnderWay(sent) { cut(dropping: true) } }
         } else if world.chance.happens(world.swarm.late) {
-            after(trip) { [self] in if flight === sent { cut(dropping: false) } }
+            after(trip) { [self] in if isUnderWay(sent) { cut(dropping: false) } }
             trip += world.chance.pick([1_000, 20_000, 300_000, 3_000_000]) + world.chance.delay(1_000)
         }
-        after(limitMs * 1_000) { [self] in if flight === sent { cut(dropping: false) } }
+        after(limitMs * 1_000) { [self] in if isUnderWay(sent) { cut(dropping: false) } }
         world.plan(after: trip) { [self] in
-            guard !sent.isDropped, sent.server == log.server, !log.isAway || sent.isCut else { return }
-            execute { answer in
-                guard !sent.isCut else { return }
-                self.after(world.chance.delay(world.swarm.tripTime)) { [self] in
+            inTurn(sent.ahead, \.isExecuted, \.afterExecution) { [self] in
+                guard !sent.isDropped, sent.server == log.server, !log.isAway || sent.isCut else { return }
+                execute { answer in
+                    sent.wasExecuted()
                     guard !sent.isCut else { return }
-                    if isLostAfter { return cut(dropping: false) }
-                    sent.isCut = true
-                    flight = nil
-                    done(answer)
+                    self.after(world.chance.delay(world.swarm.tripTime)) { [self] in
+                        inTurn(sent.ahead, \.isAnswered, \.afterAnswer) { [self] in
+                            guard !sent.isCut else { return }
+                            if isLostAfter { return cut(dropping: false) }
+                            sent.isCut = true
+                            flights.removeAll { $0 === sent }
+                            done(answer)
+                            sent.wasAnswered()
+                        }
+                    }
                 }
             }
         }
+    }
+
+    private func isUnderWay(_ sent: Flight) -> Bool { flights.contains { $0 === sent } }
+
+    /// Runs `body` once what was sent ahead is so far, which may be never.
+    private func inTurn(
+        _ ahead: Flight?, _ isSoFar: KeyPath<Flight, Bool>, _ then: ReferenceWritableKeyPath<Flight, () -> Void>,
+        _ body: @escaping () -> Void
+    ) {
+        if let ahead, !ahead[keyPath: isSoFar] { ahead[keyPath: then] = body } else { body() }
     }
 
     // MARK: Commands
@@ -204,23 +253,58 @@ final class LogThread {
 
     private func append(_ batch: AppendBatch) {
         lockNumber += 1
-        let lost = LogEvent.appendLost(number: batch.number, reason: "cut")
         withSession { [self] session in
-            guard let session else { return done(lost) }
-            ask({ [self] finish in
-                log.whenFree(session) { [self] in finish(world.append(batch, session)) }
-            }) { [self] (inserted: Bool?) in
-                switch inserted {
-                case nil: done(lost)
-                case true?:
-                    done(.appended(number: batch.number))
-                    world.hintOthers(than: process)
-                case false?:
-                    ask({ [self] finish in finish(log.tables.tail(after: batch.before, limit: tailLimit)) }) { [self] tail in
-                        done(tail.map { .conflicted(number: batch.number, tail: $0) } ?? lost)
-                    }
-                }
+            guard let session else { return done(.appendLost(number: batch.number, reason: "cut")) }
+            send(batch, session)
+            sendAhead()
+        }
+    }
+
+    private func send(_ batch: AppendBatch, _ session: SessionID) {
+        appending += 1
+        lastAppend = batch
+        if appending > 1 { world.pipelinedAppends += 1 }
+        let execute = { [self] (finish: @escaping (Bool) -> Void) in
+            log.whenFree(session) { [self] in finish(world.append(batch, session)) }
+        }
+        ask(execute) { [self] in appended(batch, $0) }
+    }
+
+    /// Sends the next append behind those that are under way, if it rests on them and they may still get into the log.
+    private func sendAhead() {
+        guard appending > 0, refused.isEmpty, flights.count == appending, let session, log.lockHolder != session,
+            case .command(.append(let batch)) = jobs.first, !batch.needsLock, let lastAppend, batch.follows(lastAppend)
+        else { return }
+        jobs.removeFirst()
+        lockNumber += 1
+        send(batch, session)
+    }
+
+    private func appended(_ batch: AppendBatch, _ inserted: Bool?) {
+        appending -= 1
+        switch inserted {
+        case nil:
+            // What was refused before it is answered in its turn.
+            for earlier in refused + [batch] { process.post(.log(.appendLost(number: earlier.number, reason: "cut"))) }
+            refused = []
+        case true?:
+            process.post(.log(.appended(number: batch.number)))
+            world.hintOthers(than: process)
+        case false?:
+            refused.append(batch)
+        }
+        guard appending == 0 else { return sendAhead() }
+        guard let first = refused.first else { return done(nil) }
+        let read = { [self] (finish: @escaping (Tail) -> Void) in finish(log.tables.tail(after: first.before, limit: tailLimit)) }
+        ask(read) { [self] tail in
+            for earlier in refused {
+                process.post(
+                    .log(
+                        tail.map { .conflicted(number: earlier.number, tail: $0) }
+                            ?? .appendLost(number: earlier.number, reason: "cut")))
             }
+            refused = []
+            done(nil)
         }
     }
 

@@ -9,6 +9,8 @@ package struct SimulationResult: Sendable, Hashable {
     package var fingerprint: UInt64
     package var operations: Int
     package var rows: Int
+    /// Appends that were sent while another was under way on the same connection.
+    package var pipelinedAppends: Int
 }
 
 package enum Simulation {
@@ -19,6 +21,6 @@ package enum Simulation {
         defer { world.end() }
         return SimulationResult(
             seed: seed, failure: failure, fingerprint: world.fingerprint.rawValue, operations: world.operations.count,
-            rows: world.log.era.archive.count)
+            rows: world.log.era.archive.count, pipelinedAppends: world.pipelinedAppends)
     }
 }

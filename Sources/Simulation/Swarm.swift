@@ -108,6 +108,7 @@ extension Swarm {
     func configuration(origin: Int64, _ chance: inout Chance) -> ReplicaConfiguration {
         var configuration = ReplicaConfiguration(origin: origin, memberID: UInt64(origin))
         configuration.batchRowLimit = chance.pick([1, 3, 100, 1_000])
+        configuration.pipelinedWriteLeast = chance.pick([1, 1, 2, 32])
         configuration.tailRowLimit = chance.pick([1, 3, 20, 1_000])
         configuration.historyRowLimit = chance.pick([1, 3, 50, 1_000])
         configuration.scanKeyLimit = chance.pick([1, 3, 1_000])

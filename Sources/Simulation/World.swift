@@ -29,6 +29,8 @@ final class World {
 
     // What is checked
     private(set) var operations: [Operation] = []
+    /// How many were sent while another was under way on the same connection.
+    var pipelinedAppends = 0
     /// Calls that are waited for.
     private var openCalls = 0
     var serializableReads: [(revision: Revision, kvs: [KeyValue])] = []

@@ -122,6 +122,137 @@ extension Inbox where Event == LogEvent {
         #expect(try await inbox.tail().rows == Array(writer.rows[8...]))
     }
 
+    /// Two batches of which the second expects what the first leaves.
+    private func pair(_ writer: inout Writer, count: Int = 2, valueSize: Int = 10) -> [AppendBatch] {
+        let before = writer
+        let first = writer.batch(count: count, valueSize: valueSize)
+        writer.committed(first)
+        let second = writer.batch(count: count, valueSize: valueSize)
+        writer.head = before.head
+        writer.rows = before.rows
+        return [first, second]
+    }
+
+    @Test("batches that are sent behind others are appended and answered in order", arguments: [false, true])
+    func sentAhead(transactionPooling: Bool) async throws {
+        var settings = try freshSettings()
+        settings.transactionPooling = transactionPooling
+        let (log, inbox) = start(settings)
+        defer { log.stop() }
+        log.submit(.readHead)
+        var writer = Writer(head: try await inbox.head())
+        // Also more than a socket takes.
+        for (count, valueSize) in [(1, 10), (3, 10), (1_000, 1_000), (2, 10), (1_000, 2_000)] {
+            let batches = pair(&writer, count: count, valueSize: valueSize)
+            for batch in batches { log.submit(.append(batch)) }
+            for batch in batches {
+                #expect(try await inbox.appendAnswer() == .appended(number: batch.number))
+                writer.committed(batch)
+            }
+        }
+        log.submit(.lockHead(after: writer.head.position))
+        #expect(try await inbox.locked() == Tail(head: writer.head, rows: [], reachesHead: true))
+        log.submit(.unlockHead())
+        #expect(try LogSession(settings, logger: quiet).everything().rows == writer.rows)
+    }
+
+    @Test("where a batch has conflicted so has the one behind it, and both bring what came instead", arguments: [false, true])
+    func sentAheadOfConflict(transactionPooling: Bool) async throws {
+        var settings = try freshSettings()
+        settings.transactionPooling = transactionPooling
+        let (log, inbox) = start(settings)
+        defer { log.stop() }
+        log.submit(.readHead)
+        var writer = Writer(head: try await inbox.head())
+        for _ in 0..<5 {
+            let batches = pair(&writer)
+            try LogSession(settings, logger: quiet).put(writer.batch(), &writer)
+            for batch in batches { log.submit(.append(batch)) }
+            for batch in batches {
+                guard case .conflicted(batch.number, let tail) = try await inbox.appendAnswer() else {
+                    Issue.record("no conflict")
+                    return
+                }
+                #expect(tail.head == writer.head)
+                if batch == batches[0] { #expect(tail.rows.suffix(1) == writer.rows.suffix(1)) }
+            }
+            let next = writer.batch()
+            log.submit(.append(next))
+            #expect(try await inbox.appendAnswer() == .appended(number: next.number))
+            writer.committed(next)
+        }
+        #expect(try LogSession(settings, logger: quiet).everything().rows == writer.rows)
+    }
+
+    @Test("a batch that rests on nothing of what is under way does not share its fate")
+    func behindAStranger() async throws {
+        let settings = try freshSettings()
+        let (log, inbox) = start(settings)
+        defer { log.stop() }
+        log.submit(.readHead)
+        var writer = Writer(head: try await inbox.head())
+        let outdated = pair(&writer)
+        try LogSession(settings, logger: quiet).put(writer.batch(), &writer)
+        let next = writer.batch()
+        for batch in outdated + [next] { log.submit(.append(batch)) }
+        for batch in outdated {
+            guard case .conflicted(batch.number, _) = try await inbox.appendAnswer() else {
+                Issue.record("no conflict")
+                return
+            }
+        }
+        #expect(try await inbox.appendAnswer() == .appended(number: next.number))
+    }
+
+    @Test("where the connection ends both batches under way are lost, and the log has none, one or both")
+    func sentAheadLost() async throws {
+        let settings = try freshSettings()
+        let server = try PostgresServer.shared()
+        let (log, inbox) = start(settings)
+        defer { log.stop() }
+        log.submit(.readHead)
+        var writer = Writer(head: try await inbox.head())
+        var outcomes: Set<Int> = []
+        for round in 0..<24 {
+            let batches = pair(&writer, count: 400, valueSize: 400)
+            for batch in batches { log.submit(.append(batch)) }
+            // At another moment each time: while the first runs, while the second does, or later.
+            try await Task.sleep(for: .microseconds(round % 12 * 1_500))
+            try server.psql(
+                """
+                select pg_terminate_backend(pid) from pg_stat_activity
+                 where datname = current_database() and application_name = 'pine'
+                """, connection: settings.conninfo)
+            var appended = 0
+            var isLost = false
+            for batch in batches {
+                switch try await inbox.appendAnswer() {
+                case .appended(batch.number) where !isLost: appended += 1
+                case .appendLost(batch.number, _): isLost = true
+                // On another connection, once the first was lost.
+                case .appended(batch.number), .conflicted(batch.number, _): #expect(isLost)
+                case let answer: Issue.record("\(answer)")
+                }
+            }
+            guard isLost else {
+                for batch in batches { writer.committed(batch) }
+                outcomes.insert(2)
+                continue
+            }
+            log.submit(.recover(after: writer.head.position))
+            let tail = try await inbox.recovered()
+            let found = tail.rows.count / 400
+            #expect(found >= appended)
+            #expect(tail.rows == batches.prefix(found).flatMap(\.rows))
+            outcomes.insert(found)
+            for batch in batches.prefix(found) { writer.committed(batch) }
+            writer.head.epoch = tail.head.epoch
+            #expect(tail.head == writer.head)
+        }
+        #expect(outcomes.count > 1)
+        #expect(try LogSession(settings, logger: quiet).everything().rows == writer.rows)
+    }
+
     @Test("questions about members and sizes are answered, also while rows are being deleted")
     func questions() async throws {
         var settings = try freshSettings()

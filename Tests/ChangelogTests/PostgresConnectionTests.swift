@@ -38,6 +38,78 @@ import Testing
         }
     }
 
+    @Test("statements sent ahead are transactions of their own, whose outcomes come in order", arguments: [false, true])
+    func ahead(prepares: Bool) throws {
+        let connection = try connect(prepares: prepares)
+        let table = "t\(UInt32.random(in: 0...UInt32.max))"
+        try connection.runScript(
+            "create table \(table) (a int primary key, b int references \(table) deferrable initially deferred)",
+            within: .seconds(5))
+        let insert = Statement("insert into \(table) values ($1::int, $2::int)")
+        func send(_ a: Int32, _ b: Int32) throws {
+            let parameters = Parameters.build { writer in
+                writer.add(a)
+                writer.add(b)
+            }
+            try connection.startBehind(insert, parameters, within: .seconds(5))
+        }
+        for _ in 0..<3 {
+            // The second fails as it commits, the fourth as it runs.
+            for (a, b) in [(1, 1), (2, 7), (3, 1), (1, 1), (4, 3)] as [(Int32, Int32)] { try send(a, b) }
+            var states: [String?] = []
+            for _ in 0..<5 {
+                switch try connection.awaitOutcome(within: .seconds(5)) {
+                case .success(let result):
+                    #expect(result.affectedRows == 1)
+                    states.append(nil)
+                case .failure(.refused(let state, _)): states.append(state)
+                case .failure(let error): throw error
+                }
+            }
+            #expect(states == [nil, "23503", nil, "23505", nil])
+            #expect(connection.sentAhead == 0)
+            #expect(try connection.run(Statement("delete from \(table)"), within: .seconds(5)).affectedRows == 3)
+        }
+        try connection.runScript("drop table \(table)", within: .seconds(5))
+    }
+
+    @Test("an outcome is taken as soon as it has arrived, and no sooner; what the server has no room for is sent later")
+    func outcomes() throws {
+        let connection = try connect()
+        let text = String(repeating: "x", count: 8 << 20)
+        for seconds in ["0.2", "0"] {
+            let parameters = Parameters.build { writer in
+                writer.add(text: text)
+                writer.add(text: seconds)
+            }
+            try connection.startBehind(
+                Statement("select length($1::text) from pg_sleep($2::text::float8)"), parameters, within: .seconds(5))
+        }
+        #expect(try connection.takeOutcome() == nil)
+        #expect(try connection.hasMoreToSend)
+        var lengths: [Int32] = []
+        try eventuallyBlocking("both outcomes") {
+            _ = try connection.hasMoreToSend
+            try connection.readArrived()
+            while let outcome = try connection.takeOutcome() { lengths.append(try outcome.get().integer(0, 0, as: Int32.self)) }
+            return lengths.count == 2
+        }
+        #expect(lengths == [8 << 20, 8 << 20])
+        #expect(try connection.run(Statement("select 4"), within: .seconds(5)).integer(0, 0, as: Int32.self) == 4)
+    }
+
+    @Test("a backend that is terminated loses what was sent ahead")
+    func aheadTerminated() throws {
+        let connection = try connect()
+        let sleep = Statement("select 1 from pg_sleep(30)")
+        for _ in 0..<2 { try connection.startBehind(sleep, .none, within: .seconds(5)) }
+        _ = try connect().run(
+            Statement("select pg_terminate_backend($1::int)"), .build { $0.add(connection.backendID) }, within: .seconds(5))
+        #expect(throws: LogError.self) { try connection.awaitOutcome(within: .seconds(10)) }
+        #expect(!connection.isOpen)
+        #expect(throws: LogError.lost("it is closed")) { try connection.takeOutcome() }
+    }
+
     @Test("a commit that fails at the end of a pipeline is an error")
     func failingCommit() throws {
         let connection = try connect()

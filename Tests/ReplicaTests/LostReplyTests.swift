@@ -6,7 +6,7 @@ import Replica
 import Testing
 
 /// A replica whose commands are answered by hand.
-private final class HandDriven {
+final class HandDriven {
     var replica: Replica
     let log: MemoryLog
     private(set) var commands: [LogCommand] = []
@@ -14,9 +14,11 @@ private final class HandDriven {
     var now = Instant(nanoseconds: 0)
     private var lastID: UInt64 = 0
 
-    init(_ log: MemoryLog) {
+    init(_ log: MemoryLog, configure: (inout ReplicaConfiguration) -> Void = { _ in }) {
         self.log = log
-        replica = Replica(configuration: ReplicaConfiguration(origin: 1, memberID: 1))
+        var configuration = ReplicaConfiguration(origin: 1, memberID: 1)
+        configure(&configuration)
+        replica = Replica(configuration: configuration)
         turn()
         // The lease chores have nothing to do with any of this.
         take { if case .lease = $0 { true } else { false } }
@@ -36,9 +38,13 @@ private final class HandDriven {
         }
     }
 
-    func ask(_ request: Request) -> RequestID {
+    func newID() -> RequestID {
         lastID += 1
-        let id = RequestID(rawValue: lastID)
+        return RequestID(rawValue: lastID)
+    }
+
+    func ask(_ request: Request) -> RequestID {
+        let id = newID()
         replica.step(.requestArrived(id, request), now: now)
         turn()
         return id

@@ -41,6 +41,12 @@ import Testing
         }
     }
 
+    @Test("Appends are sent behind others in most runs")
+    func pipelined() {
+        let pipelined = (1...20 as ClosedRange<UInt64>).filter { Simulation.run(seed: $0).pipelinedAppends > 0 }
+        #expect(pipelined.count >= 10)
+    }
+
     @Test("A seed plays the same way again")
     func playsAgain() {
         for seed in 1...10 as ClosedRange<UInt64> {
