@@ -70,10 +70,11 @@ struct LogStatements: Sendable {
             select c.revision, c.sub, c.value from unnest($1::bigint[], $2::int[]) as r(revision, sub)
               join \(schema).changelog c on c.revision = r.revision and c.sub = r.sub
             """)
+        // Never back: a statement whose connection was lost may run after those that came after it.
         advanceSweep = Statement(
             """
             update \(schema).sweep set compact_revision = $1::bigint, revision = $2::bigint, sub = $3::int
-             where exists (
+             where (compact_revision, revision, sub) < ($1::bigint, $2::bigint, $3::int) and exists (
                select 1 from \(schema).duty where name = 'steward' and holder = $4::bigint and expires_at > now())
                and exists (\(isCompacted("$1")))
             """)

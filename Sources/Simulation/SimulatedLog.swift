@@ -182,7 +182,10 @@ final class SimulatedLog {
         {
             let dead = Set(part)
             tables.rows.removeAll { dead.contains($0.position) }
-            if isLast, isSteward(order.holder, now) { tables.swept = order.swept }
+            let (old, new) = (tables.swept, order.swept)
+            if isLast, isSteward(order.holder, now), (old.compactRevision, old.position) < (new.compactRevision, new.position) {
+                tables.swept = new
+            }
         }
         return before - tables.rows.count
     }
