@@ -60,8 +60,10 @@ struct PlateauTests {
                     index: try integer(postgres, "select pg_indexes_size('pine.changelog')"),
                     memory: try gauge("process_resident_memory_bytes", pines[0])))
         }
-        #expect(Double(sizes[4].table) < Double(sizes[1].table) * 1.6, "\(sizes)")
-        #expect(Double(sizes[4].index) < Double(sizes[1].index) * 1.6 + 65_536, "\(sizes)")
+        // Five rounds of which nothing is reclaimed would be two and a half times as large as two. Less than that says nothing: where
+        // autovacuum finds the end of a table empty it cuts that off.
+        #expect(sizes[4].table < max(sizes[0].table, sizes[1].table) * 2, "\(sizes)")
+        #expect(sizes[4].index < max(sizes[0].index, sizes[1].index) * 2, "\(sizes)")
         #expect(sizes[4].memory < sizes[1].memory * 1.2 + 16_777_216, "\(sizes)")
         #expect(try integer(postgres, "select count(*) from pine.changelog where kind = 1") == Self.keyCount)
         for pine in pines {
