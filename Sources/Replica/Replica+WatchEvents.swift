@@ -13,11 +13,18 @@ extension Replica {
     /// Rows have been committed: tells whoever watches their keys.
     mutating func publish(_ rows: [LogRow]) {
         guard !rows.isEmpty else { return }
+        handOut(rows)
+        // Not before all of them are: the answer tells of the newest revision.
+        answerWaitingProgress()
+    }
+
+    private mutating func handOut(_ rows: [LogRow]) {
+        guard !rows.isEmpty else { return }
         // Nobody who stood before the log was moved is sent what comes after.
         if let raise = rows.firstIndex(where: \.isRaise) {
-            publish(Array(rows[..<raise]))
+            handOut(Array(rows[..<raise]))
             cancelOvertaken(all: true)
-            return publish(Array(rows[(raise + 1)...]))
+            return handOut(Array(rows[(raise + 1)...]))
         }
         for row in rows where row.kind == .put || row.kind == .delete { watches.recent.append(row) }
         watches.recent.trim()
@@ -25,7 +32,6 @@ extension Replica {
             for watcher in gather(rows) { flush(watcher) }
         }
         cancelOvertaken()
-        answerWaitingProgress()
     }
 
     /// Appends the rows' events to the watchers that want them, and returns those that got any, in order. These are the

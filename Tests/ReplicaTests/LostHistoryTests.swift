@@ -81,6 +81,29 @@ import Testing
         #expect((log.head.position.revision > 1_005) == isLost)
     }
 
+    @Test("A watcher that stands before the revision to which the log was moved is told so, and not first that it has been sent everything")
+    func progressAcrossRaise() throws {
+        let log = MemoryLog()
+        let pine = TestReplica(log, origin: 1)
+        let stream = pine.newStream()
+        pine.tell(.watchOpened(stream))
+        pine.tell(.watchRequested(stream, .create(WatchCreateRequest(key: "k", startRevision: 3))))
+        pine.tell(.watchRequested(stream, .progress(WatchProgressRequest())))
+        pine.settle()
+        #expect(pine.sent[stream]?.count == 1)
+        // All of this comes in one tail.
+        _ = try TestReplica(log, origin: 2).put("other", "v")
+        _ = try TestReplica(log, origin: 3) {
+            $0.served = [ServedMark(clusterID: 7, position: Position(5, 0), digest: .start)]
+            $0.revisionRaise = 1_000
+        }.put("k", "v")
+        pine.advance(ms: 2_000)
+        pine.settle()
+        let told = try (pine.sent[stream] ?? []).map { try WatchResponse.decode($0) }
+        #expect(told.map(\.watchID) == [0, 0])
+        #expect(told.last?.canceled == true && told.last?.compactRevision == 1_005)
+    }
+
     @Test("A key that was deleted stays so where the log has lost deletions of its rows")
     func lostDeletions() throws {
         let log = MemoryLog()
