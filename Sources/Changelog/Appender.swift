@@ -80,7 +80,7 @@ struct Appender {
             if let silenceEnd = connection.silenceEnd { end = min(end, silenceEnd) }
             let now = ContinuousClock.now
             guard now < end else { throw connection.giveUp() }
-            let hasMore = try connection.hasMoreToSend
+            let hasMore = try connection.sendMore()
             if mailbox.wait(alongside: connection.socket, untilWritable: hasMore, timeout: now.duration(to: end)) {
                 try connection.readArrived()
                 try settleArrived(session)

@@ -228,7 +228,7 @@ final class PostgresConnection {
     // MARK: Ahead of outcomes
 
     /// Sends a statement that is a transaction of its own, behind those that were sent so before and have not ended: the server begins
-    /// with it at once after them. Sends no more than the socket takes; see `hasMoreToSend`. What it came to is taken by `takeOutcome`.
+    /// with it at once after them. Sends no more than the socket takes; see `sendMore`. What it came to is taken by `takeOutcome`.
     func startBehind(_ statement: Statement, _ parameters: Parameters, within limit: Duration) throws(LogError) {
         let raw = try usable()
         if sentAhead == 0 {
@@ -240,14 +240,12 @@ final class PostgresConnection {
         sentAhead += 1
     }
 
-    /// Whether the socket was full: `sendMore` once it is writable, or readable.
-    var hasMoreToSend: Bool {
-        get throws(LogError) {
-            switch PQflush(try usable()) {
-            case 0: return false
-            case 1: return true
-            default: throw lose()
-            }
+    /// Sends as much more as the socket takes. True where it is full, and more to be sent once it is writable, or readable.
+    func sendMore() throws(LogError) -> Bool {
+        switch PQflush(try usable()) {
+        case 0: return false
+        case 1: return true
+        default: throw lose()
         }
     }
 

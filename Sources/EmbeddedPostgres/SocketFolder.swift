@@ -50,6 +50,7 @@ struct SocketFolder: Sendable {
                 return path
             }
         }
+        // Somebody holds every name that could be known beforehand: one that can't, in the same place, for the same reason.
         var template = Array("/tmp/pine-XXXXXX".utf8CString)
         guard let made = mkdtemp(&template) else {
             throw EmbeddedPostgresError(

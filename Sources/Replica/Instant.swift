@@ -3,6 +3,9 @@
 package struct Instant: Hashable, Comparable, Sendable {
     package var nanoseconds: UInt64
 
+    /// Never.
+    package static let distantFuture = Instant(nanoseconds: .max)
+
     @inlinable
     package init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
 

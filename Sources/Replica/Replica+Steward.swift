@@ -238,7 +238,3 @@ extension Replica {
 
 /// Between two appends that expire leases.
 private let expiryPauseMs = 20
-
-extension Instant {
-    package static let distantFuture = Instant(nanoseconds: .max)
-}

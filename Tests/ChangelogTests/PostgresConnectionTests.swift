@@ -86,10 +86,10 @@ import Testing
                 Statement("select length($1::text) from pg_sleep($2::text::float8)"), parameters, within: .seconds(5))
         }
         #expect(try connection.takeOutcome() == nil)
-        #expect(try connection.hasMoreToSend)
+        #expect(try connection.sendMore())
         var lengths: [Int32] = []
         try eventuallyBlocking("both outcomes") {
-            _ = try connection.hasMoreToSend
+            _ = try connection.sendMore()
             try connection.readArrived()
             while let outcome = try connection.takeOutcome() { lengths.append(try outcome.get().integer(0, 0, as: Int32.self)) }
             return lengths.count == 2
