@@ -102,12 +102,15 @@ extension Store {
     private mutating func execute(
         _ put: PutRequest, _ execution: inout Execution, _ rows: inout [LogRow], into writer: inout ByteWriter
     ) throws(EtcdError) {
-        let previous = index.latest(put.key)
+        let previous = index.latestMetadata(put.key)
         if (put.ignoreValue || put.ignoreLease) && previous == nil { throw .keyNotFound }
-        if put.prevKV, let previous { writer.appendKeyValue(2, key: put.key, version: previous, cold) }
-        let position = execution.nextPosition()
         // Index and watchers keep the same bytes, without the request around them.
-        let value = put.ignoreValue ? cold.value(of: previous!, key: put.key) : put.value.compacted()
+        var value = put.value.compacted()
+        if put.prevKV || put.ignoreValue, let previous = index.latest(put.key) {
+            if put.prevKV { writer.appendKeyValue(2, key: put.key, version: previous, cold) }
+            if put.ignoreValue { value = cold.value(of: previous, key: put.key) }
+        }
+        let position = execution.nextPosition()
         append(
             LogRow(
                 position: position, kind: .put, key: put.key, value: value,
@@ -265,7 +268,7 @@ extension Store {
                 if request.revision != 0 && request.revision < tipCompactRevision { throw .compacted }
             case .put(let put):
                 try checkLease(put)
-                if (put.ignoreValue || put.ignoreLease) && index.latest(put.key) == nil { throw .keyNotFound }
+                if (put.ignoreValue || put.ignoreLease) && index.latestMetadata(put.key) == nil { throw .keyNotFound }
             case .txn(let nested):
                 try check(nested, path, &step)
             case .deleteRange, .empty:

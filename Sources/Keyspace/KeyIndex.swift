@@ -80,12 +80,14 @@ package struct KeyIndex: ~Copyable {
     /// Folds a row in at the tip, after all rows before it. Rows that touch no key only move the tip.
     /// A delete of a key that is not alive is recorded and changes nothing else.
     /// - Parameter coldBytes: the length of the row's value where that was left in the log.
-    package mutating func apply(_ row: LogRow, coldBytes: Int? = nil) {
+    /// - Returns: the lease that the key was attached to before, or 0.
+    @discardableResult
+    package mutating func apply(_ row: LogRow, coldBytes: Int? = nil) -> LeaseID {
         invariant(row.position > tip, "row \(row.position) comes after \(tip)")
         tip = row.position
         switch row.kind {
         case .put, .delete: break
-        case .grant, .revoke, .compact, .alarm: return
+        case .grant, .revoke, .compact, .alarm: return 0
         }
         var version = KeyVersion(row)
         if let coldBytes, row.kind == .put { version.leaveInLog(byteCount: coldBytes) }
@@ -96,9 +98,11 @@ package struct KeyIndex: ~Copyable {
         let isLive = !version.isTombstone
         let place = tree.locate(row.key)
         let record: KeyRecord
+        var leaseBefore: LeaseID = 0
         if let known = place.record {
             record = known
             let wasLive = !record.newest.pointee.isTombstone
+            leaseBefore = record.newest.pointee.lease
             push(version, on: record)
             journal.append(
                 JournalRow(
@@ -112,6 +116,7 @@ package struct KeyIndex: ~Copyable {
                 JournalRow(record: record, position: row.position, lifeChange: isLive ? 1 : 0, supersedes: !isLive))
         }
         noteValue(record, row.position, valueCount)
+        return leaseBefore
     }
 
     /// Makes all rows up to `position` visible. They can't be undone any more.
@@ -162,8 +167,7 @@ package struct KeyIndex: ~Copyable {
     private mutating func pop(_ record: KeyRecord) -> Bool {
         guard let older = record.older else { return false }
         historyBytes -= older.allocatedBytes
-        let (version, rest) = older.removingNewest()
-        record.newest.pointee = version
+        let rest = older.movingNewest(to: record.newest)
         record.older = rest
         historyBytes += rest?.allocatedBytes ?? 0
         return true

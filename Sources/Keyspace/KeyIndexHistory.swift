@@ -69,11 +69,12 @@ struct KeyHistory {
         return target
     }
 
-    /// Takes out the newest version; `rest` is nil where none is left.
-    func removingNewest() -> (version: KeyVersion, rest: KeyHistory?) {
-        let version = (versions + (count - 1)).move()
+    /// Takes out the newest version and puts it in the place of `replaced`; nil where none is left.
+    func movingNewest(to replaced: UnsafeMutablePointer<KeyVersion>) -> KeyHistory? {
+        replaced.deinitialize(count: 1)
+        replaced.moveInitialize(from: versions + (count - 1), count: 1)
         header.pointee.count -= 1
-        return (version, keptOrFreed())
+        return keptOrFreed()
     }
 
     /// Drops the oldest version; nil where none is left.

@@ -110,6 +110,20 @@ package struct KeyVersion: Sendable {
     }
 }
 
+/// What a key's version says beside its value.
+package struct KeyMetadata: Hashable, Sendable {
+    package let createRevision: Revision
+    package let version: Int64
+    package let lease: LeaseID
+
+    @inline(__always)
+    init(_ version: borrowing KeyVersion) {
+        createRevision = version.createRevision
+        self.version = version.version
+        lease = version.lease
+    }
+}
+
 extension KeyVersion: Hashable {
     package static func == (a: KeyVersion, b: KeyVersion) -> Bool {
         a.position == b.position && a.isTombstone == b.isTombstone && a.createRevision == b.createRevision && a.version == b.version

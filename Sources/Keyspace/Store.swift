@@ -57,11 +57,9 @@ package struct Store: ~Copyable {
         invariant(row.position > tip, "row \(row.position) is not after the tip \(tip)")
         switch row.kind {
         case .put, .delete:
-            if let before = index.latest(row.key), before.lease != 0, before.lease != row.lease || row.kind == .delete {
-                leases.detach(row.key, from: before.lease, at: row.position)
-            }
+            let before = index.apply(row, coldBytes: coldBytes)
+            if before != 0, before != row.lease || row.kind == .delete { leases.detach(row.key, from: before, at: row.position) }
             if row.kind == .put, row.lease != 0 { leases.attach(row.key.compacted(), to: row.lease, at: row.position) }
-            index.apply(row, coldBytes: coldBytes)
         case .grant:
             leases.grant(row.lease, ttl: row.version, at: row.position)
         case .revoke:

@@ -1,6 +1,7 @@
 // Owns: the naive model that the key index is compared with.
 // Must never: share code with the index.
 import Bytes
+import Testing
 
 @testable import Keyspace
 
@@ -102,7 +103,8 @@ struct KeyIndexPair: ~Copyable {
     }
 
     private mutating func apply(_ row: LogRow) {
-        index.apply(row)
+        let leaseBefore = model.version(row.key, model.tip)?.lease ?? 0
+        #expect(index.apply(row) == leaseBefore, "\(row)")
         model.apply(row)
     }
 

@@ -234,6 +234,7 @@ struct KeyIndexTests {
             && pair.index.count(in: range, at: revision) == found.count
             && pair.scan(range, at: nil, visitLimit: limit) == latest && pair.index.countLatest(in: range) == latest.count
             && pair.index.latest(b) == model.version(b, model.tip)
+            && pair.index.latestMetadata(b) == model.version(b, model.tip).map { KeyMetadata($0) }
             && pair.index.version(of: b, at: revision) == model.version(b, KeyIndexModel.bound(revision))
     }
 

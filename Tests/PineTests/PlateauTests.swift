@@ -84,7 +84,6 @@ struct PlateauTests {
     func rollingRestart() throws {
         let postgres = try PostgresServer()
         let cluster = try PineCluster(2, postgres: postgres.connectionString)
-        let port = cluster.ports[1]
         let writing = Writing(port: cluster.ports[1])
         let writer = Thread { writing.run() }
         writer.start()
