@@ -98,8 +98,9 @@ extension Replica {
             return
         }
         guard let stream = watches.streams[id] else { return }
-        // A client that asks and asks and never reads would have us keep the answers.
-        if stream.outstanding > unreadAnswersLimit + watchBufferLimit { return refuseWatchStream(id) }
+        // A client that asks and asks and never reads would have us keep the answers. Events that it has not read are no reason: they
+        // have a bound of their own, which a large revision exceeds, and which shrinks as streams are opened.
+        if stream.outstanding.answers > unreadAnswersLimit { return refuseWatchStream(id) }
         switch consume request {
         case .create(let request): createWatch(stream, request)
         case .cancel(let request): cancelWatch(stream, request.watchID)
@@ -293,7 +294,7 @@ extension Replica {
         writer.appendWatchHead(
             header(at: store.revision), watchID: id, created: created, canceled: canceled, compactRevision: compactRevision,
             cancelReason: ByteString(reason))
-        send(stream, writer.finish())
+        send(stream, writer.finish(), isAnswer: true)
     }
 
     func header(at revision: Revision) -> ResponseHeader {
@@ -302,27 +303,28 @@ extension Replica {
         return header
     }
 
-    mutating func send(_ stream: WatchStream, _ message: ByteString) {
-        actions.append(.send(stream.request, message, reportDrained: noteSent(stream, message.count)))
+    mutating func send(_ stream: WatchStream, _ message: ByteString, isAnswer: Bool = false) {
+        let sent = UnreadBytes(all: message.count, answers: isAnswer ? message.count : 0)
+        actions.append(.send(stream.request, message, reportDrained: noteSent(stream, sent)))
     }
 
     mutating func send(_ stream: WatchStream, _ parts: [ByteString], size: Int) {
-        actions.append(.sendParts(stream.request, parts, reportDrained: noteSent(stream, size)))
+        actions.append(.sendParts(stream.request, parts, reportDrained: noteSent(stream, UnreadBytes(all: size))))
     }
 
-    /// Accounts for a message of `size` bytes. Whether to ask for a report when it has left.
-    private func noteSent(_ stream: WatchStream, _ size: Int) -> Bool {
-        stream.outstanding += size
-        stream.sinceReport += size
+    /// Accounts for a message. Whether to ask for a report when it has left.
+    private func noteSent(_ stream: WatchStream, _ sent: UnreadBytes) -> Bool {
+        stream.outstanding += sent
+        stream.sinceReport += sent
         // Half of the least bound: a blocked stream always has a report to wait for, however the bound has shrunk since.
-        guard stream.sinceReport >= configuration.watchStreamBufferMinBytes / 2 else { return false }
+        guard stream.sinceReport.all >= configuration.watchStreamBufferMinBytes / 2 else { return false }
         stream.awaitedReports.append(stream.sinceReport)
-        stream.sinceReport = 0
+        stream.sinceReport = UnreadBytes()
         return true
     }
 
     /// Whether the client has so much to take that nothing more is gathered for it.
-    func isBlocked(_ stream: WatchStream) -> Bool { stream.outstanding + stream.gathered >= watchBufferLimit }
+    func isBlocked(_ stream: WatchStream) -> Bool { stream.outstanding.all + stream.gathered >= watchBufferLimit }
 
     /// What one stream may have under way, in bytes: its share of what all may have together, within reason.
     private var watchBufferLimit: Int {
@@ -332,8 +334,8 @@ extension Replica {
 
     mutating func watchStreamDrained(_ id: RequestID) {
         guard let stream = watches.streams[id] else { return }
-        guard let bytes = stream.awaitedReports.popFirst() else { violated("a report that was not asked for") }
-        stream.outstanding -= bytes
+        guard let taken = stream.awaitedReports.popFirst() else { violated("a report that was not asked for") }
+        stream.outstanding -= taken
         guard !isBlocked(stream) else { return }
         unpark(stream)
         answerProgress(stream)
@@ -343,7 +345,7 @@ extension Replica {
 /// How many head reads may be under way for one stream.
 private let progressReadLimit = 16
 
-/// What a client may leave unread of answers to its own requests, in bytes, on top of its stream's share.
+/// What a client may leave unread of answers to its own requests, in bytes, beside its stream's share of events.
 private let unreadAnswersLimit = 1 << 20
 
 /// How much is kept for watches: for metrics, and for tests that look for leaks.

@@ -62,6 +62,23 @@ final class Watcher {
     }
 }
 
+/// Bytes that a client has not taken yet.
+struct UnreadBytes {
+    var all = 0
+    /// Those of answers to its own requests, of which it can ask for ever more; how many events it is sent is up to us.
+    var answers = 0
+
+    static func += (total: inout UnreadBytes, more: UnreadBytes) {
+        total.all += more.all
+        total.answers += more.answers
+    }
+
+    static func -= (total: inout UnreadBytes, less: UnreadBytes) {
+        total.all -= less.all
+        total.answers -= less.answers
+    }
+}
+
 /// One call of Watch, with its watches and what it has not taken from us yet.
 final class WatchStream {
     let request: RequestID
@@ -79,11 +96,11 @@ final class WatchStream {
 
     /// Bytes gathered for its watchers that are about to be sent.
     var gathered = 0
-    /// Bytes sent that have not left as far as we know: those of each report that was asked for and hasn't come, oldest first,
-    /// and those since.
-    var outstanding = 0
-    var awaitedReports = Deque<Int>()
-    var sinceReport = 0
+    /// What was sent and has not left as far as we know: that of each report that was asked for and hasn't come, oldest first, and
+    /// that since.
+    var outstanding = UnreadBytes()
+    var awaitedReports = Deque<UnreadBytes>()
+    var sinceReport = UnreadBytes()
 
     /// Head reads under way for progress requests, and whether more was asked than there may be.
     var progressReads = 0

@@ -100,6 +100,8 @@ final class TestReplica {
     /// Answers of the log that have not been handed in yet.
     private var pending: [LogEvent] = []
     var holdsAnswers = false
+    /// Whether clients take what they are sent.
+    var clientsRead = true
     /// Whether values stay in the log at start-up.
     private let loadsWithoutValues: Bool
 
@@ -168,10 +170,10 @@ final class TestReplica {
         case .fail(let id, let error): answers[id] = .failure(error)
         case .send(let id, let message, let reportDrained):
             sent[id, default: []].append(message)
-            if reportDrained { replica.step(.streamDrained(id), now: now) }
+            if reportDrained, clientsRead { replica.step(.streamDrained(id), now: now) }
         case .sendParts(let id, let parts, let reportDrained):
             sent[id, default: []].append(ByteString(parts.joined()))
-            if reportDrained { replica.step(.streamDrained(id), now: now) }
+            if reportDrained, clientsRead { replica.step(.streamDrained(id), now: now) }
         case .finish(let id): answers[id] = .success(ByteString())
         case .reportRevision(let id, let revision): answers[id] = .success(ByteString("\(revision)"))
         case .log(let command):

@@ -137,6 +137,38 @@ struct ReplicaWatchTests {
         #expect(replica.answers[last] == nil)
     }
 
+    @Test("A client may ask with any amount of events unread, but not with any amount of answers")
+    func unreadAnswers() throws {
+        let replica = TestReplica(MemoryLog())
+        let busy = replica.newStream()
+        replica.tell(.watchOpened(busy))
+        replica.tell(.watchRequested(busy, .create(WatchCreateRequest(key: "a"))))
+        replica.settle()
+        replica.clientsRead = false
+        // As much as the stream may have, and a revision that is larger still.
+        for size in [3, 3, 8] { _ = try replica.put("a", ByteString([UInt8](repeating: 1, count: size << 20))) }
+        // Each gets less now.
+        for _ in 0..<200 { replica.tell(.watchOpened(replica.newStream())) }
+        replica.tell(.watchRequested(busy, .create(WatchCreateRequest(key: "b", watchID: 7))))
+        replica.tell(.watchRequested(busy, .progress(WatchProgressRequest())))
+        replica.tell(.watchRequested(busy, .cancel(WatchCancelRequest(watchID: 7))))
+        replica.settle()
+        #expect(replica.answers[busy] == nil)
+        #expect(try replica.sent[busy, default: []].suffix(2).map { try WatchResponse.decode($0).watchID } == [7, 7])
+
+        let greedy = replica.newStream()
+        replica.tell(.watchOpened(greedy))
+        var asked = 0
+        while replica.answers[greedy] == nil, asked < 100_000 {
+            asked += 1
+            replica.tell(.watchRequested(greedy, .create(WatchCreateRequest(key: "b", startRevision: -1))))
+            _ = replica.turn()
+        }
+        #expect(replica.answers[greedy] == .failure(.tooManyRequests))
+        let unread = replica.sent[greedy, default: []].reduce(0) { $0 + $1.count }
+        #expect(unread > 1 << 20 && unread < 1 << 21)
+    }
+
     @Test(
         "Seeds that once failed are fine",
         arguments: [
