@@ -1,10 +1,12 @@
-// Owns: one thread of the operating system, from start to join.
+// Owns: one thread of the operating system, from its start to its end, and its stack, which goes once nobody can join it any more.
 internal import Bytes
 internal import CLibPQ
 internal import Glibc
+internal import Synchronization
 
 package final class WorkerThread: Sendable {
     private let thread: pthread_t
+    private let isJoined = Atomic(false)
 
     private final class Start {
         let name: String
@@ -33,8 +35,14 @@ package final class WorkerThread: Sendable {
         self.thread = thread
     }
 
+    /// Runs on, where nobody has waited for its end. What has ended and is neither joined nor detached keeps its stack for good.
+    deinit { if !isJoined.load(ordering: .relaxed) { pthread_detach(thread) } }
+
     /// Returns once `body` has. To be called once.
-    package func join() { pthread_join(thread, nil) }
+    package func join() {
+        isJoined.store(true, ordering: .relaxed)
+        pthread_join(thread, nil)
+    }
 }
 
 /// A descriptor that is readable from `trip` on: what every blocking wait of the log's threads watches, so that all of them end
