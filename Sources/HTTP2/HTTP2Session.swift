@@ -69,8 +69,9 @@ final class HTTP2Session {
         if takesAnyAuthority { nghttp2_option_set_no_http_messaging(options, 1) }
         nghttp2_option_set_max_outbound_ack(options, limits.outboundAcknowledgementsLimit)
         nghttp2_option_set_max_continuations(options, limits.continuationsLimit)
+        // Only what one read can bring past our own look at it: nghttp2 would say INTERNAL_ERROR, and nobody would count it.
         nghttp2_option_set_stream_reset_rate_limit(
-            options, UInt64(limits.resetBurstLimit), UInt64(limits.resetsPerSecondLimit))
+            options, UInt64(limits.resetBurstLimit) * 4, UInt64(limits.resetsPerSecondLimit) * 4)
         let callbacks = SessionCallbacks.shared.pointer
         let status =
             isServer

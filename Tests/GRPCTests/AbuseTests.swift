@@ -158,7 +158,9 @@ struct AbuseTests {
                 return RawFrame.headers(stream, RawFrame.request("/test.Echo/Bidi")).bytes + RawFrame.reset(stream).bytes
             }
             #expect(closed)
-            #expect(try await look(server) { $0.counters.methods[2].started } < 4_000)
+            #expect(client.goAway?.code == enhanceYourCalm)
+            #expect(try await look(server) { $0.http2.counters.connectionsRefused } == 1)
+            #expect(try await look(server) { $0.counters.methods[2].started } < 8_000)
             #expect(try await eventually(server) { $0.http2.openStreamCount == 0 })
             try expectService(port)
         }
