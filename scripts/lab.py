@@ -35,6 +35,13 @@ def resident_bytes(pid):
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
+def kernel_objects(pid):
+    """What a process has of what the kernel gives it only so many of."""
+    with open(f"/proc/{pid}/maps") as maps:
+        return {"memory mappings": sum(1 for _ in maps), "open files": len(os.listdir(f"/proc/{pid}/fd")),
+                "threads": len(os.listdir(f"/proc/{pid}/task"))}
+
+
 def cpu_seconds(pid):
     """Of a process and of its children that have ended."""
     with open(f"/proc/{pid}/stat") as stat:
@@ -146,6 +153,9 @@ class Member:
 
     def resident_bytes(self):
         return resident_bytes(self.process.pid)
+
+    def kernel_objects(self):
+        return kernel_objects(self.process.pid)
 
     def kill(self):
         self.process.kill()

@@ -108,7 +108,7 @@ def soak(pine, minutes, nodes, folder):
             if now >= next_look:
                 next_look += 10
                 for member in members:
-                    samples.append((now - begin, member.name, member.starts, member.resident_bytes()))
+                    samples.append((now - begin, member.name, member.starts, member.resident_bytes(), member.kernel_objects()))
                 tables.append((now - begin, postgres.sizes()))
                 if len(tables) % 6 == 0:
                     rows, long_values, index = tables[-1][1]
@@ -159,11 +159,18 @@ def judge_growth(samples, tables, spared, seconds, problems):
         return [value for at, value in of if seconds * (number - 1) / 4 <= at < seconds * number / 4]
 
     if spared is not None:
-        own = [(at, resident) for at, name, start, resident in samples if name == spared.name and start == spared.starts]
+        lived = [sample for sample in samples if sample[1:3] == (spared.name, spared.starts)]
+        own = [(at, resident) for at, _, _, resident, _ in lived]
         before, after = median(quarter(3, own)), median(quarter(4, own))
         print(f"{spared.name}, which was not killed in the second half: {mib(before)} in the third quarter, {mib(after)} in the fourth")
         if after > before * 1.1 + (16 << 20):
             problems.append(f"{spared.name} grew from {mib(before)} to {mib(after)}")
+        for kind in lived[0][4] if lived else ():
+            of = [(at, objects[kind]) for at, _, _, _, objects in lived]
+            before, after = median(quarter(3, of)), median(quarter(4, of))
+            print(f"its {kind}: {before:.0f} in the third quarter, {after:.0f} in the fourth")
+            if after > before * 1.1 + 20:
+                problems.append(f"{spared.name} has {after:.0f} {kind}, {before:.0f} before")
     for name, column in (("table", 0), ("long values", 1), ("index", 2)):
         of = [(at, sizes[column]) for at, sizes in tables]
         before, after = median(quarter(3, of)), median(quarter(4, of))

@@ -157,7 +157,11 @@ package final class LogWorkers: Sendable {
                 }
             }
         }
-        threads.withLock { $0.append(thread) }
+        threads.withLock { threads in
+            // A log that does not add up is read again and again.
+            threads.removeAll(where: \.hasEnded)
+            threads.append(thread)
+        }
     }
 
     // MARK: Questions, answered on the steward's thread
