@@ -249,7 +249,8 @@ final class ObservedWatch {
     private let world: World
     /// By era: how many rows are done with.
     private var passed: [Int: Int] = [:]
-    private var newestEra: Int
+    /// Eras that it can't be about.
+    private var refuted: Set<Int> = []
     private var lastRevision: Revision?
     private var isInFragments = false
 
@@ -258,7 +259,6 @@ final class ObservedWatch {
         self.range = range
         self.world = world
         start = request.startRevision == 0 ? revision + 1 : request.startRevision
-        newestEra = world.log.eras.count - 1
         for era in world.log.eras.indices { passed[era] = 0 }
     }
 
@@ -282,25 +282,25 @@ final class ObservedWatch {
         return at < archive.count ? archive[at] : nil
     }
 
-    /// A process that had not come further goes on with the history that came after a loss, whichever it comes of.
+    /// A process that had not come further goes on with the history that came after a loss, whichever it comes of; and so does one that
+    /// had, once what was lost is there again.
     private func followLosses() {
-        while newestEra + 1 < world.log.eras.count {
-            newestEra += 1
-            for era in passed.keys.sorted(by: >) {
-                guard let next = passed[era].flatMap({ continued($0, of: era) }) else { continue }
-                passed[newestEra] = next
+        for next in world.log.eras.indices where passed[next] == nil && !refuted.contains(next) {
+            for era in passed.keys.sorted(by: >) where era < next {
+                guard let count = passed[era].flatMap({ continued($0, of: era, in: next) }) else { continue }
+                passed[next] = count
                 break
             }
         }
     }
 
-    /// How many rows of the newest era are done with where `before` of an earlier one are; nil where that went on beyond what the
-    /// two share.
-    private func continued(_ before: Int, of earlier: Int) -> Int? {
-        let next = world.log.eras[newestEra]
-        let shared = next.sharedCounts[earlier]
+    /// How many rows of a later era are done with where `before` of an earlier one are; nil where that went on beyond what the two
+    /// share.
+    private func continued(_ before: Int, of earlier: Int, in later: Int) -> Int? {
+        let (archive, next) = (world.log.eras[earlier].archive, world.log.eras[later])
+        let shared = next.sharedCount(with: world.log.eras[earlier], earlier)
         // Rows that nobody wants may have been passed by.
-        let seen = world.log.eras[earlier].archive.prefix(before).last { wants($0) }
+        let seen = archive.prefix(before).last { wants($0) }
         let last = shared == 0 ? Position.start : next.archive[shared - 1].position
         return seen?.position ?? .start <= last ? min(before, shared) : nil
     }
@@ -313,6 +313,7 @@ final class ObservedWatch {
             guard let found = check(era) else { continue }
             mistake = mistake ?? found
             passed[era] = nil
+            refuted.insert(era)
         }
         return passed.isEmpty ? mistake : nil
     }

@@ -39,6 +39,12 @@ private final class Flight {
         afterAnswer()
         afterAnswer = {}
     }
+
+    /// Lets go of what waits for it: what is behind it holds on to it in turn.
+    func forgetWaiters() {
+        afterExecution = {}
+        afterAnswer = {}
+    }
 }
 
 final class LogThread {
@@ -62,6 +68,8 @@ final class LogThread {
     private var isBusy = false
     /// Under way, in the order in which they were sent.
     private var flights: [Flight] = []
+    /// Those that others wait for, or have waited for. Some never come to what they are waited for.
+    private var waitedFor: [Flight] = []
     /// Appends that were sent and are not answered, and those of them that are known to have been refused.
     private var appending = 0
     private var lastAppend: AppendBatch?
@@ -92,6 +100,8 @@ final class LogThread {
     func end() {
         jobs = []
         flights = []
+        for flight in waitedFor { flight.forgetWaiters() }
+        waitedFor = []
     }
 
     private func startNext() {
@@ -212,7 +222,9 @@ final class LogThread {
         _ ahead: Flight?, _ isSoFar: KeyPath<Flight, Bool>, _ then: ReferenceWritableKeyPath<Flight, () -> Void>,
         _ body: @escaping () -> Void
     ) {
-        if let ahead, !ahead[keyPath: isSoFar] { ahead[keyPath: then] = body } else { body() }
+        guard let ahead, !ahead[keyPath: isSoFar] else { return body() }
+        ahead[keyPath: then] = body
+        waitedFor.append(ahead)
     }
 
     // MARK: Commands

@@ -45,8 +45,8 @@ final class Era {
     let stamp: UInt64
     /// How many rows it began with.
     let firstCount: Int
-    /// By earlier era: how many rows the two have in common before they part.
-    let sharedCounts: [Int]
+    /// By earlier era: how many rows the two had in common when it was last looked.
+    private var sharedCounts: [Int]
     /// Every row there ever was, deleted ones included.
     var archive: [LogRow]
     /// The digests at the ends of appends.
@@ -66,6 +66,15 @@ final class Era {
 extension Era {
     /// How many of `rows`, which begin where the log began, are this era's, too, up to where the two part.
     func sharedCount(with rows: ArraySlice<LogRow>) -> Int { zip(archive, rows).prefix { $0 == $1 }.count }
+
+    /// How many rows it has in common with an earlier era, by that one's number, before they part. A batch that was lost may be appended
+    /// again just as it was: then what came of the loss is the same history still.
+    func sharedCount(with earlier: Era, _ number: Int) -> Int {
+        var count = sharedCounts[number]
+        while count < archive.count, count < earlier.archive.count, archive[count] == earlier.archive[count] { count += 1 }
+        sharedCounts[number] = count
+        return count
+    }
 
     func has(_ top: Top) -> Bool { digests[top.position] == top.digest }
 }

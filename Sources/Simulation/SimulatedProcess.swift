@@ -27,6 +27,8 @@ final class SimulatedProcess {
     private var replica: Replica
     private(set) var configuration: ReplicaConfiguration
     private var threads: [LogThread] = []
+    /// Those of its former lives: what they have sent may still happen.
+    private var formerThreads: [LogThread] = []
     private var inbox: [ReplicaEvent] = []
     /// Turns that are planned are told apart by this number; only the newest counts.
     private var turnNumber = 0
@@ -60,6 +62,7 @@ final class SimulatedProcess {
         replica = Replica(configuration: configuration)
         clockStart = UInt64(world.chance.number(1...1 << 40))
         clockDrift = Int64(world.chance.number(-200...200))
+        formerThreads += threads
         threads = LogThread.Kind.allCases.map { LogThread($0, of: self, world) }
         inbox = []
         calls = [:]
@@ -80,7 +83,8 @@ final class SimulatedProcess {
 
     /// Lets go of everybody who waits for it.
     func end() {
-        for thread in threads { thread.end() }
+        for thread in formerThreads + threads { thread.end() }
+        formerThreads = []
         threads = []
         calls = [:]
     }
