@@ -123,10 +123,7 @@ final class LogThread {
 
     /// Runs `body` after a while, unless the process is dead by then, and not while it is stopped.
     private func after(_ microseconds: Int, _ body: @escaping () -> Void) {
-        world.plan(after: microseconds) { [self] in
-            guard process.life == life, process.isUp else { return }
-            if let rest = process.pauseLeft { after(rest, body) } else { body() }
-        }
+        process.after(microseconds, in: life, body)
     }
 
     // MARK: The connection

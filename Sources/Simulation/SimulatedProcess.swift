@@ -18,12 +18,29 @@ final class PendingCall {
     }
 }
 
+/// What happens once, at whichever time comes first.
+private final class HeldBack {
+    private var action: (() -> Void)?
+
+    init(_ action: @escaping () -> Void) { self.action = action }
+
+    var hasRun: Bool { action == nil }
+
+    func run() {
+        let action = action
+        self.action = nil
+        action?()
+    }
+}
+
 final class SimulatedProcess {
     private let world: World
     let index: Int
     private(set) var life = 0
     private(set) var isUp = false
     private var pausedUntil: TrueTime = 0
+    /// What its threads would have done while it was stopped.
+    private var heldBack: [HeldBack] = []
     private var replica: Replica
     private(set) var configuration: ReplicaConfiguration
     private var threads: [LogThread] = []
@@ -86,6 +103,7 @@ final class SimulatedProcess {
         for thread in formerThreads + threads { thread.end() }
         formerThreads = []
         threads = []
+        heldBack = []
         calls = [:]
     }
 
@@ -96,11 +114,27 @@ final class SimulatedProcess {
 
     func goOn() {
         pausedUntil = 0
+        for held in heldBack { world.plan(after: 0) { held.run() } }
+        heldBack = []
         if isUp { wake(after: 0) }
     }
 
     /// Microseconds until it goes on, while it is stopped.
-    var pauseLeft: Int? { pausedUntil > world.now ? Int(pausedUntil - world.now) : nil }
+    private var pauseLeft: Int? { pausedUntil > world.now ? Int(pausedUntil - world.now) : nil }
+
+    /// Runs `body` after a while, unless that life is over by then, and not while the process is stopped.
+    func after(_ microseconds: Int, in life: Int, _ body: @escaping () -> Void) {
+        world.plan(after: microseconds) { [self] in run(body, in: life) }
+    }
+
+    private func run(_ body: @escaping () -> Void, in life: Int) {
+        guard self.life == life, isUp else { return }
+        guard let rest = pauseLeft else { return body() }
+        let held = HeldBack { [self] in run(body, in: life) }
+        heldBack.removeAll(where: \.hasRun)
+        heldBack.append(held)
+        world.plan(after: rest) { held.run() }
+    }
 
     func cutConnections(dropping: Bool) { for thread in threads { thread.cut(dropping: dropping) } }
 
@@ -228,12 +262,7 @@ final class SimulatedProcess {
     /// Hands in the whole log as one moment saw it, in pieces; the connection may be lost meanwhile.
     private func load() {
         let life = life
-        func after(_ microseconds: Int, _ body: @escaping () -> Void) {
-            world.plan(after: microseconds) { [self] in
-                guard self.life == life, isUp else { return }
-                if let rest = pauseLeft { after(rest, body) } else { body() }
-            }
-        }
+        func after(_ microseconds: Int, _ body: @escaping () -> Void) { self.after(microseconds, in: life, body) }
         func attempt(hasDelivered: Bool) {
             after(world.chance.delay(world.swarm.tripTime * 3)) { [self] in
                 if hasDelivered { post(.loadRestarted) }
