@@ -219,12 +219,14 @@ package final class LogSession {
         }
     }
 
-    /// How far deleting has come.
-    package func readSweep() throws(LogError) -> Sweep {
+    /// How far deleting has come; nil where the log knows of no compaction to that revision.
+    package func readSweep(compactedTo revision: Revision) throws(LogError) -> Sweep? {
         let result = try retrying { () throws(LogError) in
-            try connection.run(statements.readSweep, within: settings.limits.readLimit)
+            try connection.run(statements.readSweep, .build { $0.add(revision) }, within: settings.limits.readLimit)
         }
         guard result.rowCount == 1 else { throw LogError.malformed("the table sweep has \(result.rowCount) rows") }
+        let isCompacted: Int32 = try result.integer(0, 3)
+        guard isCompacted == 1 else { return nil }
         return Sweep(
             compactRevision: try result.integer(0, 0), position: Position(try result.integer(0, 1), try result.integer(0, 2)))
     }

@@ -19,6 +19,7 @@ struct LogStatements: Sendable {
     let readValues: Statement
     /// Says how far deleting has come, as long as the duty is the holder's.
     let advanceSweep: Statement
+    /// And whether the log knows of the compaction to the revision that is the parameter.
     let readSweep: Statement
     let hint: Statement
     let databaseSizes: Statement
@@ -78,7 +79,7 @@ struct LogStatements: Sendable {
                select 1 from \(schema).duty where name = 'steward' and holder = $4::bigint and expires_at > now())
                and exists (\(isCompacted("$1")))
             """)
-        readSweep = Statement("select compact_revision, revision, sub from \(schema).sweep")
+        readSweep = Statement("select compact_revision, revision, sub, exists (\(isCompacted("$1")))::int from \(schema).sweep")
         // A hint that gets lost does no harm, so its commit need not wait for the disk.
         hint = Statement("select set_config('synchronous_commit', 'off', true), pg_notify($1::text, '')")
         databaseSizes = Statement(

@@ -93,9 +93,11 @@ struct Steward {
             let start = ContinuousClock.now
             let swept = deletion.order.swept
             if deletion.checkedOn != keeper.sessionCount {
-                // Another server may lack what was done so far. Deleting twice does no harm.
+                // Another server may lack what was done so far. Deleting twice does no harm. And it may lack the compaction, and learn later of
+                // one to the same revision, in another history: by then a statement would have been passed over, and those behind it
+                // would delete what made its rows dead.
                 deletion = Work(deletion.order)
-                guard try session.readSweep().covers(deletion.order.after) else {
+                guard try session.readSweep(compactedTo: swept.compactRevision)?.covers(deletion.order.after) == true else {
                     deletions.removeFirst()
                     deliver(.deletionRefused(number: deletion.order.number))
                     return

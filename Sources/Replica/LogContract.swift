@@ -118,7 +118,7 @@ package enum LogEvent: Hashable, Sendable {
     case valuesRead(number: UInt64, [Position: ByteString])
     case valuesReadFailed(number: UInt64, reason: String)
     case rowsDeleted(number: UInt64, count: Int)
-    /// The log has lost deletions.
+    /// The log has lost deletions, or the compaction that they are about.
     case deletionRefused(number: UInt64)
     case lease(number: UInt64, LeaseAnswer)
     /// Somebody says that there are new rows.

@@ -395,7 +395,9 @@ final class LogThread {
 
     /// Another server may lack what was deleted so far: looks, and begins anew.
     private func check(_ order: Deletion, _ session: SessionID) {
-        let look = { [self] (finish: @escaping (Bool) -> Void) in finish(log.tables.swept.covers(order.after)) }
+        let look = { [self] (finish: @escaping (Bool) -> Void) in
+            finish(log.isCompacted(to: order.swept.compactRevision) && log.tables.swept.covers(order.after))
+        }
         ask(look) { [self] isThere in
             guard isThere ?? true else { return done(.deletionRefused(number: order.number)) }
             let checkedOn = isThere == nil ? nil : session

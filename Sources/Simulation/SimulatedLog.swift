@@ -185,10 +185,7 @@ final class SimulatedLog {
     /// Deletes a part of what `order` names, and after the last one says how far that has come.
     func delete(_ part: some Sequence<Position>, of order: Deletion, isLast: Bool, at now: TrueTime) -> Int {
         let before = tables.rows.count
-        let sweptRevision = order.swept.compactRevision
-        if tables.head.compactRevision >= sweptRevision,
-            tables.head.compactRevision - sweptRevision < revisionRaiseMargin / 2
-        {
+        if isCompacted(to: order.swept.compactRevision) {
             let dead = Set(part)
             tables.rows.removeAll { dead.contains($0.position) }
             let (old, new) = (tables.swept, order.swept)
@@ -197,6 +194,11 @@ final class SimulatedLog {
             }
         }
         return before - tables.rows.count
+    }
+
+    /// Whether it knows of a compaction to `revision`, and was not moved far past it since.
+    func isCompacted(to revision: Revision) -> Bool {
+        tables.head.compactRevision >= revision && tables.head.compactRevision - revision < revisionRaiseMargin / 2
     }
 
     private func isSteward(_ holder: Int64, _ now: TrueTime) -> Bool {

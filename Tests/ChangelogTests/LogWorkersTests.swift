@@ -52,6 +52,10 @@ extension Inbox where Event == LogEvent {
         try await next("headLocked") { if case .headLocked(let tail, _) = $0 { tail } else { nil } }
     }
 
+    func deletionRefused() async throws -> UInt64 {
+        try await next("deletionRefused") { if case .deletionRefused(let number) = $0 { number } else { nil } }
+    }
+
     func deleted() async throws -> Int {
         try await next("rowsDeleted") { if case .rowsDeleted(_, let count) = $0 { count } else { nil } }
     }
@@ -270,6 +274,21 @@ extension Inbox where Event == LogEvent {
         #expect(try await members.next("members") { $0 }.map(\.name) == ["five"])
         log.removeMember(id: 5) { _ in log.listMembers(within: .seconds(100)) { members.add((try? $0.get()) ?? []) } }
         #expect(try await members.next("members") { $0 }.isEmpty)
+    }
+
+    @Test("an order about a compaction that the log doesn't know of is refused whole, before a part of it may meet another compaction")
+    func foreignDeletion() async throws {
+        let settings = try freshSettings()
+        let (log, inbox) = start(settings)
+        defer { log.stop() }
+        let session = try LogSession(settings, logger: quiet)
+        var writer = Writer(head: try session.readHead())
+        try session.put(writer.batch(count: 3), &writer)
+        var order = deletion(writer.rows.map(\.position))
+        order.swept = Sweep(compactRevision: writer.head.position.revision, position: writer.head.position)
+        log.submit(.deleteRows(order))
+        #expect(try await inbox.deletionRefused() == order.number)
+        #expect(try session.everything().rows == writer.rows)
     }
 
     @Test("a lock on the head that nobody uses is given back")
