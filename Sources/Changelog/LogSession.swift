@@ -213,8 +213,10 @@ package final class LogSession {
     /// that revision.
     package func deleteRows(_ positions: some Collection<Position>, compactedTo revision: Revision) throws(LogError) -> Int {
         try retrying { () throws(LogError) in
+            // A pooler's connection outlives the server's: nobody would hear that a crash has undone what did not wait for the disk.
             try connection.run(
-                statements.deleteRows, .positions(positions, compactedTo: revision), within: settings.limits.appendLimit
+                isPooled ? statements.deleteRows : statements.deleteRowsSoon, .positions(positions, compactedTo: revision),
+                within: settings.limits.appendLimit
             ).affectedRows
         }
     }

@@ -236,9 +236,11 @@ import Testing
         try session.put(writer.batch(), &writer)
     }
 
-    @Test("rows are deleted by primary key; those that are gone don't count")
-    func deleteRows() throws {
-        let session = try LogSession(try freshSettings(), logger: quiet)
+    @Test("rows are deleted by primary key; those that are gone don't count", arguments: [false, true])
+    func deleteRows(throughPooler: Bool) throws {
+        var settings = try freshSettings()
+        settings.transactionPooling = throughPooler
+        let session = try LogSession(settings, logger: quiet)
         var writer = Writer(head: try session.readHead())
         for _ in 0..<50 { try session.put(writer.batch(count: 3), &writer) }
         let dead = writer.rows.filter { $0.position.sub != 1 }.map(\.position)

@@ -281,14 +281,13 @@ extension Inbox where Event == LogEvent {
         let settings = try freshSettings()
         let (log, inbox) = start(settings)
         defer { log.stop() }
-        let session = try LogSession(settings, logger: quiet)
-        var writer = Writer(head: try session.readHead())
-        try session.put(writer.batch(count: 3), &writer)
+        var writer = Writer(head: try LogSession(settings, logger: quiet).readHead())
+        try LogSession(settings, logger: quiet).put(writer.batch(count: 3), &writer)
         var order = deletion(writer.rows.map(\.position))
         order.swept = Sweep(compactRevision: writer.head.position.revision, position: writer.head.position)
         log.submit(.deleteRows(order))
         #expect(try await inbox.deletionRefused() == order.number)
-        #expect(try session.everything().rows == writer.rows)
+        #expect(try LogSession(settings, logger: quiet).everything().rows == writer.rows)
     }
 
     @Test("a lock on the head that nobody uses is given back")
