@@ -215,7 +215,7 @@ package final class LogSession {
         try retrying { () throws(LogError) in
             // A pooler's connection outlives the server's: nobody would hear that a crash has undone what did not wait for the disk.
             try connection.run(
-                isPooled ? statements.deleteRows : statements.deleteRowsSoon, .positions(positions, compactedTo: revision),
+                isPooled ? statements.deleteRows : statements.deleteRowsAsynchronously, .positions(positions, compactedTo: revision),
                 within: settings.limits.appendLimit
             ).affectedRows
         }

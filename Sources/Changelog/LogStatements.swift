@@ -16,9 +16,9 @@ struct LogStatements: Sendable {
     let raiseEpoch: Statement
     let lockHead: Statement
     let deleteRows: Statement
-    /// The same without waiting for the disk. On a connection that ends with the server, and only there: who goes on with a deletion
+    /// The same by asynchronous commit. On a connection that ends with the server, and only there: who goes on with a deletion
     /// has to know that what it began with may have come back.
-    let deleteRowsSoon: Statement
+    let deleteRowsAsynchronously: Statement
     let readValues: Statement
     /// Says how far deleting has come, as long as the duty is the holder's.
     let advanceSweep: Statement
@@ -69,7 +69,7 @@ struct LogStatements: Sendable {
         deleteRows = Statement("\(delete))")
         // A crash may undo the newest of these, but none that `advanceSweep` counts as done, as that comes later and waits for the disk:
         // so they need not, and appends don't wait behind them.
-        deleteRowsSoon = Statement("\(delete) and set_config('synchronous_commit', 'off', true) = 'off')")
+        deleteRowsAsynchronously = Statement("\(delete) and set_config('synchronous_commit', 'off', true) = 'off')")
         readValues = Statement(
             """
             select c.revision, c.sub, c.value from unnest($1::bigint[], $2::int[]) as r(revision, sub)

@@ -17,8 +17,7 @@ package struct HTTP2Limits: Sendable {
     /// Frames of any kind but DATA that wait to be sent, on top of two for each stream.
     package var outboundFramesLimit = 4_096
     /// RST_STREAM frames from the peer, and streams that the peer's mistakes made us reset: so many at once, so many a
-    /// second (CVE-2023-44487, CVE-2025-8671). Clients that open and cancel watches in a loop reset hundreds of streams a second;
-    /// a thousand cost us a hundredth of a core.
+    /// second (CVE-2023-44487, CVE-2025-8671). Clients that open and cancel watches in a loop reset hundreds of streams a second.
     package var resetBurstLimit = 2_000
     package var resetsPerSecondLimit = 1_000
     /// Frames that cost the peer little and carry nothing: PING, SETTINGS, WINDOW_UPDATE, empty DATA. Each frame with
