@@ -21,6 +21,10 @@ package final class LogSession {
     let leaseStatements: LeaseStatements
     private let logger: Logger
     package private(set) var holdsHeadLock = false
+    /// Whether the tail that was read last ends before a row that is too large for `readRecent`.
+    private var expectsLargeRow = false
+    /// How many rows are read at once while they are small.
+    private static let recentRowLimit = 1_000
     /// Whether nothing may outlive a transaction, since a pooler may give each another server connection.
     package let isPooled: Bool
 
@@ -187,7 +191,19 @@ package final class LogSession {
 
     /// Up to `limit` rows after `position`, and up to a byte limit, with the head that they belong to.
     package func readTail(after position: Position, limit: Int) throws(LogError) -> Tail {
-        try retrying { () throws(LogError) in
+        if !expectsLargeRow {
+            let limit = min(limit, Self.recentRowLimit)
+            let recent = try retrying { () throws(LogError) in
+                try connection.run(statements.readRecent(limit: limit), .position(position), within: settings.limits.readLimit)
+                    .recentTail(after: position, limit: limit)
+            }
+            if let recent {
+                expectsLargeRow = !recent.reachesHead && recent.rows.count < limit
+                return recent
+            }
+        }
+        expectsLargeRow = false
+        return try retrying { () throws(LogError) in
             try connection.run(statements.readTail(limit: limit), .position(position), within: settings.limits.readLimit)
                 .tail(after: position, limit: limit, chunkByteLimit: settings.limits.chunkByteLimit)
         }

@@ -100,6 +100,14 @@ extension PostgresResult {
             digest: Digest(rawValue: try integer(row, 3)), epoch: try integer(row, 4), compactRevision: try integer(row, 5))
     }
 
+    /// The head where it comes as one of the rows: its position first, cluster id, digest, epoch and compact revision from `column` on.
+    func head(_ row: Int, restFrom column: Int) throws(LogError) -> Head {
+        Head(
+            clusterID: try integer(row, column), position: Position(try integer(row, 0), try integer(row, 1)),
+            digest: Digest(rawValue: try integer(row, column + 1)), epoch: try integer(row, column + 2),
+            compactRevision: try integer(row, column + 3))
+    }
+
     /// A row of the log, whose columns start at `first`. Its value is kept, its key is not: each has storage of its own.
     func logRow(_ row: Int, from first: Int) throws(LogError) -> LogRow {
         let kindNumber: Int16 = try integer(row, first + 2)
@@ -111,6 +119,32 @@ extension PostgresResult {
             key: ByteString(copying: bytes(row, first + 3)), value: ByteString(copying: bytes(row, first + 4)),
             createRevision: try integer(row, first + 5), version: try integer(row, first + 6),
             lease: try integer(row, first + 7), origin: try integer(row, first + 8))
+    }
+
+    /// What `LogStatements.readRecent` gives after `position`, up to the first large row; nil where that comes first.
+    func recentTail(after position: Position, limit: Int) throws(LogError) -> Tail? {
+        var head: Head?
+        var rows: [LogRow] = []
+        rows.reserveCapacity(rowCount)
+        var firstLarge: Position?
+        for index in 0..<rowCount {
+            let at = Position(try integer(index, 0), try integer(index, 1))
+            if try integer(index, 2, as: Int16.self) == 0 {
+                head = try self.head(index, restFrom: 5)
+            } else if isNull(index, 3) {
+                firstLarge = min(firstLarge ?? at, at)
+            } else {
+                rows.append(try logRow(index, from: 0))
+            }
+        }
+        guard let head else { throw LogError.malformed("the head table is empty; was it truncated?") }
+        let cut = rowCount > limit || firstLarge != nil
+        // Both halves come in order in PostgreSQL; SQL itself does not promise that.
+        if !zip(rows, rows.dropFirst()).allSatisfy({ $0.position < $1.position }) { rows.sort { $0.position < $1.position } }
+        if let firstLarge { rows.removeAll { $0.position > firstLarge } }
+        guard let last = rows.last else { return cut ? nil : Tail(head: head, rows: [], reachesHead: true) }
+        guard position < rows[0].position else { throw LogError.malformed("rows up to the position that was asked for") }
+        return Tail(head: head, rows: rows, reachesHead: !cut || last.position == head.position)
     }
 
     /// What `LogStatements.readTail` gives after `position`.

@@ -75,10 +75,10 @@ import Testing
         let session = try LogSession(try freshSettings(), logger: quiet)
         var writer = Writer(head: try session.readHead())
         try session.put(writer.batch(count: 10_000), &writer)
-        for limit in [7_777, 10_000, 10_001] {
+        for (limit, chunks) in [(400, 25), (1_000, 10), (10_001, 10)] {
             let all = try session.everything(limit: limit)
             #expect(all.rows == writer.rows)
-            #expect(all.chunks == (limit < 10_000 ? 2 : 1))
+            #expect(all.chunks == chunks)
         }
         let tail = try session.readTail(after: Position(2, 9_990), limit: 3)
         #expect(tail.rows.map(\.position.sub) == [9_991, 9_992, 9_993])
@@ -100,6 +100,20 @@ import Testing
             #expect(tail.rows.count == limitInRows)
         }
         #expect(rows == writer.rows)
+    }
+
+    @Test("a tail ends before a row that takes more than its share, which comes with the next one")
+    func largeRows() throws {
+        let session = try LogSession(try freshSettings(), logger: quiet)
+        var writer = Writer(head: try session.readHead())
+        for size in [10, 10, 10, 10_000, 10, 20_000, 20_000, 10] { try session.put(writer.batch(count: 1, valueSize: size), &writer) }
+        let first = try session.readTail(after: .start, limit: 5_000)
+        #expect(first == Tail(head: writer.head, rows: Array(writer.rows[..<3]), reachesHead: false))
+        let rest = try session.readTail(after: writer.rows[2].position, limit: 5_000)
+        #expect(rest == Tail(head: writer.head, rows: Array(writer.rows[3...]), reachesHead: true))
+        // Also where nothing announced it.
+        #expect(try session.readTail(after: writer.rows[2].position, limit: 5_000) == rest)
+        #expect(try session.readTail(after: writer.rows[6].position, limit: 5_000).rows == [writer.rows[7]])
     }
 
     @Test("the head is reached although its own row is compacted away")
