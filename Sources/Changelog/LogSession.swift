@@ -249,16 +249,18 @@ package final class LogSession {
             compactRevision: try result.integer(0, 0), position: Position(try result.integer(0, 1), try result.integer(0, 2)))
     }
 
-    /// Tells everybody how far deleting has come, if the duty is the holder's.
-    package func advance(_ swept: Sweep, holder: Int64) throws(LogError) {
+    /// Tells everybody how far deleting has come, if the duty is the holder's. False where it was nobody's: nobody knows of it then.
+    package func advance(_ swept: Sweep, holder: Int64) throws(LogError) -> Bool {
         let parameters = Parameters.build { writer in
             writer.add(swept.compactRevision)
             writer.add(swept.position.revision)
             writer.add(swept.position.sub)
             writer.add(holder)
         }
-        try retrying { () throws(LogError) in
-            _ = try connection.run(statements.advanceSweep, parameters, within: settings.limits.appendLimit)
+        return try retrying { () throws(LogError) in
+            let told = try connection.run(statements.advanceSweep, parameters, within: settings.limits.appendLimit)
+            if told.affectedRows == 1 { return true }
+            return try connection.run(statements.sweepIsSettled, parameters, within: settings.limits.readLimit).boolean(0, 0)
         }
     }
 

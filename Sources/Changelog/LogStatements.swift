@@ -22,6 +22,8 @@ struct LogStatements: Sendable {
     let readValues: Statement
     /// Says how far deleting has come, as long as the duty is the holder's.
     let advanceSweep: Statement
+    /// Whether that need not be said any more: it has been, or the duty is another's, who will say more. The same parameters.
+    let sweepIsSettled: Statement
     /// And whether the log knows of the compaction to the revision that is the parameter.
     let readSweep: Statement
     let hint: Statement
@@ -82,6 +84,11 @@ struct LogStatements: Sendable {
              where (compact_revision, revision, sub) < ($1::bigint, $2::bigint, $3::int) and exists (
                select 1 from \(schema).duty where name = 'steward' and holder = $4::bigint and expires_at > now())
                and exists (\(isCompacted("$1")))
+            """)
+        sweepIsSettled = Statement(
+            """
+            select exists (select 1 from \(schema).sweep where (compact_revision, revision, sub) >= ($1::bigint, $2::bigint, $3::int))
+              or exists (select 1 from \(schema).duty where name = 'steward' and holder <> $4::bigint and expires_at > now())
             """)
         readSweep = Statement("select compact_revision, revision, sub, exists (\(isCompacted("$1")))::int from \(schema).sweep")
         // A hint that gets lost does no harm, so its commit need not wait for the disk.

@@ -23,12 +23,13 @@ struct Steward {
     private struct Work {
         var order: Deletion
         var positions: ArraySlice<Position>
-        var deleted = 0
+        var deleted: Int
         /// The session, by its number, on which the log said that it has what was deleted before, and on which all since was deleted.
         var checkedOn: UInt64?
 
-        init(_ order: Deletion) {
+        init(_ order: Deletion, deleted: Int = 0) {
             self.order = order
+            self.deleted = deleted
             // In the order of the primary key, so that two stewards at once lock rows in the same order.
             positions = order.positions.sorted()[...]
         }
@@ -88,6 +89,7 @@ struct Steward {
     private mutating func deleteSome() {
         guard var deletion = deletions.first else { return }
         let started = ContinuousClock.now
+        var isTold = true
         do {
             let session = try keeper.ready()
             let start = ContinuousClock.now
@@ -96,7 +98,7 @@ struct Steward {
                 // Another server may lack what was done so far. Deleting twice does no harm. And it may lack the compaction, and learn later of
                 // one to the same revision, in another history: by then a statement would have been passed over, and those behind it
                 // would delete what made its rows dead.
-                deletion = Work(deletion.order)
+                deletion = Work(deletion.order, deleted: deletion.deleted)
                 guard try session.readSweep(compactedTo: swept.compactRevision)?.covers(deletion.order.after) == true else {
                     deletions.removeFirst()
                     deliver(.deletionRefused(number: deletion.order.number))
@@ -107,7 +109,7 @@ struct Steward {
             let part = deletion.positions.prefix(settings.limits.deleteRowLimit)
             deletion.positions = deletion.positions.dropFirst(part.count)
             if !part.isEmpty { deletion.deleted += try session.deleteRows(part, compactedTo: swept.compactRevision) }
-            if deletion.positions.isEmpty { try session.advance(swept, holder: deletion.order.holder) }
+            if deletion.positions.isEmpty { isTold = try session.advance(swept, holder: deletion.order.holder) }
             keeper.metrics.answered(.deleteRows, since: start)
             keeper.worked()
         } catch {
@@ -118,7 +120,12 @@ struct Steward {
         }
         let now = ContinuousClock.now
         nextDelete = now.advanced(by: started.duration(to: now) * (deletion.order.isUrgent ? 1 : relaxedPause))
-        if deletion.positions.isEmpty {
+        if !isTold {
+            // The duty has lapsed, and somebody will take it. Others that are not told keep what is dead in memory.
+            deletion.checkedOn = nil
+            deletions[0] = deletion
+            nextDelete = now.advanced(by: untoldPause)
+        } else if deletion.positions.isEmpty {
             deletions.removeFirst()
             deliver(.rowsDeleted(number: deletion.order.number, count: deletion.deleted))
         } else {
@@ -177,3 +184,6 @@ struct Steward {
 
 /// The pause after a statement that deletes, in multiples of what that took.
 private let relaxedPause = 9
+
+/// Before it is tried again to say how far deleting has come.
+private let untoldPause: Duration = .milliseconds(200)

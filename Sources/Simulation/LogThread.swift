@@ -382,11 +382,14 @@ final class LogThread {
             guard checkedOn == session else { return check(order, session) }
             let part = positions.prefix(world.chance.pick([1, 3, 500]))
             let rest = positions.dropFirst(part.count)
-            let delete = { [self] (finish: @escaping (Int) -> Void) in
+            let delete = { [self] (finish: @escaping (Int?) -> Void) in
                 finish(log.delete(part, of: order, isLast: rest.isEmpty, at: world.now))
             }
-            ask(delete) { [self] count in
-                guard let count else { return later(anew, afterMs: 50) }
+            ask(delete) { [self] (answer: Int??) in
+                guard let answer else { return later(anew, afterMs: 50) }
+                guard let count = answer else {
+                    return later(.deletion(order, part, deleted: deleted, checkedOn: nil), afterMs: 200)
+                }
                 if rest.isEmpty { return done(.rowsDeleted(number: order.number, count: deleted + count)) }
                 later(.deletion(order, rest, deleted: deleted + count, checkedOn: session), afterMs: 1)
             }

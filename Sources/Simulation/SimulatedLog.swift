@@ -182,8 +182,9 @@ final class SimulatedLog {
 
     func raiseEpoch() { tables.head.epoch += 1 }
 
-    /// Deletes a part of what `order` names, and after the last one says how far that has come.
-    func delete(_ part: some Sequence<Position>, of order: Deletion, isLast: Bool, at now: TrueTime) -> Int {
+    /// Deletes a part of what `order` names, and after the last one says how far that has come. nil for the count where that can't be
+    /// said, since the duty is nobody's.
+    func delete(_ part: some Sequence<Position>, of order: Deletion, isLast: Bool, at now: TrueTime) -> Int? {
         let before = tables.rows.count
         if isCompacted(to: order.swept.compactRevision) {
             let dead = Set(part)
@@ -193,6 +194,8 @@ final class SimulatedLog {
                 tables.swept = new
             }
         }
+        let isAnothers = tables.duty.map { $0.holder != order.holder && $0.endsAt > nowMs(now) } ?? false
+        if isLast, !tables.swept.covers(order.swept), !isAnothers { return nil }
         return before - tables.rows.count
     }
 
