@@ -209,17 +209,22 @@ package final class LogSession {
         }
     }
 
-    /// The values of those rows that are there.
-    package func readValues(_ positions: [Position]) throws(LogError) -> [Position: ByteString] {
+    /// The values of those rows that are there, and the head that belongs to them.
+    package func readValues(_ positions: [Position]) throws(LogError) -> (head: Head, values: [Position: ByteString]) {
         try retrying { () throws(LogError) in
             let result = try connection.run(statements.readValues, .positions(positions), within: settings.limits.readLimit)
             var values: [Position: ByteString] = [:]
             values.reserveCapacity(result.rowCount)
             for row in 0..<result.rowCount {
-                let position = Position(try result.integer(row, 0), try result.integer(row, 1))
-                values[position] = ByteString(copying: result.bytes(row, 2))
+                if result.isNull(row, 2) {
+                    head = try result.head(row, restFrom: 3)
+                } else {
+                    let position = Position(try result.integer(row, 0), try result.integer(row, 1))
+                    values[position] = ByteString(copying: result.bytes(row, 2))
+                }
             }
-            return values
+            guard let head else { throw LogError.malformed("the head table is empty; was it truncated?") }
+            return (head, values)
         }
     }
 

@@ -19,6 +19,7 @@ struct LogStatements: Sendable {
     /// The same by asynchronous commit. On a connection that ends with the server, and only there: who goes on with a deletion
     /// has to know that what it began with may have come back.
     let deleteRowsAsynchronously: Statement
+    /// One of the rows is the head, with a null for its value.
     let readValues: Statement
     /// Says how far deleting has come, as long as the duty is the holder's.
     let advanceSweep: Statement

@@ -150,9 +150,9 @@ struct Reader {
                 keeper.metrics.answered(.readHistory, since: start)
                 deliver(.historyRead(tail))
             case .readValues(let number, let positions):
-                let values = try session.readValues(positions)
+                let (head, values) = try session.readValues(positions)
                 keeper.metrics.answered(.readValues, since: start)
-                deliver(.valuesRead(number: number, values))
+                deliver(.valuesRead(number: number, head, values))
             case .append, .lockHead, .unlockHead, .recover, .deleteRows, .lease: break
             }
             keeper.worked()

@@ -114,8 +114,8 @@ package enum LogEvent: Hashable, Sendable {
     case tailReadFailed(reason: String)
     case historyRead(Tail)
     case historyReadFailed(reason: String)
-    /// The values of those rows that are there.
-    case valuesRead(number: UInt64, [Position: ByteString])
+    /// The values of those rows that are there, and the head that belongs to them.
+    case valuesRead(number: UInt64, Head, [Position: ByteString])
     case valuesReadFailed(number: UInt64, reason: String)
     case rowsDeleted(number: UInt64, count: Int)
     /// The log has lost deletions, or the compaction that they are about.

@@ -19,13 +19,14 @@ extension Replica {
         case .tailReadFailed: if !isStale(\.tailReads) { tailReadFailed() }
         case .historyRead(let tail): historyRead(tail)
         case .historyReadFailed: historyReadFailed()
-        case .valuesRead(let number, let values): valuesRead(number, values)
+        case .valuesRead(let number, let head, let values): valuesRead(number, head, values)
         case .valuesReadFailed(let number, _): valuesReadFailed(number)
         case .rowsDeleted(let number, let count): rowsDeleted(number, count)
         case .deletionRefused(let number): deletionRefused(number)
         case .lease(let number, let answer): heardOfLeases(number, answer)
         case .hinted: isHinted = true
         }
+        takeAnswers()
     }
 
     /// Whether an answer is that to a question from before the log was loaded anew. Each is answered once, in order.
@@ -172,6 +173,7 @@ extension Replica {
         for row in known.rows {
             store.apply(row)
             lookForLostBatch()
+            if !trail.isEmpty { trail.note(store.tip, store.tipDigest) }
         }
         // Before anybody is told of rows of another history.
         if store.tip != known.end.position || store.tipDigest != known.end.digest { return historyChanged() }
@@ -235,6 +237,7 @@ extension Replica {
         if lockInFlight { stale.locks += 1 }
         raise = nil
         emptyStore()
+        trail = Trail()
         phase = .loading
         batches = []
         recovery = nil

@@ -1,5 +1,6 @@
 // Owns: operations that wait for values which memory does not hold: their values are read together, then they run again.
-// Must never: answer from what an operation made of missing values; hold up operations that lack none.
+// Must never: answer from what an operation made of missing values, or from values of another history; hold up operations that lack
+// none.
 //
 // A value's row may be gone when it is read: compaction that this process has not folded yet deleted it. Then the operation runs
 // again once the fold is at the head: it meets newer rows, or etcd's compacted error.
@@ -47,7 +48,12 @@ struct ParkedOperations {
     /// Lack rows that are gone: for the fold to reach the head.
     var overtaken: [ParkedOperation] = []
     var number: UInt64 = 0
+    /// Until the answer is taken.
     var isReading = false
+    /// How far the log was known to go when the read was sent.
+    var since = Position.start
+    /// What was read, and not yet known to be of our history.
+    var answer: (head: Head, values: [Position: ByteString])?
 
     var isEmpty: Bool { waiting.isEmpty && reading.isEmpty && overtaken.isEmpty }
 
@@ -108,14 +114,29 @@ extension Replica {
         }
         parked.number += 1
         parked.isReading = true
+        parked.since = store.committed
+        startTrail()
         actions.append(.log(.readValues(number: parked.number, positions.sorted())))
     }
 
-    mutating func valuesRead(_ number: UInt64, _ values: [Position: ByteString]) {
+    mutating func valuesRead(_ number: UInt64, _ head: Head, _ values: [Position: ByteString]) {
         guard parked.isReading, parked.number == number else { return }
+        parked.answer = (head, values)
+    }
+
+    mutating func takeValues() {
+        guard let (head, values) = parked.answer else { return }
+        switch trail.judge(head, since: parked.since) {
+        case .ours: break
+        case .ahead: return followTrail()
+        case .other: return historyChanged()
+        case .unknown: return valuesReadFailed(parked.number)
+        }
         let operations = parked.reading
         parked.reading = []
         parked.isReading = false
+        parked.answer = nil
+        endTrail()
         for var operation in operations {
             // A scan never comes back to what it has shown.
             switch operation.kind {
@@ -146,6 +167,8 @@ extension Replica {
     mutating func valuesReadFailed(_ number: UInt64) {
         guard parked.isReading, parked.number == number else { return }
         parked.isReading = false
+        parked.answer = nil
+        endTrail()
         for operation in parked.reading.reversed() { parked.waiting.prepend(operation) }
         parked.reading = []
     }
@@ -205,6 +228,7 @@ extension Replica {
         parked.removeAll { _ in true }
         // A late answer has a number that nobody waits for.
         parked.isReading = false
+        parked.answer = nil
         watches.parkedSweep = false
     }
 

@@ -58,6 +58,11 @@ struct HistoryRead {
     var start: Revision
     /// What has come so far of a revision that one read does not hold.
     var rows: [LogRow] = []
+    /// After what the log is being read, and how far it was known to go by then.
+    var after = Position.start
+    var since = Position.start
+    /// What was read, and not yet known to be of our history.
+    var answer: Tail?
 }
 
 extension Replica {

@@ -226,8 +226,7 @@ extension Replica {
         }
         guard watches.historyRead == nil, !watches.parkedSweep else { return }
         if let start = next(watches.laggards, from: watches.historySweep, where: { $0 < recentStart }) {
-            watches.historyRead = HistoryRead(start: start)
-            readHistory(after: Position(start - 1, .max))
+            readHistory(HistoryRead(start: start, after: Position(start - 1, .max)))
         }
     }
 
@@ -276,27 +275,37 @@ extension Replica {
         }
     }
 
-    private mutating func readHistory(after position: Position) {
-        actions.append(.log(.readHistory(after: position, limit: configuration.historyRowLimit)))
+    private mutating func readHistory(_ read: HistoryRead) {
+        startTrail()
+        watches.historyRead = read
+        watches.historyRead?.since = store.committed
+        watches.historyRead?.answer = nil
+        actions.append(.log(.readHistory(after: read.after, limit: configuration.historyRowLimit)))
     }
 
     mutating func historyRead(_ tail: Tail) {
-        guard !isStaleHistoryAnswer(), var read = watches.historyRead else { return }
-        watches.historyRead = nil
-        // Rows below a compaction that we have not folded yet may be gone already. Once it is folded it ends these watches.
-        if tail.head.compactRevision > max(read.start, store.compactRevision) {
-            startTailRead()
-            return
+        if !isStaleHistoryAnswer() { watches.historyRead?.answer = tail }
+    }
+
+    mutating func takeHistory() {
+        guard var read = watches.historyRead, let tail = read.answer else { return }
+        // Rows below a compaction may be gone. Where it is folded, which it is once the head is, it has ended these watches.
+        switch trail.judge(tail.head, since: read.since) {
+        case .ours: break
+        case .ahead: return followTrail()
+        case .other: return historyChanged()
+        case .unknown: return readHistory(read)
         }
+        watches.historyRead = nil
+        endTrail()
         read.rows.append(contentsOf: tail.rows)
         // What we have not folded ourselves comes when it is committed here; what we have since this was read comes next.
         var end = min(store.revision, tail.head.position.revision)
         if let last = read.rows.last, !tail.reachesHead, last.position <= store.committed {
             // The last revision may have been cut. One that a whole read doesn't hold is read on.
             guard read.rows[0].position.revision < last.position.revision else {
-                watches.historyRead = read
-                readHistory(after: last.position)
-                return
+                read.after = last.position
+                return readHistory(read)
             }
             end = last.position.revision - 1
         }
@@ -307,13 +316,16 @@ extension Replica {
     }
 
     mutating func historyReadFailed() {
-        if !isStaleHistoryAnswer() { watches.historyRead = nil }
+        guard !isStaleHistoryAnswer() else { return }
+        watches.historyRead = nil
+        endTrail()
     }
 
     /// Nobody wants the answer to the read that may be in flight.
     mutating func forgetHistoryRead() {
-        if watches.historyRead != nil { watches.staleHistoryReads += 1 }
+        if let read = watches.historyRead, read.answer == nil { watches.staleHistoryReads += 1 }
         watches.historyRead = nil
+        endTrail()
     }
 
     /// Each read is answered once, in order: those that were under way when the log was loaded anew come first.

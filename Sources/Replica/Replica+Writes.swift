@@ -42,6 +42,16 @@ struct Recovery {
     var raisedEpoch: Int64?
 }
 
+/// The head row's lock, for which a process queues up that would lose its races otherwise.
+enum HeadLock: Equatable {
+    case none
+    /// Asked for when the log was known to go so far.
+    case asked(since: Position)
+    /// The log ends here until it is given back, and these leases' deadlines are out. What others have appended meanwhile is being
+    /// folded.
+    case held(Head, expired: [LeaseID])
+}
+
 /// Writes that were executed at the tip and are being appended together.
 struct Batch {
     var startedAt: Instant
@@ -103,11 +113,11 @@ extension Replica {
             return
         }
         let expiring = takeExpiring()
-        // A busy neighbour always gets there first: queue up at the row lock instead.
-        if expiring != nil || (racesLostInARow >= 2 && !writes.isEmpty) {
-            lockInFlight = true
-            lockSince = store.committed
-            actions.append(.log(.lockHead(after: store.committed, expiring: expiring)))
+        // A busy neighbour gets there first most of the time, and a lost race costs as much as one that is won: queue up at the row
+        // lock instead, and fold meanwhile what others append.
+        if expiring != nil || (hasNeighbours && !writes.isEmpty) {
+            headLock = .asked(since: store.committed)
+            actions.append(.log(.lockHead(expiring: expiring)))
         } else if !writes.isEmpty {
             executeBatch()
         }
@@ -196,6 +206,7 @@ extension Replica {
         counters.batchesAppended += 1
         counters.rowsAppended += UInt64(done.append.rows.count)
         store.commit(through: done.end)
+        if !trail.isEmpty { trail.note(store.committed, store.committedDigest) }
         committed(done.append.rows, own: true)
         leasesExpired(done.expired)
         answer(done)

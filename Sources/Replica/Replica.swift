@@ -168,6 +168,8 @@ package struct Replica: ~Copyable {
     var logAwaySince: Instant?
 
     var watches: Watches
+    /// For values and history that are read beside the fold.
+    var trail = Trail()
 
     var leases = Leases()
 

@@ -244,8 +244,8 @@ final class LogThread {
                 { $0.tail(after: position, limit: limit) }, event: { $0.map { .historyRead($0) } ?? .historyReadFailed(reason: "cut") })
         case .readValues(let number, let positions):
             read(
-                { $0.values(at: positions) },
-                event: { $0.map { .valuesRead(number: number, $0) } ?? .valuesReadFailed(number: number, reason: "cut") })
+                { ($0.head, $0.values(at: positions)) },
+                event: { $0.map { .valuesRead(number: number, $0, $1) } ?? .valuesReadFailed(number: number, reason: "cut") })
         case .deleteRows(let order):
             jobs.append(.deletion(order, order.positions.sorted()[...], deleted: 0, checkedOn: nil))
             done(nil)

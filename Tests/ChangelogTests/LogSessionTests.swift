@@ -329,7 +329,8 @@ import Testing
         #expect(Array(rows[byteCounts.count...]) == Array(writer.rows[byteCounts.count...]))
         #expect(rows.first?.key == writer.rows.first?.key)
         let wanted = stride(from: 0, to: 25_000, by: 7).map { writer.rows[$0] }
-        let values = try session.readValues(wanted.map(\.position) + [Position(1, 7)])
+        let (read, values) = try session.readValues(wanted.map(\.position) + [Position(1, 7)])
+        #expect(read == writer.head)
         #expect(values.count == wanted.count)
         for row in wanted { #expect(values[row.position] == row.value) }
     }

@@ -168,7 +168,7 @@ private struct FuzzLog {
         case .readValues(let number, let positions):
             let wanted = Set(positions)
             let found = rows.filter { wanted.contains($0.position) }.map { ($0.position, $0.value) }
-            return .valuesRead(number: number, Dictionary(uniqueKeysWithValues: found))
+            return .valuesRead(number: number, head, Dictionary(uniqueKeysWithValues: found))
         case .deleteRows(let deletion):
             let dead = Set(deletion.positions)
             rows.removeAll { dead.contains($0.position) }

@@ -62,6 +62,74 @@ import Testing
         #expect(try pine.get("k").kvs.first?.value == "10")
     }
 
+    @Test("A value that another history has at a position that we know is not served", arguments: [0, 1, 2])
+    func foreignValue(foreignRows: Int) throws {
+        let log = MemoryLog()
+        let other = TestReplica(log, origin: 2)
+        _ = try other.put("k", "kept")
+        _ = try other.put("k", "lost")
+        let pine = HandDriven(log) { $0.valueCacheBytes = 0 }
+        let id = pine.ask(.range(RangeRequest(key: "k", serializable: true)))
+        let read = try #require(pine.takeValuesRead())
+        log.lose(last: 1)
+        let promoted = TestReplica(log, origin: 3)
+        for _ in 0..<foreignRows { _ = try promoted.put("k", "foreign") }
+        pine.hear(log.answer(read))
+        // A head past ours tells only once the fold is there.
+        if foreignRows > 1 {
+            #expect(pine.answers[id] == nil)
+            pine.hear(log.answer(try #require(pine.takeTailRead())))
+        }
+        #expect(pine.answers[id] == .failure(.leaderChanged))
+    }
+
+    @Test("A value is served whatever was appended since it was asked for, once the log is folded as far as it was then", arguments: 0...2)
+    func valueBesideAppends(heardAfter: Int) throws {
+        let log = MemoryLog()
+        _ = try TestReplica(log, origin: 2).put("k", "v")
+        let pine = HandDriven(log) { $0.valueCacheBytes = 0 }
+        let id = pine.ask(.range(RangeRequest(key: "k", serializable: true)))
+        let read = try #require(pine.takeValuesRead())
+        var answer: LogEvent?
+        for number in 0..<2 {
+            if number == heardAfter { answer = log.answer(read) }
+            _ = pine.ask(.write(.put(PutRequest(key: "other", value: "v"))))
+            pine.hear(log.answer(try #require(pine.takeAppend())))
+        }
+        if heardAfter == 2 {
+            // The log has it, and nobody has told us.
+            _ = pine.ask(.write(.put(PutRequest(key: "other", value: "v"))))
+            let appended = log.answer(try #require(pine.takeAppend()))
+            pine.hear(log.answer(read))
+            #expect(pine.answers[id] == nil)
+            pine.hear(appended)
+        } else {
+            pine.hear(answer)
+        }
+        #expect(try RangeResponse.decode(try #require(pine.answers[id]).get()).kvs.map(\.value) == ["v"])
+    }
+
+    @Test("A watcher that is behind is not sent what another history has at revisions that we know", arguments: [0, 1, 2])
+    func foreignHistory(foreignRows: Int) throws {
+        let log = MemoryLog()
+        let other = TestReplica(log, origin: 2)
+        _ = try other.put("k", "kept")
+        _ = try other.put("k", "lost")
+        let pine = HandDriven(log) { $0.watchHistoryBytes = 0 }
+        let stream = pine.newID()
+        pine.tell(.watchOpened(stream))
+        pine.tell(.watchRequested(stream, .create(WatchCreateRequest(key: "k", startRevision: 3))))
+        let told = pine.sent[stream]?.count
+        let read = try #require(pine.takeHistoryRead())
+        log.lose(last: 1)
+        let promoted = TestReplica(log, origin: 3)
+        for _ in 0..<foreignRows { _ = try promoted.put("k", "foreign") }
+        pine.hear(log.answer(read))
+        if foreignRows > 1 { pine.hear(log.answer(try #require(pine.takeTailRead()))) }
+        #expect(pine.answers[stream] == .failure(.leaderChanged))
+        #expect(pine.sent[stream]?.count == told)
+    }
+
     @Test(
         "What was served right before the revision to which others have moved the log is lost as well",
         arguments: [(1_003, false), (1_004, true), (1_006, true)] as [(Revision, Bool)])

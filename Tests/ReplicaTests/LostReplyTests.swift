@@ -11,6 +11,7 @@ final class HandDriven {
     let log: MemoryLog
     private(set) var commands: [LogCommand] = []
     private(set) var answers: [RequestID: Result<ByteString, EtcdError>] = [:]
+    private(set) var sent: [RequestID: [ByteString]] = [:]
     var now = Instant(nanoseconds: 0)
     private var lastID: UInt64 = 0
 
@@ -33,7 +34,9 @@ final class HandDriven {
             case .load:
                 replica.step(.rowsLoaded(log.tail(after: .start).rows), now: now)
                 replica.step(.loadFinished(log.head), now: now)
-            case .send, .sendParts, .finish, .reportRevision, .note: break
+            case .send(let id, let message, _): sent[id, default: []].append(message)
+            case .sendParts(let id, let parts, _): sent[id, default: []].append(ByteString(parts.joined()))
+            case .finish, .reportRevision, .note: break
             }
         }
     }
@@ -48,6 +51,11 @@ final class HandDriven {
         replica.step(.requestArrived(id, request), now: now)
         turn()
         return id
+    }
+
+    func tell(_ event: ReplicaEvent) {
+        replica.step(event, now: now)
+        turn()
     }
 
     func hear(_ event: LogEvent?) {
@@ -65,6 +73,10 @@ final class HandDriven {
     func takeHeadRead() -> LogCommand? { take { $0 == .readHead } }
     func takeAppend() -> LogCommand? { take { if case .append = $0 { true } else { false } } }
     func takeRecover() -> LogCommand? { take { if case .recover = $0 { true } else { false } } }
+    func takeLock() -> LogCommand? { take { if case .lockHead = $0 { true } else { false } } }
+    func takeUnlock() -> LogCommand? { take { if case .unlockHead = $0 { true } else { false } } }
+    func takeValuesRead() -> LogCommand? { take { if case .readValues = $0 { true } else { false } } }
+    func takeHistoryRead() -> LogCommand? { take { if case .readHistory = $0 { true } else { false } } }
 }
 
 @Suite struct LostReplyTests {

@@ -74,7 +74,7 @@ final class MemoryLog {
         case .readValues(let number, let positions):
             let wanted = Set(positions)
             let found = rows.filter { wanted.contains($0.position) }.map { ($0.position, $0.value) }
-            return .valuesRead(number: number, Dictionary(found) { $1 })
+            return .valuesRead(number: number, head, Dictionary(found) { $1 })
         case .deleteRows(let deletion):
             let dead = Set(deletion.positions)
             let before = rows.count
