@@ -15,6 +15,7 @@ struct Appender {
     private let mailbox: Mailbox<LogCommand>
     private var keeper: SessionKeeper
     private let settings: LogSettings
+    private let leaseSessions: SessionCount
     private let deliver: @Sendable (LogEvent) -> Void
     /// Called after each own append, so that others may hear of it.
     private let hint: @Sendable () -> Void
@@ -26,17 +27,18 @@ struct Appender {
     private var lastSettled: ContinuousClock.Instant = .now
 
     init(
-        mailbox: Mailbox<LogCommand>, keeper: SessionKeeper, settings: LogSettings,
+        mailbox: Mailbox<LogCommand>, keeper: SessionKeeper, settings: LogSettings, leaseSessions: SessionCount,
         deliver: @escaping @Sendable (LogEvent) -> Void, hint: @escaping @Sendable () -> Void
     ) {
         self.mailbox = mailbox
         self.keeper = keeper
         self.settings = settings
+        self.leaseSessions = leaseSessions
         self.deliver = deliver
         self.hint = hint
     }
 
-    /// The rows that come with a conflict, a lock or a recovery; what lies beyond is read by `readTail`.
+    /// The rows that come with a recovery; what lies beyond is read by `readTail`.
     private static let tailLimit = 10_000
 
     mutating func run() {
@@ -106,16 +108,16 @@ struct Appender {
         settleAll()
         switch command {
         case .append: break
-        case .lockHead(let position, let expiring):
+        case .lockHead(let expiring):
             do {
                 unlock()
                 let session = try keeper.ready()
                 let start = ContinuousClock.now
-                let locked = try session.lockHead(after: position, expiring: expiring, limit: Self.tailLimit)
+                let locked = try session.lockHead(expiring: expiring)
                 keeper.metrics.answered(.lockHead, since: start)
                 lockDeadline = .now.advanced(by: settings.limits.lockHoldLimit)
                 keeper.worked()
-                deliver(.headLocked(locked.tail, expired: locked.expired))
+                deliver(.headLocked(locked.head, expired: locked.expired, sessions: leaseSessions.value))
             } catch {
                 keeper.failed(.lockHead, error)
                 // Asked again at once, we would only run in circles.

@@ -124,26 +124,23 @@ package final class LogSession {
         }
     }
 
-    /// Opens a transaction that holds the head row's lock, takes deadlines out that have passed, and reads the tail in it.
+    /// Opens a transaction that holds the head row's lock, and takes deadlines out that have passed.
     /// `append` or `releaseHeadLock` ends it; so does the server once `lockHoldLimit` has passed twice without a word from us.
-    package func lockHead(
-        after position: Position, expiring: LeaseExpiry? = nil, limit: Int
-    ) throws(LogError) -> (tail: Tail, expired: [LeaseID]) {
+    package func lockHead(expiring: LeaseExpiry? = nil) throws(LogError) -> (head: Head, expired: [LeaseID]) {
         invariant(!holdsHeadLock, "the head row is locked already")
         var steps = [
             (LogStatements.begin, Parameters.none),
             (statements.limitLockHold(ms: settings.limits.lockHoldLimit.wholeMs * 2), .none), (statements.lockHead, .none),
-            (statements.readTail(limit: limit), .position(position)),
         ]
         if let expiring { steps.append((leaseStatements.expire, .expiry(expiring))) }
         let locked = try finishingTransaction { () throws(LogError) in
             let results = try connection.runPipeline(steps, within: settings.limits.appendLimit)
-            let tail = try results[3].tail(after: position, limit: limit, chunkByteLimit: settings.limits.chunkByteLimit)
+            let head = try head(of: results[2])
             var expired: [LeaseID] = []
             if expiring != nil {
-                for row in 0..<results[4].rowCount { expired.append(try results[4].integer(row, 0)) }
+                for row in 0..<results[3].rowCount { expired.append(try results[3].integer(row, 0)) }
             }
-            return (tail: tail, expired: expired.sorted())
+            return (head: head, expired: expired.sorted())
         }
         holdsHeadLock = true
         return locked
@@ -213,6 +210,7 @@ package final class LogSession {
     package func readValues(_ positions: [Position]) throws(LogError) -> (head: Head, values: [Position: ByteString]) {
         try retrying { () throws(LogError) in
             let result = try connection.run(statements.readValues, .positions(positions), within: settings.limits.readLimit)
+            var head: Head?
             var values: [Position: ByteString] = [:]
             values.reserveCapacity(result.rowCount)
             for row in 0..<result.rowCount {

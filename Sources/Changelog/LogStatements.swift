@@ -63,7 +63,7 @@ struct LogStatements: Sendable {
             """)
         readHead = Statement("select \(Self.headColumns) from \(schema).head")
         raiseEpoch = Statement("update \(schema).head set epoch = epoch + 1 returning epoch")
-        lockHead = Statement("select epoch from \(schema).head for update")
+        lockHead = Statement("select \(Self.headColumns) from \(schema).head for update")
         let delete = """
             delete from \(schema).changelog where (revision, sub) in (
               select d.revision, d.sub from unnest($1::bigint[], $2::int[]) as d(revision, sub))
@@ -75,7 +75,9 @@ struct LogStatements: Sendable {
         deleteRowsAsynchronously = Statement("\(delete) and set_config('synchronous_commit', 'off', true) = 'off')")
         readValues = Statement(
             """
-            select c.revision, c.sub, c.value from unnest($1::bigint[], $2::int[]) as r(revision, sub)
+            select revision, sub, null::bytea, cluster_id, digest, epoch, compact_revision from \(schema).head
+            union all
+            select c.revision, c.sub, c.value, null, null, null, null from unnest($1::bigint[], $2::int[]) as r(revision, sub)
               join \(schema).changelog c on c.revision = r.revision and c.sub = r.sub
             """)
         // Never back: a statement whose connection was lost may run after those that came after it.

@@ -41,10 +41,12 @@ package final class LogWorkers: Sendable {
         self.outage = outage
         let slowStatements = SlowStatements(threshold: settings.limits.slowStatement, logger: logger, metrics: metrics)
         let (wire, appends, reads, histories, values, chores) = (wire, appends, reads, histories, values, chores)
-        @Sendable func keeper(_ worker: String) -> SessionKeeper {
+        // Deadlines are set on one thread's connection and taken out on another's.
+        let leaseSessions = SessionCount()
+        @Sendable func keeper(_ worker: String, count: SessionCount? = nil) -> SessionKeeper {
             SessionKeeper(
                 worker: worker, settings: settings, logger: logger, outage: outage, wire: wire, metrics: metrics,
-                slowStatements: slowStatements)
+                slowStatements: slowStatements, count: count)
         }
         let hintRequest = HintRequest(hasPeers: settings.notifiesPeers)
         self.hintRequest = hintRequest
@@ -54,7 +56,8 @@ package final class LogWorkers: Sendable {
         threads = Mutex([
             WorkerThread(name: "pine-append") {
                 var appender = Appender(
-                    mailbox: appends, keeper: keeper("append"), settings: settings, deliver: deliver, hint: hint)
+                    mailbox: appends, keeper: keeper("append", count: leaseSessions), settings: settings, leaseSessions: leaseSessions,
+                    deliver: deliver, hint: hint)
                 appender.run()
             },
             WorkerThread(name: "pine-read") {
@@ -82,7 +85,9 @@ package final class LogWorkers: Sendable {
                 reader.run()
             },
             WorkerThread(name: "pine-steward") {
-                var steward = Steward(mailbox: chores, keeper: keeper("steward"), settings: settings, deliver: deliver)
+                var steward = Steward(
+                    mailbox: chores, keeper: keeper("steward", count: leaseSessions), settings: settings, leaseSessions: leaseSessions,
+                    deliver: deliver)
                 steward.run()
             },
         ])

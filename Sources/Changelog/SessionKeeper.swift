@@ -3,6 +3,16 @@
 // Invariant: patience lies between what `LogLimits` begins with and `recoverLimit`: a server that was once too slow is given more
 // time, one that has answered often less again.
 internal import Logging
+internal import Synchronization
+
+/// How many sessions several threads have made together.
+final class SessionCount: Sendable {
+    private let count = Atomic<UInt64>(0)
+
+    var value: UInt64 { count.load(ordering: .acquiring) }
+
+    func increment() { count.wrappingAdd(1, ordering: .releasing) }
+}
 
 struct SessionKeeper {
     private let worker: String
@@ -12,6 +22,8 @@ struct SessionKeeper {
     private let wire: TripWire
     let metrics: LogMetrics
     private let slowStatements: SlowStatements?
+    /// Counts this one's sessions among others'.
+    private let count: SessionCount?
     private var backoff = Backoff(first: .milliseconds(50), most: .seconds(1))
     private(set) var patience: Duration
     private var answersInARow = 0
@@ -25,10 +37,11 @@ struct SessionKeeper {
 
     init(
         worker: String, settings: LogSettings, logger: Logger, outage: Outage, wire: TripWire, metrics: LogMetrics,
-        slowStatements: SlowStatements? = nil
+        slowStatements: SlowStatements? = nil, count: SessionCount? = nil
     ) {
         self.metrics = metrics
         self.slowStatements = slowStatements
+        self.count = count
         self.worker = worker
         self.settings = settings
         self.logger = logger
@@ -67,6 +80,7 @@ struct SessionKeeper {
         fresh.connection.slowStatements = slowStatements
         session = fresh
         sessionCount += 1
+        count?.increment()
         return fresh
     }
 

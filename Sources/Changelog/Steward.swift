@@ -15,6 +15,7 @@ struct Steward {
     private let mailbox: Mailbox<Message>
     private var keeper: SessionKeeper
     private let settings: LogSettings
+    private let leaseSessions: SessionCount
     private let deliver: @Sendable (LogEvent) -> Void
     private var deletions: [Work] = []
     /// When the next delete statement is due.
@@ -36,11 +37,13 @@ struct Steward {
     }
 
     init(
-        mailbox: Mailbox<Message>, keeper: SessionKeeper, settings: LogSettings, deliver: @escaping @Sendable (LogEvent) -> Void
+        mailbox: Mailbox<Message>, keeper: SessionKeeper, settings: LogSettings, leaseSessions: SessionCount,
+        deliver: @escaping @Sendable (LogEvent) -> Void
     ) {
         self.mailbox = mailbox
         self.keeper = keeper
         self.settings = settings
+        self.leaseSessions = leaseSessions
         self.deliver = deliver
     }
 
@@ -150,7 +153,7 @@ struct Steward {
                 answer = .roundDone(remainingMs: remainingMs, head: head)
             case .keepDuty(let holder, let termMs):
                 switch try session.keepDuty(holder: holder, termMs: termMs) {
-                case .held(let taken): answer = .dutyAsked(.held(taken: taken, sessions: keeper.sessionCount))
+                case .held(let taken): answer = .dutyAsked(.held(taken: taken, sessions: leaseSessions.value))
                 case .heldByAnother(let forMs, let swept):
                     answer = .dutyAsked(.heldByAnother(forMs: Int(clamping: forMs), swept: swept))
                 }
@@ -159,7 +162,7 @@ struct Steward {
                 answer = nil
             case .findDue(let holder, let limit):
                 let (due, nextMs) = try session.findDue(holder: holder, limit: limit)
-                answer = .dueFound(due, nextMs: nextMs, sessions: keeper.sessionCount)
+                answer = .dueFound(due, nextMs: nextMs, sessions: leaseSessions.value)
             }
             keeper.metrics.answered(.lease, since: start)
             keeper.worked()

@@ -67,7 +67,8 @@ package struct LeaseExpiry: Hashable, Sendable {
 }
 
 package enum DutyAnswer: Hashable, Sendable {
-    /// `taken`: it was another's, nobody's, or had lapsed. `sessions` changes whenever a connection had to be made anew.
+    /// `taken`: it was another's, nobody's, or had lapsed. `sessions` changes whenever a connection had to be made anew, on which
+    /// leases are kept alive or on which they expire: it may be to another server, which may lack what was set last.
     case held(taken: Bool, sessions: UInt64)
     /// Another process has it, for so long, and has come so far with deleting what is dead.
     case heldByAnother(forMs: Int, swept: Sweep)

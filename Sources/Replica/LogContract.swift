@@ -68,9 +68,9 @@ package enum LogCommand: Hashable, Sendable {
     /// If `lockHead` was answered just before, the append runs in that transaction and commits it. May come while another is under way:
     /// it is applied after that one, and answered after it.
     case append(AppendBatch)
-    /// Lock the head row in a transaction (the next append's), take the deadlines of `expiring` out that have passed, and read
-    /// the tail after the position. Answered by `headLocked` or `lockFailed`.
-    case lockHead(after: Position, expiring: LeaseExpiry? = nil)
+    /// Lock the head row in a transaction (the next append's), and take the deadlines of `expiring` out that have passed. Answered by
+    /// `headLocked` or `lockFailed`.
+    case lockHead(expiring: LeaseExpiry? = nil)
     /// Give the lock back: there is nothing to append after all. Deadlines that were taken out stay out only if told. Not
     /// answered.
     case unlockHead(keepingRemovals: Bool = false)
@@ -102,8 +102,9 @@ package enum LogEvent: Hashable, Sendable {
     case conflicted(number: UInt64, tail: Tail)
     /// The connection was lost, or the server failed, before the outcome was known.
     case appendLost(number: UInt64, reason: String)
-    /// `expired`: the leases whose deadlines were taken out.
-    case headLocked(Tail, expired: [LeaseID] = [])
+    /// The head as it stays while the lock is held. `expired`: the leases whose deadlines were taken out. `sessions` as with the
+    /// steward's duty.
+    case headLocked(Head, expired: [LeaseID] = [], sessions: UInt64 = 0)
     case lockFailed(reason: String)
     case recovered(Tail)
     case headRead(Head)

@@ -10,7 +10,8 @@ extension Replica {
         case .conflicted(let number, let tail): conflicted(number, tail)
         case .appendLost(let number, let reason): appendLost(number, reason: reason)
         // A lock that nobody waits for any more is given back by the log itself.
-        case .headLocked(let tail, let expired): if !isStale(\.locks) { headLocked(tail, expired: expired) }
+        case .headLocked(let head, let expired, let sessions):
+            if !isStale(\.locks) { headLocked(head, expired: expired, sessions: sessions) }
         case .lockFailed(let reason): if !isStale(\.locks) { lockLost(reason: reason) }
         case .recovered(let tail): recovered(tail)
         case .headRead(let head): headRead(head)
@@ -152,6 +153,7 @@ extension Replica {
         tailReadInFlight = false
         // Nothing else would ask again for those who wait for the rest of a tail; the log paces who asks too often.
         if phase == .recovering { startTailRead() } else { confirmReads() }
+        giveLockBack()
     }
 
     private mutating func recovered(_ tail: Tail) {
@@ -234,15 +236,20 @@ extension Replica {
         if let served { marks.append(ComparedMark(served)) }
         comparePastAnew()
         if tailReadInFlight { stale.tailReads += 1 }
-        if lockInFlight { stale.locks += 1 }
+        switch headLock {
+        case .none: break
+        case .asked: stale.locks += 1
+        case .held: actions.append(.log(.unlockHead()))
+        }
         raise = nil
         emptyStore()
         trail = Trail()
         phase = .loading
         batches = []
         recovery = nil
-        lockInFlight = false
+        headLock = .none
         racesLostInARow = 0
+        hasNeighbours = false
         readsWaiting.insert(contentsOf: readsConfirming, at: 0)
         readsConfirming = []
         readsWaiting.append(contentsOf: scanFollowers.map(\.read))

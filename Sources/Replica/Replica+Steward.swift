@@ -155,11 +155,8 @@ extension Replica {
         guard leases.steward.stage == .holding else { return }
         let durationMs = Int((now.nanoseconds - askedAt.nanoseconds) / 1_000_000)
         // Another connection may be to another server, with another clock, which may lack deadlines that were set last.
-        if durationMs > limits.outageMs || sessions != leases.steward.sessions {
-            leases.steward.sessions = sessions
-            startExtending()
-            return
-        }
+        if mayBeElsewhere(sessions) { return }
+        if durationMs > limits.outageMs { return startExtending() }
         leases.steward.expiring = due
         // Looking takes a pass over all deadlines: at most a tenth of the time.
         let shortestMs = max(limits.dueIntervalMinMs, durationMs * 10)
@@ -215,8 +212,17 @@ extension Replica {
         return revoked
     }
 
+    /// Whether deadlines that were taken out may be those of another server, which lacks keep-alives. Then all leases get their time on
+    /// the connections that there are now, before any expires.
+    mutating func mayBeElsewhere(_ sessions: UInt64) -> Bool {
+        guard sessions != leases.steward.sessions else { return false }
+        leases.steward.sessions = sessions
+        startExtending()
+        return true
+    }
+
     /// The head is locked: what has not expired after all was kept alive.
-    mutating func expiryLocked(_ expired: [LeaseID]) {
+    mutating func expiryLocked() {
         guard let lockedAt = leases.steward.lockedAt else { return }
         leases.steward.lockedAt = nil
         // Half of the time is the writers'.

@@ -102,11 +102,12 @@ extension Replica {
 
     /// Whether nothing stands in the way of the next batch, but for one that it may follow. Where the log is known to go on, an append
     /// would lose its race.
-    private var mayAppend: Bool { !lockInFlight && unverified.isEmpty }
+    private var mayAppend: Bool { headLock == .none && unverified.isEmpty }
 
     var canStartBatch: Bool { batches.isEmpty && mayAppend }
 
     mutating func startBatch() {
+        if case .held(let head, let expired) = headLock { return appendLocked(head, expired) }
         guard mayAppend else { return }
         guard batches.isEmpty else {
             if canFollow { executeBatch() }
@@ -127,8 +128,8 @@ extension Replica {
     /// goes on with them as soon as that one is durable, and meanwhile they are executed and sent. Not a few of them, since small batches
     /// cost more; not where that condition is in doubt; not while somebody waits for all that was sent to be settled.
     private var canFollow: Bool {
-        guard batches.count < batchLimit, let last = batches.last, last.mayBeFollowed, racesLostInARow == 0 else { return false }
-        guard !isExpiryDue, leases.round?.answer == nil else { return false }
+        guard batches.count < batchLimit, let last = batches.last, last.mayBeFollowed else { return false }
+        guard racesLostInARow == 0, !hasNeighbours, !isExpiryDue, leases.round?.answer == nil else { return false }
         let isWorthIt = writes.count >= configuration.pipelinedWriteLeast || waitingWriteBytes >= configuration.pipelinedByteLeast
         return isWorthIt && writes.count * 2 >= last.writes.count
     }
@@ -218,6 +219,7 @@ extension Replica {
         if raiseFailed(number) { return }
         guard isAppending, let first = batches.first, first.append.number == number else { return }
         racesLostInARow += 1
+        hasNeighbours = hasNeighbours || racesLostInARow >= 2
         counters.racesLost += 1
         store.rollBack()
         let lost = batches
@@ -228,17 +230,47 @@ extension Replica {
         fold(tail, since: store.committed)
     }
 
-    mutating func headLocked(_ tail: Tail, expired: [LeaseID]) {
-        guard lockInFlight else { return }
-        lockInFlight = false
+    mutating func headLocked(_ head: Head, expired: [LeaseID], sessions: UInt64) {
+        guard case .asked(let since) = headLock else { return }
+        headLock = .held(head, expired: expired)
         racesLostInARow = 0
-        fold(tail, since: lockSince)
-        expiryLocked(expired)
-        // The lock is the next append's; without one it must be given back.
-        let isAtHead = phase == .serving && tail.reachesHead && unverified.isEmpty
-        if isAtHead, !writes.isEmpty || !expired.isEmpty { executeBatch(expired: expired, isLocked: true) }
-        // Deadlines without a lease, of which nothing else was left, stay out.
-        if batches.isEmpty { actions.append(.log(.unlockHead(keepingRemovals: isAtHead && !expired.isEmpty))) }
+        if head.position < since || (head.position == store.committed && head.digest != store.committedDigest) {
+            return historyChanged()
+        }
+        hasNeighbours = head.position > since
+        headRevision = max(headRevision, head.position.revision)
+        expiryLocked()
+        if !expired.isEmpty, mayBeElsewhere(sessions) { return giveLockBack() }
+        // Others can't wait for that long.
+        if head.position.revision - store.revision > configuration.tailRowLimit {
+            giveLockBack()
+            startTailRead()
+        }
+    }
+
+    /// Nobody appends before we do. Once all is folded that others have, the next batch is executed, which can't lose its race.
+    private mutating func appendLocked(_ head: Head, _ expired: [LeaseID]) {
+        guard store.committed >= head.position, unverified.isEmpty else { return startTailRead() }
+        if store.committed == head.position {
+            epoch = head.epoch
+            // What hints were about is folded.
+            isHinted = false
+        }
+        headLock = .none
+        if !writes.isEmpty || !expired.isEmpty { executeBatch(expired: expired, isLocked: true) }
+        // The lock is the next append's; without one it must be given back. Deadlines without a lease, of which nothing else was left,
+        // stay out.
+        if batches.isEmpty { actions.append(.log(.unlockHead(keepingRemovals: !expired.isEmpty))) }
+    }
+
+    /// What others have appended before can't be read soon: they are to go on. The next batch is not sent under the lock, since the
+    /// answer to one that conflicts brings the tail along.
+    mutating func giveLockBack() {
+        guard case .held = headLock else { return }
+        headLock = .none
+        hasNeighbours = false
+        expiryFailed()
+        actions.append(.log(.unlockHead()))
     }
 
     /// What was sent behind it is lost with it: whether it is in the log is not known either, and what its own answer says, if there
@@ -255,8 +287,8 @@ extension Replica {
     }
 
     mutating func lockLost(reason: String) {
-        guard lockInFlight else { return }
-        lockInFlight = false
+        guard case .asked = headLock else { return }
+        headLock = .none
         expiryFailed()
         actions.append(.note(.readFailed(reason: reason)))
     }

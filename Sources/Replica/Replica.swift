@@ -128,9 +128,10 @@ package struct Replica: ~Copyable {
     var recovery: Recovery?
     var nextBatchNumber: UInt64 = 1
     var racesLostInARow = 0
-    /// Whether the head row's lock was asked for, and where the log ended then, as far as we knew.
-    var lockInFlight = false
-    var lockSince = Position.start
+    /// Whether others append all the time: two races were lost in a row, and since then the log has moved on whenever its lock was
+    /// waited for.
+    var hasNeighbours = false
+    var headLock = HeadLock.none
 
     // Reads
     /// Arrived since the last head read was sent.

@@ -77,7 +77,6 @@ final class LogThread {
     private var session: SessionID?
     /// The server has ended the session, which shows once it is used.
     private var isKilled = false
-    private var sessionCount: UInt64 = 0
     private var backoffMs = 0
     private var lockNumber = 0
 
@@ -136,7 +135,7 @@ final class LogThread {
                 return body(nil)
             }
             backoffMs = 0
-            sessionCount += 1
+            if kind == .append || kind == .steward { process.leaseSessions += 1 }
             isKilled = false
             session = world.newSession()
             body(session)
@@ -229,7 +228,7 @@ final class LogThread {
     private func run(_ command: LogCommand) {
         switch command {
         case .append(let batch): append(batch)
-        case .lockHead(let position, let expiring): lockHead(after: position, expiring)
+        case .lockHead(let expiring): lockHead(expiring)
         case .unlockHead(let keepingRemovals): unlock(keepingRemovals: keepingRemovals) { self.done(nil) }
         case .recover(let position):
             disconnect()
@@ -317,7 +316,7 @@ final class LogThread {
         }
     }
 
-    private func lockHead(after position: Position, _ expiring: LeaseExpiry?) {
+    private func lockHead(_ expiring: LeaseExpiry?) {
         unlock(keepingRemovals: false) { [self] in
             withSession { [self] session in
                 guard let session else { return done(.lockFailed(reason: "away")) }
@@ -331,7 +330,7 @@ final class LogThread {
                             isKilled = isKilled || self.session == session
                             log.releaseLock(session, commits: false)
                         }
-                        finish(LogEvent.headLocked(log.tables.tail(after: position, limit: tailLimit), expired: world.expire(expiring)))
+                        finish(LogEvent.headLocked(log.tables.head, expired: world.expire(expiring), sessions: process.leaseSessions))
                     }
                 }) { [self] locked in
                     lockNumber += 1
@@ -433,7 +432,7 @@ final class LogThread {
         if case .round(let round) = command, log.isHeld(round) {
             log.wait { [self] in execute(command, startedAt: startedAt, finish) }
         } else {
-            finish(log.answer(command, startedAt: startedAt, now: world.now, sessions: sessionCount))
+            finish(log.answer(command, startedAt: startedAt, now: world.now, sessions: process.leaseSessions))
         }
     }
 }
@@ -449,5 +448,5 @@ extension AppendBatch {
 /// How long the head row stays locked for a process that doesn't go on, in milliseconds; the server waits twice as long.
 private let lockHoldMs = 500
 
-/// The rows that come with a conflict, a lock or a recovery.
+/// The rows that come with a conflict or a recovery.
 private let tailLimit = 10_000

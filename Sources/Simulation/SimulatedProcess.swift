@@ -37,6 +37,8 @@ final class SimulatedProcess {
     private let world: World
     let index: Int
     private(set) var life = 0
+    /// How often its threads have connected on which leases are kept alive or expire.
+    var leaseSessions: UInt64 = 0
     private(set) var isUp = false
     private var pausedUntil: TrueTime = 0
     /// What its threads would have done while it was stopped.

@@ -128,7 +128,7 @@ struct LeaseDeadlineTests {
         func left() throws -> Set<LeaseID> { Set(try session.run(round(read: [1, 2, 3, 4])).remainingMs.keys) }
         _ = try session.run(round(set: [(1, -1), (2, 60_000), (3, -1), (4, -1)]))
         func lock(_ leases: [LeaseID], holder: Int64 = 1) throws -> [LeaseID] {
-            try session.lockHead(after: .start, expiring: LeaseExpiry(leases: leases, holder: holder), limit: 10).expired
+            try session.lockHead(expiring: LeaseExpiry(leases: leases, holder: holder)).expired
         }
         #expect(try lock([1, 2, 3, 4], holder: 2) == [])
         try session.releaseHeadLock()
@@ -153,11 +153,11 @@ struct LeaseDeadlineTests {
         let term = LeaseTerm(lease: 1, milliseconds: 60_000)
         _ = try two.connection.run(two.leaseStatements.set, .terms([term], graceMs: 0), within: .seconds(5))
         let began = ContinuousClock.now
-        #expect(try one.lockHead(after: .start, expiring: LeaseExpiry(leases: [1, 2], holder: 1), limit: 10).expired == [2])
+        #expect(try one.lockHead(expiring: LeaseExpiry(leases: [1, 2], holder: 1)).expired == [2])
         #expect(began.duration(to: .now) < .milliseconds(900))
         try one.releaseHeadLock(keepingRemovals: true)
         _ = try two.connection.run(Statement("commit"), within: .seconds(5))
-        #expect(try one.lockHead(after: .start, expiring: LeaseExpiry(leases: [1, 2], holder: 1), limit: 10).expired == [])
+        #expect(try one.lockHead(expiring: LeaseExpiry(leases: [1, 2], holder: 1)).expired == [])
         try one.releaseHeadLock()
     }
 
@@ -168,7 +168,7 @@ struct LeaseDeadlineTests {
         _ = try one.keepDuty(holder: 1, termMs: 60_000)
         _ = try one.run(round(set: [(1, -1)]))
         var writer = Writer(head: try one.readHead())
-        #expect(try one.lockHead(after: .start, expiring: LeaseExpiry(leases: [1], holder: 1), limit: 10).expired == [1])
+        #expect(try one.lockHead(expiring: LeaseExpiry(leases: [1], holder: 1)).expired == [1])
         let keepAlive = round(set: [(1, 60_000)], read: [1])
         let answer = Answer<Head>()
         let thread = WorkerThread(name: "keep-alive") {

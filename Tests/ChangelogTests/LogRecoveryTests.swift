@@ -20,7 +20,7 @@ import Testing
 
         // A third session holds the head row, so that the append and the recovery queue up behind it.
         let blocker = try LogSession(settings, logger: quiet)
-        _ = try blocker.lockHead(after: .start, limit: 1)
+        _ = try blocker.lockHead()
         let batch = writer.batch(count: 2)
         let appended = Answer<AppendOutcome>()
         let recovered = Answer<Tail>()

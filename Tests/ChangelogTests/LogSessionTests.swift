@@ -197,12 +197,12 @@ import Testing
         let session = try LogSession(settings, logger: quiet)
         var writer = Writer(head: try session.readHead())
         try session.put(writer.batch(), &writer)
-        let tail = try session.lockHead(after: .start, limit: 100).tail
-        #expect(tail == Tail(head: writer.head, rows: writer.rows, reachesHead: true))
+        let head = try session.lockHead().head
+        #expect(head == writer.head)
         #expect(session.holdsHeadLock)
 
         // Another with the right digest has to wait, and then is late.
-        var other = Writer(head: tail.head, origin: 2)
+        var other = Writer(head: head, origin: 2)
         let late = other.batch()
         let outcome = Answer<AppendOutcome>()
         let thread = WorkerThread(name: "other") { [settings] in
@@ -224,12 +224,12 @@ import Testing
         var settings = try freshSettings()
         settings.limits.lockHoldLimit = .milliseconds(50)
         let session = try LogSession(settings, logger: quiet)
-        _ = try session.lockHead(after: .start, limit: 100)
+        _ = try session.lockHead()
         try session.releaseHeadLock()
         var writer = Writer(head: try session.readHead())
         try session.put(writer.batch(), &writer)
 
-        _ = try session.lockHead(after: .start, limit: 100)
+        _ = try session.lockHead()
         let other = try LogSession(settings, logger: quiet)
         try other.put(writer.batch(), &writer)
         #expect(throws: LogError.self) { try session.append(writer.batch()) }
@@ -243,7 +243,7 @@ import Testing
         var writer = Writer(head: try session.readHead())
         let stale = writer.batch()
         try session.put(writer.batch(count: 2), &writer)
-        _ = try session.lockHead(after: .start, limit: 100)
+        _ = try session.lockHead()
         #expect(
             try session.append(stale) == .conflicted(Tail(head: writer.head, rows: writer.rows, reachesHead: true)))
         #expect(!session.holdsHeadLock)

@@ -48,8 +48,8 @@ extension Inbox where Event == LogEvent {
         try await next("recovered") { if case .recovered(let tail) = $0 { tail } else { nil } }
     }
 
-    func locked() async throws -> Tail {
-        try await next("headLocked") { if case .headLocked(let tail, _) = $0 { tail } else { nil } }
+    func locked() async throws -> Head {
+        try await next("headLocked") { if case .headLocked(let head, _, _) = $0 { head } else { nil } }
     }
 
     func deletionRefused() async throws -> UInt64 {
@@ -104,11 +104,11 @@ extension Inbox where Event == LogEvent {
         log.submit(.readTail(after: .start, limit: 5))
         #expect(try await inbox.tail() == Tail(head: writer.head, rows: Array(writer.rows[..<5]), reachesHead: false))
 
-        log.submit(.lockHead(after: .start))
-        #expect(try await inbox.locked().rows == writer.rows)
+        log.submit(.lockHead())
+        #expect(try await inbox.locked() == writer.head)
         try await append(writer.batch(count: 2))
-        log.submit(.lockHead(after: .start))
-        #expect(try await inbox.locked().rows == writer.rows)
+        log.submit(.lockHead())
+        #expect(try await inbox.locked() == writer.head)
         log.submit(.unlockHead())
         try await append(writer.batch())
 
@@ -154,8 +154,8 @@ extension Inbox where Event == LogEvent {
                 writer.committed(batch)
             }
         }
-        log.submit(.lockHead(after: writer.head.position))
-        #expect(try await inbox.locked() == Tail(head: writer.head, rows: [], reachesHead: true))
+        log.submit(.lockHead())
+        #expect(try await inbox.locked() == writer.head)
         log.submit(.unlockHead())
         #expect(try LogSession(settings, logger: quiet).everything().rows == writer.rows)
     }
@@ -296,9 +296,9 @@ extension Inbox where Event == LogEvent {
         settings.limits.lockHoldLimit = .milliseconds(50)
         let (log, inbox) = start(settings)
         defer { log.stop() }
-        log.submit(.lockHead(after: .start))
-        let tail = try await inbox.locked()
-        var writer = Writer(head: tail.head)
+        log.submit(.lockHead())
+        let head = try await inbox.locked()
+        var writer = Writer(head: head)
         let other = try LogSession(settings, logger: quiet)
         try other.put(writer.batch(), &writer)
         // The connection is still there: the thread gave the lock back before the server would have taken it.
@@ -364,7 +364,7 @@ extension Inbox where Event == LogEvent {
             Issue.record("not lost")
             return
         }
-        log.submit(.lockHead(after: .start))
+        log.submit(.lockHead())
         _ = try await inbox.next("lockFailed") { if case .lockFailed(let reason) = $0 { reason } else { nil } }
         log.submit(.recover(after: .start))
         log.submit(.deleteRows(deletion([Position(9, 9)])))
@@ -485,7 +485,7 @@ extension Inbox where Event == LogEvent {
         settings.limits.lockHoldLimit = .seconds(60)
         let server = try PostgresServer.shared()
         let blocker = try LogSession(settings, logger: quiet)
-        _ = try blocker.lockHead(after: .start, limit: 1)
+        _ = try blocker.lockHead()
         let (log, inbox) = start(settings)
         log.submit(.readHead)
         var writer = Writer(head: try await inbox.head())

@@ -105,7 +105,7 @@ import Testing
         try server.psql(
             "grant insert, update, delete on all tables in schema pine to user_\(name)", connection: admin)
         try session.put(batch, &writer)
-        _ = try session.lockHead(after: .start, limit: 1)
+        _ = try session.lockHead()
         try session.releaseHeadLock()
         #expect(try session.recover(after: .start, limit: 10).rows == writer.rows)
         #expect(try session.deleteRows([writer.rows[0].position], compactedTo: -1) == 1)

@@ -158,8 +158,8 @@ private struct FuzzLog {
             rows += batch.rows
             head = batch.newHead
             return .appended(number: batch.number)
-        case .lockHead(let position, let expiring):
-            return .headLocked(tail(after: position, limit: .max), expired: expiring?.leases.sorted() ?? [])
+        case .lockHead(let expiring):
+            return .headLocked(head, expired: expiring?.leases.sorted() ?? [], sessions: 1)
         case .unlockHead: return nil
         case .recover(let position): return .recovered(tail(after: position, limit: .max))
         case .readHead: return .headRead(head)

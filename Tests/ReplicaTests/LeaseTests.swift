@@ -364,6 +364,27 @@ struct LeaseTests {
         #expect(try pine.leases() == [])
     }
 
+    @Test("A lease that was found due does not expire on a server that may lack its last keep-alive")
+    func expiryOnAnotherServer() throws {
+        let log = MemoryLog()
+        let pine = TestReplica(log)
+        try pine.grant(1, ttl: 2)
+        pass(1_000, pine)
+        let extensions = pine.replica.counters.leaseExtensions
+        var wasLocked = false
+        log.beforeLock = {
+            log.deadlines.sessions += 1
+            wasLocked = true
+        }
+        for _ in 0..<50 where !wasLocked { pass(100, pine) }
+        #expect(wasLocked)
+        pass(1_900, pine)
+        #expect(try pine.leases() == [1])
+        #expect(pine.replica.counters.leaseExtensions == extensions + 1)
+        pass(6_500, pine)
+        #expect(try pine.leases() == [])
+    }
+
     @Test("A lease whose process died before it had a deadline gets one, and a deadline that is too late is put right")
     func sweep() throws {
         let log = MemoryLog()

@@ -18,6 +18,8 @@ final class MemoryLog {
         case lostAfterCommit
     }
     var fates: [Fate] = []
+    /// What happens right before the head is locked next.
+    var beforeLock: (() -> Void)?
 
     func tail(after position: Position, limit: Int = .max) -> Tail {
         let rest = rows.drop { $0.position <= position }
@@ -60,8 +62,10 @@ final class MemoryLog {
             head = batch.newHead
             if fate == .lostAfterCommit { return .appendLost(number: batch.number, reason: "cut") }
             return .appended(number: batch.number)
-        case .lockHead(let position, let expiring):
-            return .headLocked(tail(after: position), expired: expiring.map { deadlines.expire($0) } ?? [])
+        case .lockHead(let expiring):
+            beforeLock?()
+            beforeLock = nil
+            return .headLocked(head, expired: expiring.map { deadlines.expire($0) } ?? [], sessions: deadlines.sessions)
         case .unlockHead(let keepingRemovals):
             deadlines.endLock(keepingRemovals: keepingRemovals)
             return nil
