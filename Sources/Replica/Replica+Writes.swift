@@ -237,7 +237,7 @@ extension Replica {
         if head.position < since || (head.position == store.committed && head.digest != store.committedDigest) {
             return historyChanged()
         }
-        hasNeighbours = head.position > since
+        hasNeighbours = hasNeighbours && head.position > since
         headRevision = max(headRevision, head.position.revision)
         expiryLocked()
         if !expired.isEmpty, mayBeElsewhere(sessions) { return giveLockBack() }
