@@ -24,7 +24,7 @@ package final class LogSession {
     /// Whether the tail that was read last ends before a row that is too large for `readRecent`.
     private var expectsLargeRow = false
     /// How many rows are read at once while they are small.
-    private static let recentRowLimit = 1_000
+    private static let recentRowLimit = 500
     /// Whether nothing may outlive a transaction, since a pooler may give each another server connection.
     package let isPooled: Bool
 

@@ -75,7 +75,7 @@ import Testing
         let session = try LogSession(try freshSettings(), logger: quiet)
         var writer = Writer(head: try session.readHead())
         try session.put(writer.batch(count: 10_000), &writer)
-        for (limit, chunks) in [(400, 25), (1_000, 10), (10_001, 10)] {
+        for (limit, chunks) in [(400, 25), (1_000, 20), (10_001, 20)] {
             let all = try session.everything(limit: limit)
             #expect(all.rows == writer.rows)
             #expect(all.chunks == chunks)
@@ -106,7 +106,7 @@ import Testing
     func largeRows() throws {
         let session = try LogSession(try freshSettings(), logger: quiet)
         var writer = Writer(head: try session.readHead())
-        for size in [10, 10, 10, 10_000, 10, 20_000, 20_000, 10] { try session.put(writer.batch(count: 1, valueSize: size), &writer) }
+        for size in [10, 10, 10, 20_000, 10, 20_000, 40_000, 10] { try session.put(writer.batch(count: 1, valueSize: size), &writer) }
         let first = try session.readTail(after: .start, limit: 5_000)
         #expect(first == Tail(head: writer.head, rows: Array(writer.rows[..<3]), reachesHead: false))
         let rest = try session.readTail(after: writer.rows[2].position, limit: 5_000)
