@@ -194,8 +194,9 @@ final class SimulatedLog {
                 tables.swept = new
             }
         }
+        let isTold = (tables.swept.compactRevision, tables.swept.position) >= (order.swept.compactRevision, order.swept.position)
         let isAnothers = tables.duty.map { $0.holder != order.holder && $0.endsAt > nowMs(now) } ?? false
-        if isLast, !tables.swept.covers(order.swept), !isAnothers { return nil }
+        if isLast, !isTold, !isAnothers { return nil }
         return before - tables.rows.count
     }
 
