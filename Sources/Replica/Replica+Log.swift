@@ -207,6 +207,12 @@ extension Replica {
 
     // MARK: A history that changed under us
 
+    /// Whether a head is visibly not our history's.
+    /// - Parameter since: how far the log was known to go when it was asked for.
+    func isOther(_ head: Head, since: Position) -> Bool {
+        head.position < since || (head.position == store.committed && head.digest != store.committedDigest)
+    }
+
     /// The log isn't the one that we folded: a failover lost its end, or a backup was restored. Nothing may be served from
     /// this memory; what is in flight has no outcome that could be known.
     mutating func historyChanged() {

@@ -58,10 +58,7 @@ extension Replica {
         guard !isStaleHeadAnswer() else { return }
         guard case .inFlight(let since) = headRead else { return }
         headRead = .mustReach(head.position)
-        if head.position < since || (head.position == store.committed && head.digest != store.committedDigest) {
-            historyChanged()
-            return
-        }
+        if isOther(head, since: since) { return historyChanged() }
         headRevision = max(headRevision, head.position.revision)
         confirmReads()
     }

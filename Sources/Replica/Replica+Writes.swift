@@ -234,9 +234,7 @@ extension Replica {
         guard case .asked(let since) = headLock else { return }
         headLock = .held(head, expired: expired)
         racesLostInARow = 0
-        if head.position < since || (head.position == store.committed && head.digest != store.committedDigest) {
-            return historyChanged()
-        }
+        if isOther(head, since: since) { return historyChanged() }
         hasNeighbours = hasNeighbours && head.position > since
         headRevision = max(headRevision, head.position.revision)
         expiryLocked()

@@ -62,18 +62,29 @@ import Testing
         #expect(try pine.get("k").kvs.first?.value == "10")
     }
 
-    @Test("A value that another history has at a position that we know is not served", arguments: [0, 1, 2])
-    func foreignValue(foreignRows: Int) throws {
+    /// A log with two versions of a key.
+    private func twoVersions() throws -> MemoryLog {
         let log = MemoryLog()
         let other = TestReplica(log, origin: 2)
         _ = try other.put("k", "kept")
         _ = try other.put("k", "lost")
+        return log
+    }
+
+    /// As where a standby takes over that lacks the newest row, and others write.
+    private func replaceNewest(of log: MemoryLog, with rowCount: Int) throws {
+        log.lose(last: 1)
+        let promoted = TestReplica(log, origin: 3)
+        for _ in 0..<rowCount { _ = try promoted.put("k", "foreign") }
+    }
+
+    @Test("A value that another history has at a position that we know is not served", arguments: [0, 1, 2])
+    func foreignValue(foreignRows: Int) throws {
+        let log = try twoVersions()
         let pine = HandDriven(log) { $0.valueCacheBytes = 0 }
         let id = pine.ask(.range(RangeRequest(key: "k", serializable: true)))
         let read = try #require(pine.takeValuesRead())
-        log.lose(last: 1)
-        let promoted = TestReplica(log, origin: 3)
-        for _ in 0..<foreignRows { _ = try promoted.put("k", "foreign") }
+        try replaceNewest(of: log, with: foreignRows)
         pine.hear(log.answer(read))
         // A head past ours tells only once the fold is there.
         if foreignRows > 1 {
@@ -111,19 +122,14 @@ import Testing
 
     @Test("A watcher that is behind is not sent what another history has at revisions that we know", arguments: [0, 1, 2])
     func foreignHistory(foreignRows: Int) throws {
-        let log = MemoryLog()
-        let other = TestReplica(log, origin: 2)
-        _ = try other.put("k", "kept")
-        _ = try other.put("k", "lost")
+        let log = try twoVersions()
         let pine = HandDriven(log) { $0.watchHistoryBytes = 0 }
         let stream = pine.newID()
         pine.tell(.watchOpened(stream))
         pine.tell(.watchRequested(stream, .create(WatchCreateRequest(key: "k", startRevision: 3))))
         let told = pine.sent[stream]?.count
         let read = try #require(pine.takeHistoryRead())
-        log.lose(last: 1)
-        let promoted = TestReplica(log, origin: 3)
-        for _ in 0..<foreignRows { _ = try promoted.put("k", "foreign") }
+        try replaceNewest(of: log, with: foreignRows)
         pine.hear(log.answer(read))
         if foreignRows > 1 { pine.hear(log.answer(try #require(pine.takeTailRead()))) }
         #expect(pine.answers[stream] == .failure(.leaderChanged))
