@@ -39,11 +39,12 @@ struct DeadRows {
         while let last = compactions.last, last > position { compactions.removeLast() }
     }
 
-    /// Gives up to `limit` rows whose end is committed at `committed` and lies below `compactRevision`, and forgets them. Not
-    /// at it: whoever compacted has folded all rows below that revision, but others may have added to the revision itself.
+    /// Gives up to `limit` rows whose end is committed at `committed` and no row that compaction to `compactRevision` keeps, and
+    /// forgets them.
     mutating func collect(limit: Int, committed: Position, compactRevision: Revision, into dead: inout [Position]) {
+        let firstKept = Sweep.firstKept(compactedTo: compactRevision)
         var left = limit
-        while left > 0, let first = entries.first, first.cause <= committed, first.cause.revision < compactRevision {
+        while left > 0, let first = entries.first, first.cause <= committed, first.cause.revision < firstKept {
             dead.append(first.row)
             entries.removeFirst()
             left -= 1

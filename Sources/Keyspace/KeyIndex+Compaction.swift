@@ -14,7 +14,8 @@ extension KeyIndex {
     /// be deleted from the changelog. Fewer than `limit` means that nothing more can go for now.
     ///
     /// As in etcd: at compact revision R each key keeps its newest version at or before R, unless that is a tombstone older
-    /// than R. One at R itself stays for those who watch from R on, until a later compaction.
+    /// than R. One at R itself stays for those who watch from R on, until a later compaction; and so do all versions that
+    /// `Sweep.firstKept` names.
     /// - Parameter oldest: the lowest revision that a running read is pinned to, if there is one.
     /// - Parameter bound: nothing is dropped that lies beyond it.
     /// - Returns: how far everything that is dead has been dropped by now.
@@ -23,23 +24,35 @@ extension KeyIndex {
         limit: Int, keepingReadersAt oldest: Revision?, within bound: Sweep = .everything, into dropped: inout [Position]
     ) -> Sweep {
         let compacted = min(compactRevision, bound.compactRevision)
+        let firstKept = Sweep.firstKept(compactedTo: compacted)
         let last = min(compacted, oldest ?? .max)
         var left = limit
-        while left > 0, let row = keptTombstones.first, row.position.revision < compacted, row.position.revision <= last {
-            if drop(what: row, compacted, &left, &dropped) { keptTombstones.removeFirst() }
+        if swept.compactRevision < compacted, collectKept(before: firstKept, last, &left, &dropped), left > 0 {
+            swept.compactRevision = compacted
         }
-        let keptAreDone = keptTombstones.first.map { $0.position.revision >= compacted } ?? true
-        if left > 0, keptAreDone { swept.compactRevision = max(swept.compactRevision, compacted) }
         while left > 0, let row = superseded.first, row.position.revision <= last, row.position <= bound.position {
-            guard drop(what: row, compacted, &left, &dropped) else { continue }
+            guard drop(what: row, before: firstKept, &left, &dropped) else { continue }
             superseded.removeFirst()
             swept.position = max(swept.position, row.position)
-            if row.position.revision == compacted, row.record.version(at: row.position)?.pointee.isTombstone == true {
-                keptTombstones.append(row)
-            }
+            if row.position.revision >= firstKept, hasDead(row) { kept.append(row) }
         }
         if left > 0 { swept.position = max(swept.position, min(Position(last, .max), bound.position)) }
         return swept
+    }
+
+    /// Goes through what earlier compactions have left, which is no more than the rows of two revisions. False where something has to wait.
+    private mutating func collectKept(
+        before firstKept: Revision, _ last: Revision, _ left: inout Int, _ dropped: inout [Position]
+    ) -> Bool {
+        var areDone = true
+        for _ in 0..<kept.count {
+            guard let row = kept.first else { break }
+            kept.removeFirst()
+            let isDone = row.position.revision <= last && drop(what: row, before: firstKept, &left, &dropped)
+            areDone = areDone && isDone
+            if !isDone || (row.position.revision >= firstKept && hasDead(row)) { kept.append(row) }
+        }
+        return areDone
     }
 
     /// About how many of the superseded rows lie at or below the compact revision: those that `collect` still has to look at.
@@ -49,17 +62,25 @@ extension KeyIndex {
         return superseded.count(until: { $0.position.revision > compactRevision })
     }
 
-    /// Drops what `row` made dead. False where the limit came first.
+    /// Whether something is left of what `row` made dead.
+    private func hasDead(_ row: SupersedingRow) -> Bool {
+        if let oldest = row.record.older?.version(0), oldest.pointee.position < row.position { return true }
+        return row.record.version(at: row.position)?.pointee.isTombstone == true
+    }
+
+    /// Drops what `row` made dead, as far as it is of an earlier revision than `firstKept`. False where the limit came first.
     private mutating func drop(
-        what row: SupersedingRow, _ compacted: Revision, _ left: inout Int, _ dropped: inout [Position]
+        what row: SupersedingRow, before firstKept: Revision, _ left: inout Int, _ dropped: inout [Position]
     ) -> Bool {
-        func isDeadTombstone(_ version: UnsafeMutablePointer<KeyVersion>) -> Bool {
-            version.pointee.position == row.position && version.pointee.isTombstone && row.position.revision < compacted
+        func isDead(_ version: UnsafeMutablePointer<KeyVersion>) -> Bool {
+            let position = version.pointee.position
+            guard position.revision < firstKept else { return false }
+            return position < row.position || (position == row.position && version.pointee.isTombstone)
         }
         let record = row.record
         while let older = record.older {
             let oldest = older.version(0)
-            guard oldest.pointee.position < row.position || isDeadTombstone(oldest) else { return true }
+            guard isDead(oldest) else { return true }
             if left == 0 { return false }
             left -= 1
             note(oldest.pointee, of: record, &dropped)
@@ -67,7 +88,7 @@ extension KeyIndex {
             record.older = older.droppingOldest()
             historyBytes += record.older?.allocatedBytes ?? 0
         }
-        guard isDeadTombstone(record.newest) else { return true }
+        guard record.newest.pointee.isTombstone, isDead(record.newest) else { return true }
         if left == 0 { return false }
         left -= 1
         note(record.newest.pointee, of: record, &dropped)
@@ -126,8 +147,8 @@ extension KeyIndex {
             return true
         }
         last = Position.start
-        keptTombstones.visit { row in
-            invariant(row.position > last && row.position.revision <= compactRevision, "the kept tombstones are out of order")
+        kept.visit { row in
+            invariant(row.position > last && row.position.revision <= compactRevision, "the kept rows are out of order")
             last = row.position
             return true
         }

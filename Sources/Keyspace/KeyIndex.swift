@@ -7,12 +7,12 @@
 // - The journal holds exactly the put and delete rows after `committed`, in order. Undoing them from its end restores what was.
 // - The tree's living keys are those whose newest version at the committed position is not a tombstone.
 // - `superseded` holds, in order, each committed row that made something dead (its predecessor, or itself, if it is a
-//   tombstone) that `collect` has not dropped yet. `keptTombstones` comes before it: tombstones at the revision of a compaction,
-//   whose predecessors are gone.
+//   tombstone) that `collect` has not looked at yet. `kept` comes before it: those of which a compaction has left something for a later
+//   one, as it was too new.
 //
 // An example. Key `a` is put at 5, put at 7, deleted at 9. Its entry holds [5, 7, 9x]; `superseded` holds 7 and 9.
 // Compacting to 7 and collecting drops 5; compacting to 9 drops 7,
-// compacting to 10 drops 9x, and with it the key.
+// compacting to 11 drops 9x, and with it the key.
 internal import Bytes
 
 /// The index of all keys: etcd's MVCC in memory. Written at its tip only, read at any revision since the last compaction.
@@ -39,7 +39,7 @@ package struct KeyIndex: ~Copyable {
     var tree: KeyTree
     var journal = KeyIndexQueue<JournalRow>()
     var superseded = KeyIndexQueue<SupersedingRow>()
-    var keptTombstones = KeyIndexQueue<SupersedingRow>()
+    var kept = KeyIndexQueue<SupersedingRow>()
     /// How far `collect` has come.
     var swept = Sweep.nothing
     /// The position of the last row applied, of whatever kind.
@@ -185,14 +185,14 @@ package struct KeyIndex: ~Copyable {
     package var speculativeCount: Int { journal.count }
 
     /// Rows whose dead versions `collect` has not dropped yet, whether compacted or not.
-    package var supersededCount: Int { superseded.count + keptTombstones.count }
+    package var supersededCount: Int { superseded.count + kept.count }
 
     /// What the index costs beside the bytes of keys and values: nodes, older versions, queues, and the headers of the
     /// allocations that hold keys and values, estimated.
     package var overheadBytes: Int {
         // A value's object header, its capacity, the allocator's own word, and half of its rounding.
         let storageBytes = 40
-        return tree.allocatedBytes + historyBytes + journal.allocatedBytes + superseded.allocatedBytes + keptTombstones.allocatedBytes
+        return tree.allocatedBytes + historyBytes + journal.allocatedBytes + superseded.allocatedBytes + kept.allocatedBytes
             + clock.allocatedBytes
             + KeyRecord.overheadBytes * keyCount + storageBytes * versionCount
     }

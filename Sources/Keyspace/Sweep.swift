@@ -3,7 +3,7 @@
 /// The log's rows go in the order in which they died, so that two positions tell what is gone.
 package struct Sweep: Hashable, Sendable {
     /// Of this compaction, what is dead beside the keys' superseded rows is gone: rows of ended leases, disarmed alarms and former
-    /// compactions, and the tombstones that an earlier compaction kept.
+    /// compactions, and what earlier compactions kept.
     package var compactRevision: Revision
     /// Every key's row that a row up to here superseded is gone, as far as `compactRevision` makes it dead.
     package var position: Position
@@ -19,11 +19,51 @@ package struct Sweep: Hashable, Sendable {
     /// No bound: for whoever deletes.
     package static let everything = Sweep(compactRevision: .max, position: Position(.max, .max))
 
+    /// All that compacting to `revision` made dead.
+    package static func whole(_ revision: Revision) -> Sweep {
+        Sweep(compactRevision: revision, position: Position(revision, .max))
+    }
+
     /// Whether all is gone that was when deleting had come as far as `other` says.
     package func covers(_ other: Sweep) -> Bool { compactRevision >= other.compactRevision && position >= other.position }
 
     /// Whether all is gone that compacting to `revision` made dead.
-    package func covers(_ revision: Revision) -> Bool {
-        compactRevision >= revision && position >= Position(revision, .max)
+    package func covers(_ revision: Revision) -> Bool { covers(.whole(revision)) }
+
+    /// What both say is gone.
+    package mutating func extend(to other: Sweep) {
+        compactRevision = max(compactRevision, other.compactRevision)
+        position = max(position, other.position)
+    }
+
+    /// Compaction to `revision` leaves all rows from this revision on, and makes them dead when a later one comes: who has been served
+    /// up to the revision before the compacted one may go on from that, and whether the log is still the one that he was served from is
+    /// told by the digest of all rows that came since.
+    package static func firstKept(compactedTo revision: Revision) -> Revision { revision - 1 }
+}
+
+/// What the log says of deleting: its table `sweep`. A plain value.
+package struct SweepState: Hashable, Sendable {
+    /// How far all is gone.
+    package var swept: Sweep
+    /// The newest compaction because of which rows have been deleted.
+    package var begun: Revision
+    /// A digest of the positions of all rows that were deleted, in order. Where two logs have the same one, the same rows are gone.
+    package var digest: Digest
+
+    package init(swept: Sweep, begun: Revision, digest: Digest) {
+        self.swept = swept
+        self.begun = begun
+        self.digest = digest
+    }
+
+    /// Nothing has been deleted.
+    package static let start = SweepState(swept: .nothing, begun: -1, digest: Digest(rawValue: 0))
+
+    /// Within what all lies that is gone.
+    package var reach: Sweep {
+        var reach = swept
+        if begun >= 0 { reach.extend(to: .whole(begun)) }
+        return reach
     }
 }

@@ -27,7 +27,9 @@ extension ServedMark {
     /// Whether the log that ends at `head` has to be read to know whether it has what was served: not that of another store, nor one
     /// where all who have seen it are told that their place is compacted.
     /// They go on with the revision after it, and that may still be watched where it is the compacted one itself.
-    package func isOpen(at head: Head) -> Bool { clusterID == head.clusterID && head.compactRevision <= position.revision + 1 }
+    package func isOpen(at head: Head) -> Bool {
+        clusterID == head.clusterID && Sweep.firstKept(compactedTo: head.compactRevision) <= position.revision
+    }
 }
 
 /// A mark, compared with the log while that is read.
@@ -35,8 +37,6 @@ package struct ComparedMark: Sendable {
     package let served: ServedMark
     /// What the digest would be had the log's rows after the mark come after it.
     private var digest: Digest
-    /// Whether somebody who lacked the mark has moved the log past it.
-    private var isPassedOver = false
 
     package init(_ served: ServedMark) {
         self.served = served
@@ -47,16 +47,12 @@ package struct ComparedMark: Sendable {
     package mutating func pass(_ row: LogRow) {
         guard row.position > served.position else { return }
         digest = digest.appending(row)
-        if row.isRaise, row.createRevision < served.position.revision { isPassedOver = true }
     }
 
     /// Whether the log lacks something of what was served, and nobody who has seen it is told.
     package func isLost(from head: Head) -> Bool {
-        guard served.isOpen(at: head) else { return false }
-        // Rows of the mark's own revision that came after it may have been deleted.
-        if head.compactRevision > served.position.revision { return isPassedOver }
-        // Rows from the compact revision on are all there, so the digest tells.
-        return head.position < served.position || digest != head.digest
+        // All rows after an open mark are there, so the digest tells.
+        served.isOpen(at: head) && (head.position < served.position || digest != head.digest)
     }
 }
 

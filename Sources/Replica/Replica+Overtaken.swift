@@ -1,17 +1,18 @@
 // Owns: a process that stood still for so long that others have compacted past it: rows that it never folded may be deleted.
 // Must never: fold a tail with a gap in it, or take one for a history that has changed.
 //
-// Compaction deletes only rows below the compact revision. So a tail can have a gap only where that revision is above ours, and
-// where the digests agree it has none after all. Where it has, what our memory lacks can't be folded into it any more: it is
-// loaded anew. The history is the same one, and nothing that a client has seen is gone: watches stay, and those that would
-// miss events are told that their place is compacted, as etcd tells the watchers of a member that is sent a snapshot.
+// Compaction leaves all rows of the compact revision and of the one before. So a tail can have a gap only where that one is above
+// ours, and where the digests agree it has none after all. Where it has, what our memory lacks can't be folded into it any more: it is
+// loaded anew. Nobody can tell whether the history is the same one, and nobody has to: watches stay, and those that would miss events,
+// which are all that had caught up, are told that their place is compacted, as etcd tells the watchers of a member that is sent a
+// snapshot.
 internal import EtcdAPI
 internal import Keyspace
 
 extension Replica {
     /// Whether rows between ours and the tail's end may have been deleted before we saw them.
     func mayHaveGap(_ tail: Tail) -> Bool {
-        guard tail.head.compactRevision > store.revision else { return false }
+        guard Sweep.firstKept(compactedTo: tail.head.compactRevision) > store.revision else { return false }
         guard tail.reachesHead else { return true }
         var digest = unverified.passed?.digest ?? store.committedDigest
         var position = unverified.passed?.position ?? store.committed

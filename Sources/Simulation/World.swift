@@ -192,7 +192,7 @@ final class World {
         let isRaised = batch.rows.contains(where: \.isRaise)
         guard log.append(batch, session, stamp: stamp()) else { return false }
         // Compaction beyond what a process had served, and is lost, while that is away: it can't know any more that something is.
-        if !isRaised, lost.contains(where: { $0.position.revision < batch.newHead.compactRevision }) {
+        if !isRaised, lost.contains(where: { $0.position.revision < batch.newHead.compactRevision - 1 }) {
             for informer in informers { informer.lookForMistakes(against: log.era.archive) }
         }
         say("appended \(batch.rows.count) rows up to \(batch.newHead.position) by \(batch.rows[0].origin)")
@@ -240,10 +240,8 @@ final class World {
     /// What clients may have seen and the log of this head, which is the newest, lacks; as far as it doesn't tell them by itself,
     /// having been compacted since.
     func lostTops(by head: Head) -> [Top] {
-        let isRaised = log.era.archive.contains { $0.isRaise && $0.position.revision == head.compactRevision }
-        // Who stands right before the compacted revision may go on from that; there only a raise can be told from what is lost.
-        let oldest = head.compactRevision - (isRaised ? 1 : 0)
-        return processes.flatMap(\.tops).filter { !log.era.has($0) && $0.position.revision >= oldest }
+        // Who stands right before the compacted revision may go on from that.
+        processes.flatMap(\.tops).filter { !log.era.has($0) && $0.position.revision >= head.compactRevision - 1 }
     }
 
     /// Each loss is noticed once by a process, and never where there was none.

@@ -32,20 +32,22 @@ struct KeyIndexModel {
     /// What `collect` without a limit must drop, in order.
     mutating func collect(keepingReadersAt oldest: Revision?) -> [Position] {
         let bound = min(compactRevision, oldest ?? .max)
+        let firstKept = compactRevision - 1
         var dropped: [(by: Position, position: Position)] = []
         for (key, all) in rows {
-            var kept: [LogRow] = []
+            var left: [LogRow] = []
             for (index, row) in all.enumerated() {
                 let next = index + 1 < all.count ? all[index + 1].position : nil
-                if row.kind == .delete, row.position.revision <= bound, row.position.revision < compactRevision, row.position <= committed {
-                    dropped.append((row.position, row.position))
-                } else if let next, next.revision <= bound, next <= committed {
-                    dropped.append((next, row.position))
-                } else {
-                    kept.append(row)
+                // A tombstone is dead by itself.
+                let causes = [row.kind == .delete ? row.position : nil, next].compactMap { $0 }
+                let cause = causes.first { $0.revision <= bound && $0 <= committed }
+                guard let cause else {
+                    left.append(row)
+                    continue
                 }
+                if row.position.revision < firstKept { dropped.append((cause, row.position)) } else { left.append(row) }
             }
-            rows[key] = kept.isEmpty ? nil : kept
+            rows[key] = left.isEmpty ? nil : left
         }
         return dropped.sorted { ($0.by, $0.position) < ($1.by, $1.position) }.map(\.position)
     }

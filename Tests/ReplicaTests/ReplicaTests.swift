@@ -207,8 +207,9 @@ struct ReplicaTests {
         _ = try pine.put("b", "1")
         _ = try pine.call(.write(.deleteRange(DeleteRangeRequest(key: "b"))))
         _ = try pine.call(.compact(revision: 8, physical: true))
-        // The delete at 8 stays for those who watch from there on.
-        #expect(log.rows.filter { $0.kind != .compact }.map(\.position) == [Position(6, 0), Position(8, 0)])
+        func revisions() -> [Revision] { log.rows.filter { $0.kind != .compact }.map(\.position.revision) }
+        // The delete at 8 stays for those who watch from there on, and what it deletes, at 7, for those who were served up to there.
+        #expect(revisions() == [6, 7, 8])
         #expect(throws: EtcdError.compacted) { try pine.get("a", revision: 5) }
         #expect(try pine.get("a").kvs.first?.value == "5")
         #expect(throws: EtcdError.compacted) { try pine.call(.compact(revision: 8, physical: false)) }
@@ -220,7 +221,10 @@ struct ReplicaTests {
         #expect(late.replica.store.committedDigest == pine.replica.store.committedDigest)
         _ = try pine.put("a", "6")
         _ = try pine.call(.compact(revision: 9, physical: true))
-        #expect(log.rows.filter { $0.kind != .compact }.map(\.position) == [Position(9, 0)])
+        #expect(revisions() == [8, 9])
+        _ = try pine.put("c", "1")
+        _ = try pine.call(.compact(revision: 10, physical: true))
+        #expect(revisions() == [9, 10])
     }
 
     @Test("What waits is bounded in number and in bytes, and room comes back")

@@ -170,7 +170,8 @@ struct ValueCacheTests {
         let latestScan = pine.start(.range(RangeRequest(key: "k", rangeEnd: "l", serializable: true)))
         let pastScan = pine.start(.range(RangeRequest(key: "k", rangeEnd: "l", revision: 2, serializable: true)))
         _ = try steward.put("k", "new")
-        _ = try steward.call(.compact(revision: 3, physical: true))
+        _ = try steward.put("other", "v")
+        _ = try steward.call(.compact(revision: 4, physical: true))
         #expect(log.rows.first?.position.revision == 3)
         pine.settle()
         pine.holdsAnswers = false
