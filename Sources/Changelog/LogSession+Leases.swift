@@ -66,9 +66,7 @@ extension LogSession {
             }
             let left = try connection.run(leaseStatements.readDuty, within: limit)
             guard left.rowCount == 1 else { throw LogError.malformed("the table sweep has \(left.rowCount) rows") }
-            let swept = Sweep(
-                compactRevision: try left.integer(0, 1), position: Position(try left.integer(0, 2), try left.integer(0, 3)))
-            return .heldByAnother(forMs: try left.integer(0, 0), swept: swept)
+            return .heldByAnother(forMs: try left.integer(0, 0), swept: try left.sweep(0, from: 1))
         }
     }
 

@@ -25,8 +25,8 @@ package struct LoadProgress: Hashable, Sendable {
 }
 
 extension LogSession {
-    /// Hands out every row in position order, in chunks, and gives the head that belongs to them: all of one snapshot, so that
-    /// what comes later comes after this head. The server prepares the next chunk while `chunk` works on one.
+    /// Hands out every row in position order, in chunks, and gives the head that belongs to them, and what had been deleted:
+    /// all of one snapshot, so that what comes later comes after this head. The server prepares the next chunk while `chunk` works on one.
     ///
     /// Where all values together take more than `valueBytes`, as far as the catalog tells, rows come without theirs (then the
     /// values' lengths are not nil) except the newest, and those past any of `marks`, which the log is to be compared with.
@@ -34,11 +34,12 @@ extension LogSession {
     /// `chunk` stops the loading by returning false; then `closed` is thrown.
     package func load(
         valueBytes: Int = .max, marks: [ServedMark] = [], _ chunk: ([LogRow], [Int]?, LoadProgress) -> Bool
-    ) throws(LogError) -> Head {
+    ) throws(LogError) -> (head: Head, deleted: SweepState) {
         let limits = settings.limits
         let sizes = try databaseSizes()
         return try finishingTransaction { () throws(LogError) in
             _ = try connection.run(LogStatements.beginSnapshot, within: limits.readLimit)
+            let deleted = try readSweep()
             var after = Position(0, -1)
             var progress = LoadProgress(rows: 0, estimatedRows: sizes.estimatedRows)
             if var bound = try lastWithoutValue(sizes, valueBytes: valueBytes) {
@@ -58,7 +59,7 @@ extension LogSession {
                 let goesOn = tail.rows.isEmpty || chunk(tail.rows, nil, progress)
                 if tail.reachesHead {
                     _ = try connection.run(LogStatements.commit, within: limits.readLimit)
-                    return tail.head
+                    return (tail.head, deleted)
                 }
                 guard goesOn else {
                     _ = try connection.finishStatement(within: limits.readLimit)

@@ -228,43 +228,45 @@ package final class LogSession {
 
     // MARK: Removing
 
-    /// Deletes rows by primary key in one statement. Gives how many were there. None is where the log knows of no compaction to
-    /// that revision.
-    package func deleteRows(_ positions: some Collection<Position>, compactedTo revision: Revision) throws(LogError) -> Int {
+    package enum DeletionOutcome: Hashable, Sendable {
+        /// So many rows were there; all are gone. The digest of all deletions, with this one.
+        case deleted(Int, Digest)
+        /// The log has lost deletions, or the compaction that they are about.
+        case lost
+        /// The duty is another's.
+        case othersDuty
+        /// The duty is nobody's: it has lapsed.
+        case nobodysDuty
+    }
+
+    /// Deletes all rows that the deletion names, and says so in the table `sweep`, or does nothing.
+    package func delete(_ deletion: Deletion) throws(LogError) -> DeletionOutcome {
         try retrying { () throws(LogError) in
-            // A pooler's connection outlives the server's: nobody would hear that a crash has undone what did not wait for the disk.
-            try connection.run(
-                isPooled ? statements.deleteRows : statements.deleteRowsAsynchronously, .positions(positions, compactedTo: revision),
-                within: settings.limits.appendLimit
-            ).affectedRows
+            var before = deletion.digest
+            while true {
+                let new = before.appending(deleted: deletion.positions)
+                let done = try connection.run(
+                    statements.delete, .deletion(deletion, after: before, digest: new), within: settings.limits.appendLimit)
+                if try done.boolean(0, 0) { return .deleted(Int(try done.integer(0, 1, as: Int64.self)), new) }
+                let parameters = Parameters.build { writer in
+                    writer.add(deletion.compactRevision)
+                    writer.add(deletion.holder)
+                }
+                let reason = try connection.run(statements.whyNotDeleted, parameters, within: settings.limits.readLimit)
+                let state = try reason.sweepState()
+                if try reason.boolean(0, 6) { return .othersDuty }
+                guard try reason.boolean(0, 5) else { return .lost }
+                if state.digest == before || state.digest == new { return .nobodysDuty }
+                guard state.swept.covers(deletion.after) else { return .lost }
+                // Others have deleted, and all is gone that has to be.
+                before = state.digest
+            }
         }
     }
 
-    /// How far deleting has come; nil where the log knows of no compaction to that revision.
-    package func readSweep(compactedTo revision: Revision) throws(LogError) -> Sweep? {
-        let result = try retrying { () throws(LogError) in
-            try connection.run(statements.readSweep, .build { $0.add(revision) }, within: settings.limits.readLimit)
-        }
-        guard result.rowCount == 1 else { throw LogError.malformed("the table sweep has \(result.rowCount) rows") }
-        let isCompacted: Int32 = try result.integer(0, 3)
-        guard isCompacted == 1 else { return nil }
-        return Sweep(
-            compactRevision: try result.integer(0, 0), position: Position(try result.integer(0, 1), try result.integer(0, 2)))
-    }
-
-    /// Tells everybody how far deleting has come, if the duty is the holder's. False where it was nobody's: nobody knows of it then.
-    package func advance(_ swept: Sweep, holder: Int64) throws(LogError) -> Bool {
-        let parameters = Parameters.build { writer in
-            writer.add(swept.compactRevision)
-            writer.add(swept.position.revision)
-            writer.add(swept.position.sub)
-            writer.add(holder)
-        }
-        return try retrying { () throws(LogError) in
-            let told = try connection.run(statements.advanceSweep, parameters, within: settings.limits.appendLimit)
-            if told.affectedRows == 1 { return true }
-            return try connection.run(statements.sweepIsSettled, parameters, within: settings.limits.readLimit).boolean(0, 0)
-        }
+    /// What has been deleted.
+    package func readSweep() throws(LogError) -> SweepState {
+        try connection.run(statements.readSweep, within: settings.limits.readLimit).sweepState()
     }
 
     // MARK: Inside

@@ -71,8 +71,6 @@ package struct LogLimits: Sendable {
     package var chunkByteLimit = 8 << 20
     /// How many rows a chunk holds at most while the whole log is loaded.
     package var loadRowLimit = 10_000
-    /// How many rows one delete statement takes.
-    package var deleteRowLimit = 250
     /// How often a statement is tried in all when the server undoes it because of concurrent ones (40001, 40P01).
     package var retryLimit = 8
     /// Hints to other processes are at least this far apart.

@@ -15,17 +15,16 @@ struct LogStatements: Sendable {
     /// Waits for a still-running append, and makes one that has not run yet fail.
     let raiseEpoch: Statement
     let lockHead: Statement
-    let deleteRows: Statement
-    /// The same by asynchronous commit. On a connection that ends with the server, and only there: who goes on with a deletion
-    /// has to know that what it began with may have come back.
-    let deleteRowsAsynchronously: Statement
     /// One of the rows is the head, with a null for its value.
     let readValues: Statement
-    /// Says how far deleting has come, as long as the duty is the holder's.
-    let advanceSweep: Statement
-    /// Whether that need not be said any more: it has been, or the duty is another's, who will say more. The same parameters.
-    let sweepIsSettled: Statement
-    /// And whether the log knows of the compaction to the revision that is the parameter.
+    /// Deletes rows by primary key, and says what has been deleted. Gives whether it did, and how many rows were there. Only where the log
+    /// knows of the compaction and of no other deletions, and the duty is the holder's. Parameters: an array for each column of the
+    /// key; the compaction; how far deleting comes by it, as compact revision, revision and sub; the digests of all deletions before
+    /// and after; the holder.
+    let delete: Statement
+    /// What the table says, whether the log knows of a compaction, and whether the duty is another's. Parameters: the compaction and the
+    /// holder.
+    let whyNotDeleted: Statement
     let readSweep: Statement
     let hint: Statement
     let databaseSizes: Statement
@@ -45,13 +44,6 @@ struct LogStatements: Sendable {
         let schema = name.quoted
         self.schema = schema
         self.chunkByteLimit = chunkByteLimit
-        // A head far past the compaction was moved there after the log had lost a part: the dead rows may be alive in what is left.
-        func isCompacted(_ revision: String) -> String {
-            """
-            select 1 from \(schema).head where compact_revision >= \(revision)::bigint
-               and compact_revision - \(revision)::bigint < \(revisionRaiseMargin / 2)
-            """
-        }
         append = Statement(
             """
             with advanced as (
@@ -64,15 +56,37 @@ struct LogStatements: Sendable {
         readHead = Statement("select \(Self.headColumns) from \(schema).head")
         raiseEpoch = Statement("update \(schema).head set epoch = epoch + 1 returning epoch")
         lockHead = Statement("select \(Self.headColumns) from \(schema).head for update")
-        let delete = """
-            delete from \(schema).changelog where (revision, sub) in (
-              select d.revision, d.sub from unnest($1::bigint[], $2::int[]) as d(revision, sub))
-               and exists (\(isCompacted("$3"))
+        // A head far past the compaction was moved there after the log had lost a part: the dead rows may be alive in what is left.
+        func isCompacted(_ revision: String) -> String {
             """
-        deleteRows = Statement("\(delete))")
-        // A crash may undo the newest of these, but none that `advanceSweep` counts as done, as that comes later and waits for the disk:
-        // so they need not, and appends don't wait behind them.
-        deleteRowsAsynchronously = Statement("\(delete) and set_config('synchronous_commit', 'off', true) = 'off')")
+            exists (select 1 from \(schema).head where head.compact_revision >= \(revision)::bigint
+              and head.compact_revision - \(revision)::bigint < \(revisionRaiseMargin / 2))
+            """
+        }
+        // In one statement, so that whoever loads the log, or goes on with it on a standby that has taken over, knows of all that is gone.
+        delete = Statement(
+            """
+            with told as (
+              update \(schema).sweep set compact_revision = greatest(compact_revision, $4::bigint),
+                  revision = case when (revision, sub) < ($5::bigint, $6::int) then $5::bigint else revision end,
+                  sub = case when (revision, sub) < ($5::bigint, $6::int) then $6::int else sub end,
+                  begun = greatest(begun, $3::bigint), digest = $8::bigint
+               where digest in ($7::bigint, $8::bigint) and \(isCompacted("$3")) and exists (
+                 select 1 from \(schema).duty where name = 'steward' and holder = $9::bigint and expires_at > now())
+              returning 1),
+            gone as (
+              delete from \(schema).changelog where exists (select 1 from told) and (revision, sub) in (
+                select d.revision, d.sub from unnest($1::bigint[], $2::int[]) as d(revision, sub)) returning 1)
+            select exists (select 1 from told), (select count(*) from gone)
+            """)
+        let sweepColumns = "compact_revision, revision, sub, begun, digest"
+        whyNotDeleted = Statement(
+            """
+            select \(sweepColumns), \(isCompacted("$1")), exists (
+                select 1 from \(schema).duty where name = 'steward' and holder <> $2::bigint and expires_at > now())
+              from \(schema).sweep
+            """)
+        readSweep = Statement("select \(sweepColumns) from \(schema).sweep")
         readValues = Statement(
             """
             select revision, sub, null::bytea, cluster_id, digest, epoch, compact_revision from \(schema).head
@@ -80,20 +94,6 @@ struct LogStatements: Sendable {
             select c.revision, c.sub, c.value, null, null, null, null from unnest($1::bigint[], $2::int[]) as r(revision, sub)
               join \(schema).changelog c on c.revision = r.revision and c.sub = r.sub
             """)
-        // Never back: a statement whose connection was lost may run after those that came after it.
-        advanceSweep = Statement(
-            """
-            update \(schema).sweep set compact_revision = $1::bigint, revision = $2::bigint, sub = $3::int
-             where (compact_revision, revision, sub) < ($1::bigint, $2::bigint, $3::int) and exists (
-               select 1 from \(schema).duty where name = 'steward' and holder = $4::bigint and expires_at > now())
-               and exists (\(isCompacted("$1")))
-            """)
-        sweepIsSettled = Statement(
-            """
-            select exists (select 1 from \(schema).sweep where (compact_revision, revision, sub) >= ($1::bigint, $2::bigint, $3::int))
-              or exists (select 1 from \(schema).duty where name = 'steward' and holder <> $4::bigint and expires_at > now())
-            """)
-        readSweep = Statement("select compact_revision, revision, sub, exists (\(isCompacted("$1")))::int from \(schema).sweep")
         // A hint that gets lost does no harm, so its commit need not wait for the disk.
         hint = Statement("select set_config('synchronous_commit', 'off', true), pg_notify($1::text, '')")
         databaseSizes = Statement(

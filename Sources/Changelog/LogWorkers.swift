@@ -13,7 +13,8 @@ package enum LoadEvent: Hashable, Sendable {
     case rowsWithoutValues([LogRow], [Int], LoadProgress)
     /// The connection was lost; everything comes again from the start, from a later snapshot.
     case restarted
-    case finished(Head)
+    /// The head of the snapshot, and what had been deleted from it.
+    case finished(Head, SweepState)
 }
 
 /// The log as the replica's host sees it: commands in, events out. Every event is delivered on a thread of the log, by the
@@ -146,14 +147,14 @@ package final class LogWorkers: Sendable {
                         hasDelivered = false
                     }
                     let session = try keeper.ready()
-                    let head = try session.load(valueBytes: valueBytes, marks: marks) { rows, byteCounts, progress in
+                    let (head, deleted) = try session.load(valueBytes: valueBytes, marks: marks) { rows, byteCounts, progress in
                         hasDelivered = true
                         deliver(byteCounts.map { .rowsWithoutValues(rows, $0, progress) } ?? .rows(rows, progress))
                         return true
                     }
                     keeper.worked()
                     keeper.drop()
-                    deliver(.finished(head))
+                    deliver(.finished(head, deleted))
                     return
                 } catch {
                     keeper.failed(error)

@@ -25,16 +25,24 @@ extension Parameters {
         }
     }
 
-    /// Two parallel arrays that name rows by primary key, and the compaction that made them dead.
-    static func positions(_ positions: some Collection<Position>, compactedTo revision: Revision) -> Parameters {
-        .build(capacity: 64 + positions.count * 20) { writer in
+    /// What a deletion deletes, after those of `before` and up to those of `new`.
+    static func deletion(_ deletion: Deletion, after before: Digest, digest new: Digest) -> Parameters {
+        // In the order of the primary key, which is that of the pages.
+        let positions = deletion.positions.sorted()
+        return .build(capacity: 192 + positions.count * 20) { writer in
             writer.array(of: TypeID.int8, positions) { $0.element($1.revision) }
             writer.array(of: TypeID.int4, positions) { $0.element($1.sub) }
-            writer.add(revision)
+            writer.add(deletion.compactRevision)
+            writer.add(deletion.swept.compactRevision)
+            writer.add(deletion.swept.position.revision)
+            writer.add(deletion.swept.position.sub)
+            writer.add(before.rawValue)
+            writer.add(new.rawValue)
+            writer.add(deletion.holder)
         }
     }
 
-    /// The same without a compaction.
+    /// Two parallel arrays that name rows by primary key.
     static func positions(_ positions: [Position]) -> Parameters {
         .build(capacity: 64 + positions.count * 20) { writer in
             writer.array(of: TypeID.int8, positions) { $0.element($1.revision) }
@@ -93,6 +101,18 @@ private struct AppendLayout {
 }
 
 extension PostgresResult {
+    /// How far deleting has come, as compact revision, revision and sub, from the column `first` on.
+    func sweep(_ row: Int, from first: Int) throws(LogError) -> Sweep {
+        Sweep(
+            compactRevision: try integer(row, first), position: Position(try integer(row, first + 1), try integer(row, first + 2)))
+    }
+
+    /// What the table `sweep` says, from the first column on.
+    func sweepState() throws(LogError) -> SweepState {
+        guard rowCount == 1 else { throw LogError.malformed("the table sweep has \(rowCount) rows") }
+        return SweepState(swept: try sweep(0, from: 0), begun: try integer(0, 3), digest: Digest(rawValue: try integer(0, 4)))
+    }
+
     /// The head from a row whose first six columns are those of the head table.
     func head(_ row: Int) throws(LogError) -> Head {
         Head(

@@ -1,6 +1,7 @@
 // Owns: the thread of the chores: deleting dead rows, paced, the leases' deadlines, the steward's duty, and the small questions
 // about members and sizes.
 // Must never: let a long deletion keep a question waiting for longer than one statement.
+internal import DequeModule
 internal import Keyspace
 internal import Replica
 
@@ -17,24 +18,9 @@ struct Steward {
     private let settings: LogSettings
     private let leaseSessions: SessionCount
     private let deliver: @Sendable (LogEvent) -> Void
-    private var deletions: [Work] = []
+    private var deletions: Deque<Deletion> = []
     /// When the next delete statement is due.
     private var nextDelete: ContinuousClock.Instant = .now
-
-    private struct Work {
-        var order: Deletion
-        var positions: ArraySlice<Position>
-        var deleted: Int
-        /// The session, by its number, on which the log said that it has what was deleted before, and on which all since was deleted.
-        var checkedOn: UInt64?
-
-        init(_ order: Deletion, deleted: Int = 0) {
-            self.order = order
-            self.deleted = deleted
-            // In the order of the primary key, so that two stewards at once lock rows in the same order.
-            positions = order.positions.sorted()[...]
-        }
-    }
 
     init(
         mailbox: Mailbox<Message>, keeper: SessionKeeper, settings: LogSettings, leaseSessions: SessionCount,
@@ -51,7 +37,7 @@ struct Steward {
         while let messages = mailbox.take() {
             for message in messages {
                 switch message {
-                case .deleteRows(let order): deletions.append(Work(order))
+                case .deleteRows(let order): deletions.append(order)
                 case .lease(let number, let command): answer(number, command)
                 case .ask(let question): ask(question)
                 }
@@ -87,53 +73,36 @@ struct Steward {
         }
     }
 
-    /// One statement's worth of the oldest deletion; then a pause of nine times what it took, so that writers hardly notice, or where
-    /// it is urgent of as much, so that they have half of the time.
+    /// The oldest deletion; then a pause of nine times what it took, so that writers hardly notice, or where it is urgent of as much,
+    /// so that they have half of the time.
     private mutating func deleteSome() {
-        guard var deletion = deletions.first else { return }
+        guard let deletion = deletions.first else { return }
+        let outcome: LogSession.DeletionOutcome
         let started = ContinuousClock.now
-        var isTold = true
         do {
             let session = try keeper.ready()
             let start = ContinuousClock.now
-            let swept = deletion.order.swept
-            if deletion.checkedOn != keeper.sessionCount {
-                // Another server may lack what was done so far. Deleting twice does no harm. And it may lack the compaction, and learn later of
-                // one to the same revision, in another history: by then a statement would have been passed over, and those behind it
-                // would delete what made its rows dead.
-                deletion = Work(deletion.order, deleted: deletion.deleted)
-                guard try session.readSweep(compactedTo: swept.compactRevision)?.covers(deletion.order.after) == true else {
-                    deletions.removeFirst()
-                    deliver(.deletionRefused(number: deletion.order.number))
-                    return
-                }
-                deletion.checkedOn = keeper.sessionCount
-            }
-            let part = deletion.positions.prefix(settings.limits.deleteRowLimit)
-            deletion.positions = deletion.positions.dropFirst(part.count)
-            if !part.isEmpty { deletion.deleted += try session.deleteRows(part, compactedTo: swept.compactRevision) }
-            if deletion.positions.isEmpty { isTold = try session.advance(swept, holder: deletion.order.holder) }
+            outcome = try session.delete(deletion)
             keeper.metrics.answered(.deleteRows, since: start)
             keeper.worked()
         } catch {
-            // Simply tried again.
+            // Simply tried again: to do it twice does no harm.
             keeper.failed(.deleteRows, error)
             nextDelete = .now.advanced(by: max(.milliseconds(50), keeper.untilNextAttempt))
             return
         }
         let now = ContinuousClock.now
-        nextDelete = now.advanced(by: started.duration(to: now) * (deletion.order.isUrgent ? 1 : relaxedPause))
-        if !isTold {
-            // The duty has lapsed, and somebody will take it. Others that are not told keep what is dead in memory.
-            deletion.checkedOn = nil
-            deletions[0] = deletion
-            nextDelete = now.advanced(by: untoldPause)
-        } else if deletion.positions.isEmpty {
-            deletions.removeFirst()
-            deliver(.rowsDeleted(number: deletion.order.number, count: deletion.deleted))
-        } else {
-            deletions[0] = deletion
+        nextDelete = now.advanced(by: started.duration(to: now) * (deletion.isUrgent ? 1 : relaxedPause))
+        switch outcome {
+        case .deleted(let count, let digest): deliver(.rowsDeleted(number: deletion.number, count: count, digest: digest))
+        case .lost: deliver(.deletionRefused(number: deletion.number))
+        case .othersDuty: deliver(.deletionLeft(number: deletion.number))
+        case .nobodysDuty:
+            // Somebody will take it, most likely this process.
+            nextDelete = now.advanced(by: unclaimedPause)
+            return
         }
+        deletions.removeFirst()
     }
 
     /// Where the database is away the answer is at once that it is: the replica asks again.
@@ -188,5 +157,5 @@ struct Steward {
 /// The pause after a statement that deletes, in multiples of what that took.
 private let relaxedPause = 9
 
-/// Before it is tried again to say how far deleting has come.
-private let untoldPause: Duration = .milliseconds(200)
+/// Before it is tried again to delete where the duty was nobody's.
+private let unclaimedPause: Duration = .milliseconds(200)

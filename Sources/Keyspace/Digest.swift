@@ -1,4 +1,4 @@
-// Owns: the rolling hash of the log's history. Its value is stored in `head.digest`, so the function never changes.
+// Owns: the rolling hash of the log's history. Its value is stored in `head.digest` and `sweep.digest`, so the function never changes.
 internal import Bytes
 
 /// A 64-bit hash of every row up to a position, in order. Equal digests mean equal histories.
@@ -26,6 +26,16 @@ package struct Digest: Hashable, Sendable {
         state = Self.mix(state, UInt64(bitPattern: row.origin))
         state = Self.mix(state, row.key)
         state = Self.mix(state, row.value)
+        return Digest(rawValue: Int64(bitPattern: state))
+    }
+
+    /// The digest after rows at `positions` were deleted, for the table `sweep`.
+    package func appending(deleted positions: [Position]) -> Digest {
+        var state = UInt64(bitPattern: rawValue)
+        for position in positions {
+            state = Self.mix(state, UInt64(bitPattern: position.revision))
+            state = Self.mix(state, UInt64(UInt32(bitPattern: position.sub)))
+        }
         return Digest(rawValue: Int64(bitPattern: state))
     }
 

@@ -237,7 +237,7 @@ extension Engine {
             tell("loading, without values that memory has no room for", progress, logger)
             post(.rowsLoadedWithoutValues(rows, byteCounts))
         case .restarted: post(.loadRestarted)
-        case .finished(let head): post(.loadFinished(head))
+        case .finished(let head, let deleted): post(.loadFinished(head, deleted))
         }
     }
 

@@ -7,8 +7,10 @@ internal import Keyspace
 struct Collector {
     /// How far the log has been swept, by this process as the steward or by another.
     var swept = Sweep.nothing
-    /// How far memory has forgotten what is dead.
-    var forgotten = Sweep.nothing
+    /// Within what all lies of which memory does not know that it is dead: forgotten, or deleted before memory was loaded.
+    fileprivate(set) var forgotten = Sweep.nothing
+    /// What the log says of all deletions, as far as is known.
+    fileprivate(set) var digest = SweepState.start.digest
     var nextNumber: UInt64 = 1
     var inFlight: (number: UInt64, swept: Sweep)?
     var hasMoreWork = false
@@ -23,6 +25,13 @@ struct Collector {
     var toldAt: Instant?
 
     init(nextNumber: UInt64 = 1) { self.nextNumber = nextNumber }
+
+    /// Memory is that of a log of which so much had been deleted.
+    mutating func loaded(_ deleted: SweepState) {
+        swept = deleted.swept
+        forgotten = deleted.reach
+        digest = deleted.digest
+    }
 }
 
 /// A client that waits until what its compaction made dead is gone.
@@ -39,12 +48,12 @@ extension Replica {
         guard collector.inFlight == nil else { return }
         var dead: [Position] = []
         let swept = store.collect(
-            limit: deletedRowLimit, keepingReadersAt: oldestScan, within: isSteward ? .everything : collector.swept,
+            limit: configuration.deletedRowLimit, keepingReadersAt: oldestScan, within: isSteward ? .everything : collector.swept,
             into: &dead)
         let before = collector.forgotten
-        collector.forgotten = swept
+        collector.forgotten.extend(to: !isSteward ? collector.swept : dead.isEmpty ? swept : .whole(store.index.compactRevision))
         guard isSteward else {
-            collector.hasMoreWork = dead.count == deletedRowLimit
+            collector.hasMoreWork = dead.count == configuration.deletedRowLimit
             answerSwept()
             return
         }
@@ -52,7 +61,8 @@ extension Replica {
         guard !dead.isEmpty || swept != collector.swept else { return }
         noteBacklog()
         let deletion = Deletion(
-            number: collector.nextNumber, positions: dead, swept: swept, after: before, holder: configuration.origin,
+            number: collector.nextNumber, positions: dead, compactRevision: store.index.compactRevision, swept: swept,
+            digest: collector.digest, after: before, holder: configuration.origin,
             isUrgent: collector.isFallingBehind || !collector.physicalWaiters.isEmpty)
         collector.nextNumber += 1
         collector.inFlight = (deletion.number, swept)
@@ -76,11 +86,12 @@ extension Replica {
         return scans.reduce(parkedScan ?? .max) { min($0, $1.revision) }
     }
 
-    mutating func rowsDeleted(_ number: UInt64, _ count: Int) {
+    mutating func rowsDeleted(_ number: UInt64, _ count: Int, _ digest: Digest) {
         // One that was sent before the history changed says nothing about this one.
         guard let done = collector.inFlight, done.number == number else { return }
         collector.inFlight = nil
         collector.swept = done.swept
+        collector.digest = digest
         collector.deleted += count
         counters.rowsDeleted += UInt64(count)
         tellOfSweep()
@@ -92,6 +103,14 @@ extension Replica {
         guard collector.inFlight?.number == number else { return }
         actions.append(.note(.deletionsLost))
         loadAnew()
+    }
+
+    /// What memory has forgotten of it is deleted by the steward that there is.
+    mutating func deletionLeft(_ number: UInt64) {
+        guard collector.inFlight?.number == number else { return }
+        collector.inFlight = nil
+        giveUpDuty()
+        leases.steward.nextAsk = now
     }
 
     private mutating func tellOfSweep() {
@@ -126,9 +145,6 @@ extension Replica {
         collector.physicalWaiters.removeAll { collector.swept.covers($0.revision) }
     }
 }
-
-/// How many rows one deletion takes.
-private let deletedRowLimit = 1_000
 
 /// Rows from which on a sweep is worth a line in the log, and how often it is then told how far it is.
 private let toldRowLimit = 100_000

@@ -38,24 +38,32 @@ package struct Deletion: Hashable, Sendable {
     /// Numbers this process's deletions from 1.
     package var number: UInt64
     package var positions: [Position]
-    /// What is gone once these rows are. Nothing is deleted from a log that knows of no compaction to its revision: another
-    /// history, where these may be other rows.
+    /// The compaction that made them dead. Nothing is deleted from a log that does not know of it: another history, where these may be
+    /// other rows.
+    package var compactRevision: Revision
+    /// What is gone once these rows are, which is told to all.
     package var swept: Sweep
-    /// How far deleting has come before, which the log must say, too. One that says less has lost deletions, as a server does that takes
-    /// over without them: rows may be back of which this process has forgotten that they are dead. Then nothing is deleted, least of
-    /// all what made them dead.
+    /// What the log says of all deletions before, if it has not lost any of those that this process knows of, or was told of, or that came
+    /// before it loaded the log, and nobody else has deleted since.
+    package var digest: Digest
+    /// Within what all lies that was deleted before, as far as this process knows. A log of another digest has to say that so much is
+    /// gone. One that does not has lost deletions, as a server does that takes over without them: rows may be back of which this
+    /// process does not know, or has forgotten, that they are dead. Then nothing is deleted, least of all what made them dead.
     package var after: Sweep
-    /// What is gone is told to all as long as the steward's duty is this process's.
+    /// Nothing is deleted unless the steward's duty is this process's.
     package var holder: Int64
     /// Whether it may take as much of the database's time as writers do: somebody waits for it, or rows die faster than they go.
     package var isUrgent: Bool
 
     package init(
-        number: UInt64, positions: [Position], swept: Sweep, after: Sweep = .nothing, holder: Int64, isUrgent: Bool = false
+        number: UInt64, positions: [Position], compactRevision: Revision, swept: Sweep, digest: Digest, after: Sweep,
+        holder: Int64, isUrgent: Bool = false
     ) {
         self.number = number
         self.positions = positions
+        self.compactRevision = compactRevision
         self.swept = swept
+        self.digest = digest
         self.after = after
         self.holder = holder
         self.isUrgent = isUrgent
@@ -86,8 +94,8 @@ package enum LogCommand: Hashable, Sendable {
     case readHistory(after: Position, limit: Int)
     /// Read values by primary key, for operations that wait for them. Answered by `valuesRead` or `valuesReadFailed`.
     case readValues(number: UInt64, [Position])
-    /// Delete dead rows by primary key, in paced statements, and then say how far that has come. Answered by `rowsDeleted` or
-    /// `deletionRefused`. Begun anew, with a look at what the log says, on each connection.
+    /// Delete dead rows by primary key and say how far that has come, in one transaction, some time after the one before. Answered by
+    /// `rowsDeleted`, `deletionRefused` or `deletionLeft`.
     case deleteRows(Deletion)
     /// Leases' deadlines and the steward's duty. The number comes back with the answer.
     case lease(number: UInt64, LeaseCommand)
@@ -118,9 +126,12 @@ package enum LogEvent: Hashable, Sendable {
     /// The values of those rows that are there, and the head that belongs to them.
     case valuesRead(number: UInt64, Head, [Position: ByteString])
     case valuesReadFailed(number: UInt64, reason: String)
-    case rowsDeleted(number: UInt64, count: Int)
+    /// `digest`: of all deletions, with this one.
+    case rowsDeleted(number: UInt64, count: Int, digest: Digest)
     /// The log has lost deletions, or the compaction that they are about.
     case deletionRefused(number: UInt64)
+    /// Nothing was deleted: the duty is another's, who will.
+    case deletionLeft(number: UInt64)
     case lease(number: UInt64, LeaseAnswer)
     /// Somebody says that there are new rows.
     case hinted

@@ -22,8 +22,9 @@ extension Replica {
         case .historyReadFailed: historyReadFailed()
         case .valuesRead(let number, let head, let values): valuesRead(number, head, values)
         case .valuesReadFailed(let number, _): valuesReadFailed(number)
-        case .rowsDeleted(let number, let count): rowsDeleted(number, count)
+        case .rowsDeleted(let number, let count, let digest): rowsDeleted(number, count, digest)
         case .deletionRefused(let number): deletionRefused(number)
+        case .deletionLeft(let number): deletionLeft(number)
         case .lease(let number, let answer): heardOfLeases(number, answer)
         case .hinted: isHinted = true
         }
@@ -79,7 +80,7 @@ extension Replica {
         store.valueByteLimit = configuration.valueCacheBytes
     }
 
-    mutating func finishLoading(_ head: Head) {
+    mutating func finishLoading(_ head: Head, _ deleted: SweepState) {
         guard phase == .loading else { return }
         // Before the first compaction nothing has been removed, so the rows must add up to the digest.
         if head.compactRevision < 0, isWhollyRead, store.committed != head.position || store.committedDigest != head.digest {
@@ -92,6 +93,7 @@ extension Replica {
         }
         reloadPauseMs = firstReloadPauseMs
         store.adopt(head)
+        collector.loaded(deleted)
         clusterID = head.clusterID
         epoch = head.epoch
         if let lost = lostRevision(from: head) { raiseRevision(past: lost) } else { startServing() }

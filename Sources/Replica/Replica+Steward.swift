@@ -96,7 +96,7 @@ extension Replica {
         counters.isSteward = true
     }
 
-    private mutating func giveUpDuty() {
+    mutating func giveUpDuty() {
         leases.steward.stage = .none
         leases.steward.expiring = []
         leases.steward.unswept = []

@@ -42,6 +42,8 @@ package struct ReplicaConfiguration: Sendable {
     package var streamChunkBytes = 1_572_864
     /// A tail is read in pieces of at most this many rows.
     package var tailRowLimit = 5_000
+    /// Dead rows that are deleted in one transaction. Each waits for the disk once, and keeps others from the processor meanwhile.
+    package var deletedRowLimit = 500
     /// Rows that are kept until it is known whether they are of our history, in bytes. Who is further behind reads them twice.
     package var unverifiedByteLimit = 16 << 20
     /// The log is polled at intervals between these two: the shorter while rows keep coming.
@@ -220,7 +222,7 @@ package struct Replica: ~Copyable {
         case .rowsLoaded(let rows): load(rows)
         case .rowsLoadedWithoutValues(let rows, let byteCounts): loadWithoutValues(rows, byteCounts)
         case .loadRestarted: restartLoading()
-        case .loadFinished(let head): finishLoading(head)
+        case .loadFinished(let head, let deleted): finishLoading(head, deleted)
         }
     }
 

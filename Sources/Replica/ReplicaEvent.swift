@@ -46,6 +46,6 @@ package enum ReplicaEvent: Sendable {
     case rowsLoadedWithoutValues([LogRow], [Int])
     /// The connection was lost while loading: the chunks come again from the start.
     case loadRestarted
-    /// The head of the snapshot that the chunks came from.
-    case loadFinished(Head)
+    /// The head of the snapshot that the chunks came from, and what had been deleted from it.
+    case loadFinished(Head, SweepState)
 }

@@ -57,7 +57,7 @@ final class LogThread {
 
     private enum Job {
         case command(LogCommand)
-        case deletion(Deletion, ArraySlice<Position>, deleted: Int, checkedOn: SessionID?)
+        case deletion(Deletion)
     }
 
     private let world: World
@@ -108,7 +108,7 @@ final class LogThread {
         isBusy = true
         switch job {
         case .command(let command): run(command)
-        case .deletion(let order, let positions, let deleted, let checkedOn): deleteSome(order, positions, deleted, checkedOn)
+        case .deletion(let order): delete(order)
         }
     }
 
@@ -246,7 +246,7 @@ final class LogThread {
                 { ($0.head, $0.values(at: positions)) },
                 event: { $0.map { .valuesRead(number: number, $0, $1) } ?? .valuesReadFailed(number: number, reason: "cut") })
         case .deleteRows(let order):
-            jobs.append(.deletion(order, order.positions.sorted()[...], deleted: 0, checkedOn: nil))
+            jobs.append(.deletion(order))
             done(nil)
         case .lease(let number, let command): lease(number, command)
         }
@@ -374,43 +374,21 @@ final class LogThread {
         }
     }
 
-    private func deleteSome(_ order: Deletion, _ positions: ArraySlice<Position>, _ deleted: Int, _ checkedOn: SessionID?) {
-        let anew = Job.deletion(order, order.positions.sorted()[...], deleted: 0, checkedOn: nil)
+    private func delete(_ order: Deletion) {
         withSession { [self] session in
-            guard let session else { return later(anew, afterMs: 50) }
-            guard checkedOn == session else { return check(order, session) }
-            let part = positions.prefix(world.chance.pick([1, 3, 500]))
-            let rest = positions.dropFirst(part.count)
-            let delete = { [self] (finish: @escaping (Int?) -> Void) in
-                finish(log.delete(part, of: order, isLast: rest.isEmpty, at: world.now))
-            }
-            ask(delete) { [self] (answer: Int??) in
-                guard let answer else { return later(anew, afterMs: 50) }
-                guard let count = answer else {
-                    return later(.deletion(order, part, deleted: deleted, checkedOn: nil), afterMs: 200)
-                }
-                if rest.isEmpty { return done(.rowsDeleted(number: order.number, count: deleted + count)) }
-                later(.deletion(order, rest, deleted: deleted + count, checkedOn: session), afterMs: 1)
+            guard session != nil else { return later(order, afterMs: 50) }
+            ask({ [self] finish in finish(log.delete(order, at: world.now)) }) { [self] (answer: LogEvent??) in
+                guard let answer else { return later(order, afterMs: 50) }
+                guard let event = answer else { return later(order, afterMs: 200) }
+                done(event)
             }
         }
     }
 
-    /// Another server may lack what was deleted so far: looks, and begins anew.
-    private func check(_ order: Deletion, _ session: SessionID) {
-        let look = { [self] (finish: @escaping (Bool) -> Void) in
-            finish(log.isCompacted(to: order.swept.compactRevision) && log.tables.swept.covers(order.after))
-        }
-        ask(look) { [self] isThere in
-            guard isThere ?? true else { return done(.deletionRefused(number: order.number)) }
-            let checkedOn = isThere == nil ? nil : session
-            later(.deletion(order, order.positions.sorted()[...], deleted: 0, checkedOn: checkedOn), afterMs: isThere == nil ? 50 : 0)
-        }
-    }
-
-    /// Goes on with a deletion later; questions come before.
-    private func later(_ job: Job, afterMs: Int) {
+    /// Deletes later; questions come before.
+    private func later(_ order: Deletion, afterMs: Int) {
         after(afterMs * 1_000) { [self] in
-            jobs.append(job)
+            jobs.append(.deletion(order))
             startNext()
         }
         done(nil)

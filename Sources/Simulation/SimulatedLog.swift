@@ -14,7 +14,7 @@ struct LogTables {
     var archived = 0
     var deadlines: [LeaseID: Int64] = [:]
     var duty: (holder: Int64, endsAt: Int64)?
-    var swept = Sweep.nothing
+    var deleted = SweepState.start
 
     /// Up to `limit` rows after `position`, and the head.
     func tail(after position: Position, limit: Int) -> Tail {
@@ -182,26 +182,29 @@ final class SimulatedLog {
 
     func raiseEpoch() { tables.head.epoch += 1 }
 
-    /// Deletes a part of what `order` names, and after the last one says how far that has come. nil for the count where that can't be
-    /// said, since the duty is nobody's.
-    func delete(_ part: some Sequence<Position>, of order: Deletion, isLast: Bool, at now: TrueTime) -> Int? {
-        let before = tables.rows.count
-        if isCompacted(to: order.swept.compactRevision) {
-            let dead = Set(part)
-            tables.rows.removeAll { dead.contains($0.position) }
-            let (old, new) = (tables.swept, order.swept)
-            if isLast, isSteward(order.holder, now), (old.compactRevision, old.position) < (new.compactRevision, new.position) {
-                tables.swept = new
-            }
+    /// Deletes what `order` names, and says so. nil where the duty is nobody's. PostgreSQL is asked up to three times for this; what it
+    /// says in between counts only where nobody has deleted meanwhile.
+    func delete(_ order: Deletion, at now: TrueTime) -> LogEvent? {
+        let state = tables.deleted
+        let isKnown =
+            [order.digest, order.digest.appending(deleted: order.positions)].contains(state.digest) || state.swept.covers(order.after)
+        guard isKnown, isCompacted(to: order.compactRevision), isSteward(order.holder, now) else {
+            let isAnothers = tables.duty.map { $0.holder != order.holder && $0.endsAt > nowMs(now) } ?? false
+            if isAnothers { return .deletionLeft(number: order.number) }
+            return isKnown && isCompacted(to: order.compactRevision) ? nil : .deletionRefused(number: order.number)
         }
-        let isTold = (tables.swept.compactRevision, tables.swept.position) >= (order.swept.compactRevision, order.swept.position)
-        let isAnothers = tables.duty.map { $0.holder != order.holder && $0.endsAt > nowMs(now) } ?? false
-        if isLast, !isTold, !isAnothers { return nil }
-        return before - tables.rows.count
+        let before = tables.rows.count
+        let dead = Set(order.positions)
+        tables.rows.removeAll { dead.contains($0.position) }
+        tables.deleted.swept.extend(to: order.swept)
+        tables.deleted.begun = max(state.begun, order.compactRevision)
+        let isRepeated = state.digest != order.digest && state.digest == order.digest.appending(deleted: order.positions)
+        if !isRepeated { tables.deleted.digest = state.digest.appending(deleted: order.positions) }
+        return .rowsDeleted(number: order.number, count: before - tables.rows.count, digest: tables.deleted.digest)
     }
 
     /// Whether it knows of a compaction to `revision`, and was not moved far past it since.
-    func isCompacted(to revision: Revision) -> Bool {
+    private func isCompacted(to revision: Revision) -> Bool {
         tables.head.compactRevision >= revision && tables.head.compactRevision - revision < revisionRaiseMargin / 2
     }
 
@@ -232,7 +235,7 @@ final class SimulatedLog {
                 return .dutyAsked(.held(taken: false, sessions: sessions))
             }
             if let duty = tables.duty, duty.endsAt > nowMs {
-                return .dutyAsked(.heldByAnother(forMs: Int(duty.endsAt - nowMs), swept: tables.swept))
+                return .dutyAsked(.heldByAnother(forMs: Int(duty.endsAt - nowMs), swept: tables.deleted.swept))
             }
             tables.duty = (holder, nowMs + Int64(termMs))
             return .dutyAsked(.held(taken: true, sessions: sessions))

@@ -68,6 +68,17 @@ extension LogSession {
         writer.committed(batch)
     }
 
+    /// Deletes rows as the steward.
+    func delete(_ positions: some Sequence<Position>) throws -> Int {
+        _ = try keepDuty(holder: 1, termMs: 60_000)
+        var deletion = Deletion.of(positions)
+        deletion.digest = try readSweep().digest
+        let outcome = try delete(deletion)
+        guard case .deleted(let count, let digest) = outcome else { throw TestSupportError("not deleted: \(outcome)") }
+        guard try readSweep().digest == digest else { throw TestSupportError("another digest") }
+        return count
+    }
+
     /// The whole log by tails of `limit` rows.
     func everything(limit: Int = 10_000) throws -> (rows: [LogRow], chunks: Int, head: Head) {
         var rows: [LogRow] = []
@@ -78,5 +89,14 @@ extension LogSession {
             chunks += 1
             if tail.reachesHead { return (rows, chunks, tail.head) }
         }
+    }
+}
+
+extension Deletion {
+    /// By holder 1, of rows that no compaction has to make dead.
+    static func of(_ positions: some Sequence<Position>) -> Deletion {
+        Deletion(
+            number: 1, positions: Array(positions), compactRevision: -1, swept: .nothing, digest: SweepState.start.digest,
+            after: .nothing, holder: 1)
     }
 }

@@ -121,7 +121,7 @@ import Testing
         let session = try LogSession(try freshSettings(), logger: quiet)
         var writer = Writer(head: try session.readHead())
         for _ in 0..<3 { try session.put(writer.batch(), &writer) }
-        #expect(try session.deleteRows([writer.rows[2].position], compactedTo: -1) == 1)
+        #expect(try session.delete([writer.rows[2].position]) == 1)
         let tail = try session.readTail(after: .start, limit: 100)
         #expect(tail.rows == Array(writer.rows[..<2]))
         #expect(tail.reachesHead)
@@ -251,18 +251,67 @@ import Testing
     }
 
     @Test("rows are deleted by primary key; those that are gone don't count", arguments: [false, true])
-    func deleteRows(throughPooler: Bool) throws {
+    func delete(throughPooler: Bool) throws {
         var settings = try freshSettings()
         settings.transactionPooling = throughPooler
         let session = try LogSession(settings, logger: quiet)
         var writer = Writer(head: try session.readHead())
         for _ in 0..<50 { try session.put(writer.batch(count: 3), &writer) }
         let dead = writer.rows.filter { $0.position.sub != 1 }.map(\.position)
-        #expect(try session.deleteRows(dead, compactedTo: 1) == 0, "the log knows of no compaction")
-        #expect(try session.deleteRows(dead, compactedTo: -1) == 100)
-        #expect(try session.deleteRows(dead, compactedTo: -1) == 0)
-        #expect(try session.deleteRows([Position](), compactedTo: -1) == 0)
+        #expect(try session.delete(dead) == 100)
+        #expect(try session.delete(dead) == 0)
+        #expect(try session.delete([]) == 0)
         #expect(try session.everything().rows == writer.rows.filter { $0.position.sub == 1 })
+    }
+
+    @Test("nothing is deleted, and nothing told, where the log has lost deletions or the compaction, or by another than the steward")
+    func deleteRefused() throws {
+        let settings = try freshSettings()
+        let session = try LogSession(settings, logger: quiet)
+        var writer = Writer(head: try session.readHead())
+        for _ in 0..<9 { try session.put(writer.batch(), &writer) }
+        var compaction = writer.batch()
+        compaction.newHead.compactRevision = 8
+        try session.put(compaction, &writer)
+        let start = SweepState.start.digest
+        let first = Deletion(
+            number: 1, positions: [writer.rows[0].position], compactRevision: 8,
+            swept: Sweep(compactRevision: 5, position: Position(3, .max)), digest: start, after: .nothing, holder: 1)
+        let one = start.appending(deleted: first.positions)
+        var second = first
+        second.positions = [writer.rows[1].position]
+        second.swept = Sweep(compactRevision: 8, position: Position(2, 4))
+        second.digest = one
+        second.after = first.swept
+        let two = one.appending(deleted: second.positions)
+        #expect(try session.delete(first) == .nobodysDuty)
+        _ = try session.keepDuty(holder: 2, termMs: 60_000)
+        #expect(try session.delete(first) == .othersDuty)
+        try session.releaseDuty(holder: 2)
+        _ = try session.keepDuty(holder: 1, termMs: 60_000)
+        #expect(try session.delete(second) == .lost, "what it rests on is not there")
+        for unknown in [9, 8 - revisionRaiseMargin] {
+            var foreign = first
+            foreign.compactRevision = unknown
+            #expect(try session.delete(foreign) == .lost)
+        }
+        #expect(try session.readSweep() == .start)
+        #expect(try session.everything().rows == writer.rows)
+        #expect(try session.delete(first) == .deleted(1, one))
+        #expect(try session.readSweep() == SweepState(swept: first.swept, begun: 8, digest: one))
+        #expect(try session.delete(second) == .deleted(1, two))
+        #expect(try session.delete(second) == .deleted(0, two), "the answer was lost")
+        // Each part only grows: a new steward's memory begins with the first rows again.
+        let swept = Sweep(compactRevision: 8, position: Position(3, .max))
+        #expect(try session.readSweep() == SweepState(swept: swept, begun: 8, digest: two))
+        #expect(try session.everything().rows == Array(writer.rows[2...]))
+        // Others have deleted, and more than this process knows of.
+        var third = first
+        third.positions = [writer.rows[2].position]
+        third.after = swept
+        #expect(try session.delete(third) == .deleted(1, two.appending(deleted: third.positions)))
+        third.after = .whole(8)
+        #expect(try session.delete(third) == .lost, "a part of what was deleted for this compaction may be back")
     }
 
     @Test("two schemas in one database are two logs, whatever their names", arguments: ["Ünüsual \"name\"; drop", "b.c"])
@@ -291,7 +340,7 @@ import Testing
         let other = try LogSession(settings, logger: quiet)
         var rows: [LogRow] = []
         var next = writer
-        let head = try session.load { chunk, _, progress in
+        let (head, deleted) = try session.load { chunk, _, progress in
             rows += chunk
             #expect(progress.rows == rows.count)
             // What is written meanwhile is not in the snapshot.
@@ -300,6 +349,7 @@ import Testing
         }
         #expect(rows == writer.rows)
         #expect(head == writer.head)
+        #expect(deleted == .start)
         #expect(try session.readTail(after: head.position, limit: 1).rows.count == 1)
         #expect(throws: LogError.closed) { try session.load { _, _, _ in false } }
         #expect(try session.readHead() == next.head)
@@ -315,7 +365,7 @@ import Testing
         let total = try session.databaseSizes().total
         var rows: [LogRow] = []
         var byteCounts: [Int] = []
-        let head = try session.load(valueBytes: Int(total) / 4) { chunk, lengths, progress in
+        let (head, _) = try session.load(valueBytes: Int(total) / 4) { chunk, lengths, progress in
             rows += chunk
             if let lengths { byteCounts += lengths }
             #expect(progress.rows == rows.count)

@@ -56,8 +56,12 @@ extension Inbox where Event == LogEvent {
         try await next("deletionRefused") { if case .deletionRefused(let number) = $0 { number } else { nil } }
     }
 
+    func deletionLeft() async throws -> UInt64 {
+        try await next("deletionLeft") { if case .deletionLeft(let number) = $0 { number } else { nil } }
+    }
+
     func deleted() async throws -> Int {
-        try await next("rowsDeleted") { if case .rowsDeleted(_, let count) = $0 { count } else { nil } }
+        try await next("rowsDeleted") { if case .rowsDeleted(_, let count, _) = $0 { count } else { nil } }
     }
 
     /// The next answer to an append.
@@ -81,7 +85,6 @@ extension Inbox where Event == LogEvent {
     func commands(transactionPooling: Bool) async throws {
         var settings = try freshSettings()
         settings.transactionPooling = transactionPooling
-        settings.limits.deleteRowLimit = 3
         let (log, inbox) = start(settings)
         defer { log.stop() }
         log.submit(.readHead)
@@ -118,9 +121,10 @@ extension Inbox where Event == LogEvent {
         #expect(recovered == Tail(head: writer.head, rows: writer.rows, reachesHead: true))
         try await append(writer.batch())
 
-        log.submit(.deleteRows(deletion(writer.rows[..<8].map(\.position))))
+        log.submit(.lease(number: 1, .keepDuty(holder: 1, termMs: 60_000)))
+        log.submit(.deleteRows(.of(writer.rows[..<8].map(\.position))))
         #expect(try await inbox.deleted() == 8)
-        log.submit(.deleteRows(deletion([])))
+        log.submit(.deleteRows(.of([])))
         #expect(try await inbox.deleted() == 0)
         log.submit(.readTail(after: .start, limit: 100))
         #expect(try await inbox.tail().rows == Array(writer.rows[8...]))
@@ -259,11 +263,10 @@ extension Inbox where Event == LogEvent {
 
     @Test("questions about members and sizes are answered, also while rows are being deleted")
     func questions() async throws {
-        var settings = try freshSettings()
-        settings.limits.deleteRowLimit = 1
-        let (log, _) = start(settings)
+        let (log, _) = start(try freshSettings())
         defer { log.stop() }
-        log.submit(.deleteRows(deletion((0..<2_000).map { Position(5, $0) })))
+        log.submit(.lease(number: 1, .keepDuty(holder: 1, termMs: 60_000)))
+        for _ in 0..<50 { log.submit(.deleteRows(.of((0..<2_000).map { Position(5, $0) }))) }
         let sizes = Inbox<DatabaseSizes?>()
         let members = Inbox<[Member]>()
         log.upsertMember(id: 5, name: "five", clientURLs: ["http://five"]) { _ in
@@ -276,18 +279,29 @@ extension Inbox where Event == LogEvent {
         #expect(try await members.next("members") { $0 }.isEmpty)
     }
 
-    @Test("an order about a compaction that the log doesn't know of is refused whole, before a part of it may meet another compaction")
-    func foreignDeletion() async throws {
+    @Test("a deletion that the log refuses is said to be, one that is another's to do is left, and one that is nobody's waits for the duty")
+    func deletions() async throws {
         let settings = try freshSettings()
         let (log, inbox) = start(settings)
         defer { log.stop() }
-        var writer = Writer(head: try LogSession(settings, logger: quiet).readHead())
-        try LogSession(settings, logger: quiet).put(writer.batch(count: 3), &writer)
-        var order = deletion(writer.rows.map(\.position))
-        order.swept = Sweep(compactRevision: writer.head.position.revision, position: writer.head.position)
+        // A session is one thread's.
+        func session() throws -> LogSession { try LogSession(settings, logger: quiet) }
+        var writer = Writer(head: try session().readHead())
+        try session().put(writer.batch(count: 3), &writer)
+        _ = try session().keepDuty(holder: 1, termMs: 60_000)
+        var order = Deletion.of(writer.rows.map(\.position))
+        order.compactRevision = writer.head.position.revision
         log.submit(.deleteRows(order))
         #expect(try await inbox.deletionRefused() == order.number)
-        #expect(try LogSession(settings, logger: quiet).everything().rows == writer.rows)
+        order.compactRevision = -1
+        order.holder = 2
+        log.submit(.deleteRows(order))
+        #expect(try await inbox.deletionLeft() == order.number)
+        #expect(try session().everything().rows == writer.rows)
+        try session().releaseDuty(holder: 1)
+        log.submit(.deleteRows(order))
+        log.submit(.lease(number: 1, .keepDuty(holder: 2, termMs: 60_000)))
+        #expect(try await inbox.deleted() == 3)
     }
 
     @Test("a lock on the head that nobody uses is given back")
@@ -352,6 +366,8 @@ extension Inbox where Event == LogEvent {
         log.submit(.append(first))
         #expect(try await inbox.appendAnswer() == .appended(number: 1))
         writer.committed(first)
+        log.submit(.lease(number: 1, .keepDuty(holder: 1, termMs: 600_000)))
+        _ = try await inbox.next("the duty") { if case .lease(1, .dutyAsked(.held)) = $0 { true } else { nil } }
 
         if kill { server.kill() } else { try server.stop() }
         log.submit(.readHead)
@@ -367,7 +383,7 @@ extension Inbox where Event == LogEvent {
         log.submit(.lockHead())
         _ = try await inbox.next("lockFailed") { if case .lockFailed(let reason) = $0 { reason } else { nil } }
         log.submit(.recover(after: .start))
-        log.submit(.deleteRows(deletion([Position(9, 9)])))
+        log.submit(.deleteRows(.of([Position(9, 9)])))
         try server.start()
         let tail = try await inbox.recovered()
         #expect(tail.rows == writer.rows)
@@ -472,7 +488,9 @@ extension Inbox where Event == LogEvent {
             case .restarted:
                 rows = []
                 restarts += 1
-            case .finished(let head): #expect(head == writer.head)
+            case .finished(let head, let deleted):
+                #expect(head == writer.head)
+                #expect(deleted == .start)
             }
         }
         #expect(rows == writer.rows)
@@ -503,9 +521,4 @@ extension Inbox where Event == LogEvent {
         log.stop()
         #expect(inbox.all().isEmpty)
     }
-}
-
-/// Of rows that no compaction has to make dead.
-private func deletion(_ positions: [Position]) -> Deletion {
-    Deletion(number: 1, positions: positions, swept: .nothing, holder: 0)
 }

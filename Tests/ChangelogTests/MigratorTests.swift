@@ -108,7 +108,7 @@ import Testing
         _ = try session.lockHead()
         try session.releaseHeadLock()
         #expect(try session.recover(after: .start, limit: 10).rows == writer.rows)
-        #expect(try session.deleteRows([writer.rows[0].position], compactedTo: -1) == 1)
+        #expect(try session.delete([writer.rows[0].position]) == 1)
         try session.upsertMember(id: 1, name: "a", clientURLs: [])
     }
 

@@ -47,13 +47,12 @@ import Testing
 
     @Test("an array is written as PostgreSQL sends it")
     func goldenArray() {
-        let parameters = Parameters.positions([Position(2, 1)], compactedTo: 3)
+        let parameters = Parameters.positions([Position(2, 1)])
         #expect(
             Array(parameters.bytes) == [
                 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 2,
                 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 23, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 1,
-                0, 0, 0, 0, 0, 0, 0, 3,
             ])
-        #expect(parameters.ends == [32, 60, 68])
+        #expect(parameters.ends == [32, 60])
     }
 }

@@ -17,5 +17,5 @@ final class CountedLog {
         }
     }
 
-    func load() -> [ReplicaEvent] { [.rowsLoaded([]), .loadFinished(head)] }
+    func load() -> [ReplicaEvent] { [.rowsLoaded([]), .loadFinished(head, .start)] }
 }

@@ -121,7 +121,7 @@ final class FuzzServer {
             case .finish(let id): outgoing.append(.finish(id))
             case .reportRevision(let id, let revision): outgoing.append(.revision(id, revision))
             case .log(let command): if let answer = log.answer(command) { waiting.append(.log(answer)) }
-            case .load: waiting += [.rowsLoaded(log.rows), .loadFinished(log.head)]
+            case .load: waiting += [.rowsLoaded(log.rows), .loadFinished(log.head, log.deleted)]
             case .note: break
             }
         }
@@ -142,6 +142,7 @@ final class FuzzServer {
 private struct FuzzLog {
     private(set) var head = Head(clusterID: 7, position: .start, digest: .start, epoch: 0, compactRevision: -1)
     private(set) var rows: [LogRow] = []
+    private(set) var deleted = SweepState.start
     /// The next time that somebody asks, all leases are due.
     var expiresLeases = false
     private var isHeld = false
@@ -172,7 +173,9 @@ private struct FuzzLog {
         case .deleteRows(let deletion):
             let dead = Set(deletion.positions)
             rows.removeAll { dead.contains($0.position) }
-            return .rowsDeleted(number: deletion.number, count: dead.count)
+            deleted = SweepState(
+                swept: deletion.swept, begun: deletion.compactRevision, digest: deletion.digest.appending(deleted: deletion.positions))
+            return .rowsDeleted(number: deletion.number, count: dead.count, digest: deleted.digest)
         case .lease(let number, let command): return answer(command).map { .lease(number: number, $0) }
         }
     }

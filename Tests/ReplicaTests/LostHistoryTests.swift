@@ -178,24 +178,125 @@ import Testing
         #expect(told.last?.canceled == true && told.last?.compactRevision == 1_005)
     }
 
-    @Test("A key that was deleted stays so where the log has lost deletions of its rows")
-    func lostDeletions() throws {
-        let log = MemoryLog()
-        let pine = TestReplica(log)
-        _ = try pine.put("k", "v")
+    /// A log in which a key was deleted, and its two puts are gone but for the deletion, as compaction leaves it.
+    private func deletedKey(_ pine: TestReplica) throws {
+        for value in ["1", "2"] as [ByteString] { _ = try pine.put("k", value) }
         _ = try pine.call(.write(.deleteRange(DeleteRangeRequest(key: "k"))))
-        _ = try pine.call(.compact(revision: 3, physical: true))
-        #expect(log.rows.first?.position == Position(3, 0))
+        _ = try pine.put("other", "v")
+        _ = try pine.call(.compact(revision: 5, physical: true))
+        #expect(pine.log.rows.first?.position == Position(4, 0))
+    }
+
+    /// What made the key's rows dead is dead now as well.
+    private func compactFurther(_ pine: TestReplica) throws {
+        for _ in 0..<2 { _ = try pine.put("other", "v") }
+        _ = try pine.call(.compact(revision: pine.replica.store.revision, physical: false))
+        pine.settle()
+    }
+
+    @Test("A key that was deleted stays so where the log has lost deletions of its rows", arguments: [1, 500])
+    func lostDeletions(deletedRowLimit: Int) throws {
+        let log = MemoryLog()
+        let pine = TestReplica(log) { $0.deletedRowLimit = deletedRowLimit }
+        try deletedKey(pine)
         log.loseDeletions()
         #expect(log.rows.first?.position == Position(2, 0))
-        // What made it dead is dead now as well.
-        _ = try pine.put("other", "v")
-        _ = try pine.call(.compact(revision: 4, physical: false))
-        pine.settle()
+        try compactFurther(pine)
         #expect(pine.notes.contains(.deletionsLost))
         pine.advance(ms: 10_000)
         pine.settle()
         #expect(!log.rows.contains { $0.key == "k" })
         #expect(try TestReplica(log, origin: 2).get("k").kvs.isEmpty)
+    }
+
+    @Test(
+        "A key that was deleted stays so where the log has lost deletions that came before it was loaded, told as a whole or not",
+        arguments: [1, 500], [0, 1, 2])
+    func deletionsLostBehindLoad(deletedRowLimit: Int, deletions: Int) throws {
+        let log = MemoryLog()
+        let first = TestReplica(log, origin: 1) { $0.deletedRowLimit = deletedRowLimit }
+        log.deletionsLeft = deletions
+        for value in ["1", "2"] as [ByteString] { _ = try first.put("k", value) }
+        _ = try first.call(.write(.deleteRange(DeleteRangeRequest(key: "k"))))
+        _ = try first.put("other", "v")
+        _ = try first.call(.compact(revision: 5, physical: false))
+        // It dies in the middle of its deletions.
+        let second = TestReplica(log, origin: 2) { $0.deletedRowLimit = deletedRowLimit }
+        log.loseDeletions()
+        log.deletionsLeft = .max
+        log.deadlines.nowMs += 60_000
+        second.advance(ms: 60_000)
+        second.settle()
+        #expect(second.replica.counters.isSteward)
+        try compactFurther(second)
+        second.advance(ms: 10_000)
+        second.settle()
+        #expect(second.notes.contains(.deletionsLost) == (deletions > 0))
+        #expect(!log.rows.contains { $0.key == "k" })
+        #expect(try TestReplica(log, origin: 3).get("k").kvs.isEmpty)
+    }
+
+    @Test("Who loads the log in the middle of a steward's deletions goes on with them", arguments: [0, 1, 2, 3])
+    func stewardDiesWhileDeleting(deletions: Int) throws {
+        let log = MemoryLog()
+        let first = TestReplica(log, origin: 1) { $0.deletedRowLimit = 1 }
+        log.deletionsLeft = deletions
+        for number in 0..<9 { _ = try first.put("k", ByteString("\(number)")) }
+        _ = try first.call(.compact(revision: 9, physical: false))
+        let second = TestReplica(log, origin: 2) { $0.deletedRowLimit = 1 }
+        log.deletionsLeft = .max
+        log.deadlines.nowMs += 60_000
+        second.advance(ms: 60_000)
+        second.settle()
+        #expect(!second.notes.contains(.deletionsLost))
+        #expect(log.rows.filter { $0.kind == .put }.map(\.position.revision) == [8, 9, 10])
+        #expect(log.deleted.swept.covers(9))
+    }
+
+    @Test("What is dead is deleted in as many parts as it takes after the log was moved on, too")
+    func deletionsAfterRaise() throws {
+        let log = MemoryLog()
+        let pine = TestReplica(log) { $0.deletedRowLimit = 1 }
+        for number in 0..<9 { _ = try pine.put("k", ByteString("\(number)")) }
+        log.lose(last: 1)
+        pine.advance(ms: 2_000)
+        pine.settle()
+        #expect(log.head.position.revision > revisionRaiseMargin)
+        pine.advance(ms: 10_000)
+        pine.settle()
+        #expect(!pine.notes.contains(.deletionsLost))
+        #expect(log.rows.filter { $0.kind == .put }.map(\.value) == ["7"])
+    }
+
+    @Test(
+        "What was served right before a revision that others have compacted to is compared with what they have there",
+        arguments: [false, true])
+    func rightBeforeCompaction(isLost: Bool) throws {
+        let log = MemoryLog()
+        let pine = TestReplica(log, origin: 1)
+        _ = try pine.put("k", "kept")
+        _ = try pine.put("k", "lost")
+        let stream = pine.newStream()
+        pine.tell(.watchOpened(stream))
+        pine.tell(.watchRequested(stream, .create(WatchCreateRequest(key: "k"))))
+        pine.settle()
+        if isLost { log.lose(last: 1) }
+        // Others get as far, and compact; their steward deletes what it may.
+        log.deadlines.nowMs += 60_000
+        let other = TestReplica(log, origin: 2)
+        if isLost { _ = try other.put("k", "another") }
+        let lease = try other.call(.write(.leaseGrant(id: 9, ttl: 60)))
+        #expect(!lease.isEmpty)
+        _ = try other.call(.write(.leaseRevoke(id: 9)))
+        _ = try other.put("k", "next")
+        _ = try other.call(.compact(revision: 4, physical: true))
+        #expect(other.replica.counters.isSteward)
+        pine.advance(ms: 2_000)
+        pine.settle()
+        #expect(!pine.notes.contains { if case .overtaken = $0 { true } else { false } })
+        #expect(pine.notes.contains { if case .historyChanged = $0 { true } else { false } } == isLost)
+        #expect((log.head.position.revision > revisionRaiseMargin) == isLost)
+        let told = try (pine.sent[stream] ?? []).flatMap { try WatchResponse.decode($0).events }
+        #expect(told.map(\.kv?.value) == (isLost ? [] : ["next"]))
     }
 }

@@ -33,7 +33,7 @@ final class HandDriven {
             case .log(let command): commands.append(command)
             case .load:
                 replica.step(.rowsLoaded(log.tail(after: .start).rows), now: now)
-                replica.step(.loadFinished(log.head), now: now)
+                replica.step(.loadFinished(log.head, log.deleted), now: now)
             case .send(let id, let message, _): sent[id, default: []].append(message)
             case .sendParts(let id, let parts, _): sent[id, default: []].append(ByteString(parts.joined()))
             case .finish, .reportRevision, .note: break

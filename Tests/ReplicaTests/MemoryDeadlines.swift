@@ -6,7 +6,6 @@ struct MemoryDeadlines {
     /// The log's clock.
     var nowMs: Int64 = 1_000_000
     private(set) var deadlines: [LeaseID: Int64] = [:]
-    private(set) var swept = Sweep.nothing
     private(set) var duty: (holder: Int64, endsAt: Int64)?
     /// Taken out under the head's lock, not committed.
     private var removed: [LeaseID: Int64] = [:]
@@ -18,13 +17,7 @@ struct MemoryDeadlines {
 
     mutating func forget(_ lease: LeaseID) { deadlines[lease] = nil }
 
-    private func isSteward(_ holder: Int64) -> Bool { duty.map { $0.holder == holder && $0.endsAt > nowMs } ?? false }
-
-    mutating func advance(_ swept: Sweep, holder: Int64) {
-        if isSteward(holder) { self.swept = swept }
-    }
-
-    mutating func loseSweep() { swept = .nothing }
+    func isSteward(_ holder: Int64) -> Bool { duty.map { $0.holder == holder && $0.endsAt > nowMs } ?? false }
 
     mutating func expire(_ expiry: LeaseExpiry) -> [LeaseID] {
         removed = [:]
@@ -41,7 +34,7 @@ struct MemoryDeadlines {
     }
 
     /// The answer to `command`; nil for one that has none.
-    mutating func answer(_ command: LeaseCommand, _ head: Head) -> LeaseAnswer? {
+    mutating func answer(_ command: LeaseCommand, _ head: Head, swept: Sweep = .nothing) -> LeaseAnswer? {
         if isAway { return .failed(reason: "away") }
         switch command {
         case .round(let round):

@@ -9,6 +9,10 @@ final class MemoryLog {
     private(set) var head = Head(clusterID: 7, position: .start, digest: .start, epoch: 0, compactRevision: -1)
     private(set) var rows: [LogRow] = []
     var deadlines = MemoryDeadlines()
+    /// What was deleted from the rows.
+    private(set) var deleted = SweepState.start
+    /// How many more deletions are done; further ones are never answered.
+    var deletionsLeft = Int.max
     /// Every row there ever was: deleted ones stay here.
     private(set) var archive: [LogRow] = []
 
@@ -37,7 +41,7 @@ final class MemoryLog {
     /// As after a failover to a standby that lacks deletions.
     func loseDeletions() {
         rows = archive
-        deadlines.loseSweep()
+        deleted = .start
     }
 
     /// Takes the newest row away, as a careless hand would. `mend` puts it back.
@@ -80,14 +84,21 @@ final class MemoryLog {
             let found = rows.filter { wanted.contains($0.position) }.map { ($0.position, $0.value) }
             return .valuesRead(number: number, head, Dictionary(found) { $1 })
         case .deleteRows(let deletion):
+            guard deletionsLeft > 0 else { return nil }
+            deletionsLeft -= 1
+            guard deadlines.isSteward(deletion.holder) else { return .deletionLeft(number: deletion.number) }
+            let isKnown = deleted.digest == deletion.digest || deleted.swept.covers(deletion.after)
+            let isCompacted = (0..<revisionRaiseMargin / 2).contains(head.compactRevision - deletion.compactRevision)
+            guard isKnown, isCompacted else { return .deletionRefused(number: deletion.number) }
             let dead = Set(deletion.positions)
             let before = rows.count
-            guard deadlines.swept.covers(deletion.after) else { return .deletionRefused(number: deletion.number) }
-            if head.compactRevision >= deletion.swept.compactRevision { rows.removeAll { dead.contains($0.position) } }
-            deadlines.advance(deletion.swept, holder: deletion.holder)
-            return .rowsDeleted(number: deletion.number, count: before - rows.count)
+            rows.removeAll { dead.contains($0.position) }
+            deleted.swept.extend(to: deletion.swept)
+            deleted.begun = max(deleted.begun, deletion.compactRevision)
+            deleted.digest = deleted.digest.appending(deleted: deletion.positions)
+            return .rowsDeleted(number: deletion.number, count: before - rows.count, digest: deleted.digest)
         case .lease(let number, let command):
-            return deadlines.answer(command, head).map { .lease(number: number, $0) }
+            return deadlines.answer(command, head, swept: deleted.swept).map { .lease(number: number, $0) }
         }
     }
 }
@@ -191,7 +202,7 @@ final class TestReplica {
             } else {
                 replica.step(.rowsLoaded(rows), now: now)
             }
-            replica.step(.loadFinished(log.head), now: now)
+            replica.step(.loadFinished(log.head, log.deleted), now: now)
         case .note(let note): notes.append(note)
         }
     }

@@ -121,7 +121,7 @@ struct UpkeepTests {
         // What lives, and what the last compaction keeps: the lease's rows, which are of the revision before it, and both marks.
         #expect(log.rows.filter { $0.kind == .put }.count == 51)
         #expect(log.rows.count == 55)
-        #expect(log.deadlines.swept.covers(revision + 1))
+        #expect(log.deleted.swept.covers(revision + 1))
         two.replica.store.index.invariants()
     }
 

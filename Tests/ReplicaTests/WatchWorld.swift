@@ -133,7 +133,7 @@ final class WatchWorld {
             case .log(let command): threads[thread(of: command)].append(.going(command))
             case .load:
                 step(.rowsLoaded(log.tail(after: .start).rows))
-                step(.loadFinished(log.head))
+                step(.loadFinished(log.head, log.deleted))
             }
         }
     }
