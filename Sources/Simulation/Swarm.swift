@@ -97,7 +97,7 @@ enum Fault: CaseIterable {
         case .outage: 400
         case .clockStep: 200
         case .handOver: 300
-        case .failover: 150
+        case .failover: 300
         case .restore: 60
         }
     }
@@ -135,6 +135,7 @@ extension Swarm {
         // By chance of its own, so that the seeds that once failed play as they did.
         var ownChance = Chance(seed: UInt64(bitPattern: origin))
         configuration.unverifiedByteLimit = ownChance.pick([0, 400, 3_000, 1 << 20])
+        configuration.deletedRowLimit = ownChance.pick([1, 3, 20, 500])
         return configuration
     }
 }
