@@ -88,7 +88,7 @@ package struct LinearizabilityCheck {
     private var furthest = -1
     private var mistakes: [Mistake] = []
 
-    package init(_ operations: [Operation], stepLimit: Int = 200_000) {
+    package init(_ operations: [Operation], stepLimit: Int = 5_000_000) {
         self.operations = operations
         self.stepLimit = stepLimit
         let indices = operations.indices.sorted { operations[$0].began < operations[$1].began }
