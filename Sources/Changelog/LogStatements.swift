@@ -63,13 +63,15 @@ struct LogStatements: Sendable {
               and head.compact_revision - \(revision)::bigint < \(revisionRaiseMargin / 2))
             """
         }
+        // Together or not at all: how much is gone up to a position is a matter of the compaction.
+        let advances = "compact_revision <= $4::bigint and (revision, sub) <= ($5::bigint, $6::int)"
         // In one statement, so that whoever loads the log, or goes on with it on a standby that has taken over, knows of all that is gone.
         delete = Statement(
             """
             with told as (
-              update \(schema).sweep set compact_revision = greatest(compact_revision, $4::bigint),
-                  revision = case when (revision, sub) < ($5::bigint, $6::int) then $5::bigint else revision end,
-                  sub = case when (revision, sub) < ($5::bigint, $6::int) then $6::int else sub end,
+              update \(schema).sweep set compact_revision = case when \(advances) then $4::bigint else compact_revision end,
+                  revision = case when \(advances) then $5::bigint else revision end,
+                  sub = case when \(advances) then $6::int else sub end,
                   begun = greatest(begun, $3::bigint), digest = $8::bigint
                where digest in ($7::bigint, $8::bigint) and \(isCompacted("$3")) and exists (
                  select 1 from \(schema).duty where name = 'steward' and holder = $9::bigint and expires_at > now())

@@ -30,10 +30,15 @@ package struct Sweep: Hashable, Sendable {
     /// Whether all is gone that compacting to `revision` made dead.
     package func covers(_ revision: Revision) -> Bool { covers(.whole(revision)) }
 
-    /// What both say is gone.
+    /// All that lies within one of the two, and perhaps more: a compaction makes more dead at the positions that were come to before.
     package mutating func extend(to other: Sweep) {
         compactRevision = max(compactRevision, other.compactRevision)
         position = max(position, other.position)
+    }
+
+    /// Takes what is gone by now, unless this says something that `other` does not.
+    package mutating func advance(to other: Sweep) {
+        if other.covers(self) { self = other }
     }
 
     /// Compaction to `revision` leaves all rows from this revision on, and makes them dead when a later one comes: who has been served

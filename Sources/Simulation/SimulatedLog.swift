@@ -196,7 +196,7 @@ final class SimulatedLog {
         let before = tables.rows.count
         let dead = Set(order.positions)
         tables.rows.removeAll { dead.contains($0.position) }
-        tables.deleted.swept.extend(to: order.swept)
+        tables.deleted.swept.advance(to: order.swept)
         tables.deleted.begun = max(state.begun, order.compactRevision)
         let isRepeated = state.digest != order.digest && state.digest == order.digest.appending(deleted: order.positions)
         if !isRepeated { tables.deleted.digest = state.digest.appending(deleted: order.positions) }

@@ -301,15 +301,17 @@ import Testing
         #expect(try session.readSweep() == SweepState(swept: first.swept, begun: 8, digest: one))
         #expect(try session.delete(second) == .deleted(1, two))
         #expect(try session.delete(second) == .deleted(0, two), "the answer was lost")
-        // Each part only grows: a new steward's memory begins with the first rows again.
-        let swept = Sweep(compactRevision: 8, position: Position(3, .max))
-        #expect(try session.readSweep() == SweepState(swept: swept, begun: 8, digest: two))
+        // A new steward's memory begins with the first rows again: what was said is still so, and says more.
+        #expect(try session.readSweep() == SweepState(swept: first.swept, begun: 8, digest: two))
         #expect(try session.everything().rows == Array(writer.rows[2...]))
         // Others have deleted, and more than this process knows of.
         var third = first
         third.positions = [writer.rows[2].position]
-        third.after = swept
-        #expect(try session.delete(third) == .deleted(1, two.appending(deleted: third.positions)))
+        third.after = first.swept
+        third.swept = Sweep(compactRevision: 8, position: first.swept.position)
+        let three = two.appending(deleted: third.positions)
+        #expect(try session.delete(third) == .deleted(1, three))
+        #expect(try session.readSweep() == SweepState(swept: third.swept, begun: 8, digest: three))
         third.after = .whole(8)
         #expect(try session.delete(third) == .lost, "a part of what was deleted for this compaction may be back")
     }

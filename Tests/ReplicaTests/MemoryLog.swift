@@ -93,7 +93,7 @@ final class MemoryLog {
             let dead = Set(deletion.positions)
             let before = rows.count
             rows.removeAll { dead.contains($0.position) }
-            deleted.swept.extend(to: deletion.swept)
+            deleted.swept.advance(to: deletion.swept)
             deleted.begun = max(deleted.begun, deletion.compactRevision)
             deleted.digest = deleted.digest.appending(deleted: deletion.positions)
             return .rowsDeleted(number: deletion.number, count: before - rows.count, digest: deleted.digest)
