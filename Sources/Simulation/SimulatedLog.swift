@@ -16,16 +16,32 @@ struct LogTables {
     var duty: (holder: Int64, endsAt: Int64)?
     var deleted = SweepState.start
 
-    /// Up to `limit` rows after `position`, and the head.
-    func tail(after position: Position, limit: Int) -> Tail {
+    /// Where the first row after `position` is.
+    private func index(after position: Position) -> Int {
         var low = 0
         var high = rows.count
         while low < high {
             let middle = (low + high) / 2
             if rows[middle].position <= position { low = middle + 1 } else { high = middle }
         }
-        let end = min(rows.count, low + limit)
-        return Tail(head: head, rows: Array(rows[low..<end]), reachesHead: end == rows.count)
+        return low
+    }
+
+    /// Up to `limit` rows after `position`, and the head.
+    func tail(after position: Position, limit: Int) -> Tail {
+        let start = index(after: position)
+        let end = min(rows.count, start + limit)
+        return Tail(head: head, rows: Array(rows[start..<end]), reachesHead: end == rows.count)
+    }
+
+    /// - Returns: how many of these rows were there.
+    mutating func remove(_ positions: [Position]) -> Int {
+        let before = rows.count
+        for position in positions {
+            let index = index(after: position) - 1
+            if index >= 0, rows[index].position == position { rows.remove(at: index) }
+        }
+        return before - rows.count
     }
 
     /// The values of those rows that are there.
@@ -193,14 +209,12 @@ final class SimulatedLog {
             if isAnothers { return .deletionLeft(number: order.number) }
             return isKnown && isCompacted(to: order.compactRevision) ? nil : .deletionRefused(number: order.number)
         }
-        let before = tables.rows.count
-        let dead = Set(order.positions)
-        tables.rows.removeAll { dead.contains($0.position) }
+        let count = tables.remove(order.positions)
         tables.deleted.swept.advance(to: order.swept)
         tables.deleted.begun = max(state.begun, order.compactRevision)
         let isRepeated = state.digest != order.digest && state.digest == order.digest.appending(deleted: order.positions)
         if !isRepeated { tables.deleted.digest = state.digest.appending(deleted: order.positions) }
-        return .rowsDeleted(number: order.number, count: before - tables.rows.count, digest: tables.deleted.digest)
+        return .rowsDeleted(number: order.number, count: count, digest: tables.deleted.digest)
     }
 
     /// Whether it knows of a compaction to `revision`, and was not moved far past it since.
