@@ -244,10 +244,14 @@ package final class LogSession {
         try retrying { () throws(LogError) in
             var before = deletion.digest
             while true {
-                let new = before.appending(deleted: deletion.positions)
-                let done = try connection.run(
-                    statements.delete, .deletion(deletion, after: before, digest: new), within: settings.limits.appendLimit)
-                if try done.boolean(0, 0) { return .deleted(Int(try done.integer(0, 1, as: Int64.self)), new) }
+                var new: Digest?
+                if let before {
+                    let digest = before.appending(deleted: deletion.positions)
+                    let done = try connection.run(
+                        statements.delete, .deletion(deletion, after: before, digest: digest), within: settings.limits.appendLimit)
+                    if try done.boolean(0, 0) { return .deleted(Int(try done.integer(0, 1, as: Int64.self)), digest) }
+                    new = digest
+                }
                 let parameters = Parameters.build { writer in
                     writer.add(deletion.compactRevision)
                     writer.add(deletion.holder)

@@ -9,8 +9,9 @@ struct Collector {
     var swept = Sweep.nothing
     /// Within what all lies of which memory does not know that it is dead: forgotten, or deleted before memory was loaded.
     fileprivate(set) var forgotten = Sweep.nothing
-    /// What the log says of all deletions, as far as is known.
-    fileprivate(set) var digest = SweepState.start.digest
+    /// What the log says of all deletions where it has just those of which memory does not know the rows; nil where memory has forgotten
+    /// others.
+    fileprivate(set) var digest: Digest?
     var nextNumber: UInt64 = 1
     var inFlight: (number: UInt64, swept: Sweep)?
     var hasMoreWork = false
@@ -53,6 +54,7 @@ extension Replica {
         let before = collector.forgotten
         collector.forgotten.extend(to: !isSteward ? collector.swept : dead.isEmpty ? swept : .whole(store.index.compactRevision))
         guard isSteward else {
+            if !dead.isEmpty { collector.digest = nil }
             collector.hasMoreWork = dead.count == configuration.deletedRowLimit
             answerSwept()
             return
@@ -109,6 +111,7 @@ extension Replica {
     mutating func deletionLeft(_ number: UInt64) {
         guard collector.inFlight?.number == number else { return }
         collector.inFlight = nil
+        collector.digest = nil
         giveUpDuty()
         leases.steward.nextAsk = now
     }

@@ -43,11 +43,10 @@ package struct Deletion: Hashable, Sendable {
     package var compactRevision: Revision
     /// What is gone once these rows are, which is told to all.
     package var swept: Sweep
-    /// What the log says of all deletions before, if it has not lost any of those that this process knows of, or was told of, or that came
-    /// before it loaded the log, and nobody else has deleted since.
-    package var digest: Digest
-    /// Within what all lies that was deleted before, as far as this process knows. A log of another digest has to say that so much is
-    /// gone. One that does not has lost deletions, as a server does that takes over without them: rows may be back of which this
+    /// What the log says of all deletions before where it has just those of which this process does not remember the rows; nil where this
+    /// process has forgotten rows that others have deleted.
+    package var digest: Digest?
+    /// Within what all lies that this process does not remember. A log of another digest has to say that so much is gone. One that does not has lost deletions, as a server does that takes over without them: rows may be back of which this
     /// process does not know, or has forgotten, that they are dead. Then nothing is deleted, least of all what made them dead.
     package var after: Sweep
     /// Nothing is deleted unless the steward's duty is this process's.
@@ -56,7 +55,7 @@ package struct Deletion: Hashable, Sendable {
     package var isUrgent: Bool
 
     package init(
-        number: UInt64, positions: [Position], compactRevision: Revision, swept: Sweep, digest: Digest, after: Sweep,
+        number: UInt64, positions: [Position], compactRevision: Revision, swept: Sweep, digest: Digest?, after: Sweep,
         holder: Int64, isUrgent: Bool = false
     ) {
         self.number = number

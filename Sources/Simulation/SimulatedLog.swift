@@ -202,8 +202,8 @@ final class SimulatedLog {
     /// says in between counts only where nobody has deleted meanwhile.
     func delete(_ order: Deletion, at now: TrueTime) -> LogEvent? {
         let state = tables.deleted
-        let isKnown =
-            [order.digest, order.digest.appending(deleted: order.positions)].contains(state.digest) || state.swept.covers(order.after)
+        let new = order.digest?.appending(deleted: order.positions)
+        let isKnown = state.digest == order.digest || state.digest == new || state.swept.covers(order.after)
         guard isKnown, isCompacted(to: order.compactRevision), isSteward(order.holder, now) else {
             let isAnothers = tables.duty.map { $0.holder != order.holder && $0.endsAt > nowMs(now) } ?? false
             if isAnothers { return .deletionLeft(number: order.number) }
@@ -212,8 +212,7 @@ final class SimulatedLog {
         let count = tables.remove(order.positions)
         tables.deleted.swept.advance(to: order.swept)
         tables.deleted.begun = max(state.begun, order.compactRevision)
-        let isRepeated = state.digest != order.digest && state.digest == order.digest.appending(deleted: order.positions)
-        if !isRepeated { tables.deleted.digest = state.digest.appending(deleted: order.positions) }
+        if state.digest == order.digest || state.digest != new { tables.deleted.digest = state.digest.appending(deleted: order.positions) }
         return .rowsDeleted(number: order.number, count: count, digest: tables.deleted.digest)
     }
 

@@ -73,7 +73,7 @@ struct LeaseDeadlineTests {
         let swept = Sweep(compactRevision: -1, position: Position(7, 3))
         var deletion = Deletion.of([])
         deletion.swept = swept
-        #expect(try one.delete(deletion) == .deleted(0, deletion.digest))
+        #expect(try one.delete(deletion) == .deleted(0, SweepState.start.digest))
         guard case .heldByAnother(_, swept) = try two.keepDuty(holder: 2, termMs: 60_000) else {
             Issue.record("not told")
             return

@@ -312,6 +312,13 @@ import Testing
         let three = two.appending(deleted: third.positions)
         #expect(try session.delete(third) == .deleted(1, three))
         #expect(try session.readSweep() == SweepState(swept: third.swept, begun: 8, digest: three))
+        // One that has forgotten what others deleted.
+        var fourth = third
+        fourth.digest = nil
+        fourth.positions = [writer.rows[3].position]
+        #expect(try session.delete(fourth) == .deleted(1, three.appending(deleted: fourth.positions)))
+        fourth.after = .whole(8)
+        #expect(try session.delete(fourth) == .lost)
         third.after = .whole(8)
         #expect(try session.delete(third) == .lost, "a part of what was deleted for this compaction may be back")
     }

@@ -174,7 +174,7 @@ private struct FuzzLog {
             let dead = Set(deletion.positions)
             rows.removeAll { dead.contains($0.position) }
             deleted = SweepState(
-                swept: deletion.swept, begun: deletion.compactRevision, digest: deletion.digest.appending(deleted: deletion.positions))
+                swept: deletion.swept, begun: deletion.compactRevision, digest: deleted.digest.appending(deleted: deletion.positions))
             return .rowsDeleted(number: deletion.number, count: dead.count, digest: deleted.digest)
         case .lease(let number, let command): return answer(command).map { .lease(number: number, $0) }
         }

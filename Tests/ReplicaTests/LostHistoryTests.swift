@@ -236,6 +236,29 @@ import Testing
         #expect(try TestReplica(log, origin: 3).get("k").kvs.isEmpty)
     }
 
+    @Test("A key that was deleted stays so where the log has lost deletions that another steward had told of")
+    func deletionsOfAnotherLost() throws {
+        let log = MemoryLog()
+        let first = TestReplica(log, origin: 1)
+        let second = TestReplica(log, origin: 2)
+        try deletedKey(first)
+        // It hears of them, and forgets the rows; what it loaded is what the log is now back at.
+        second.advance(ms: 10_000)
+        second.settle()
+        #expect(second.replica.store.index.versionCount == 2)
+        log.loseDeletions()
+        log.deadlines.nowMs += 60_000
+        second.advance(ms: 60_000)
+        second.settle()
+        #expect(second.replica.counters.isSteward)
+        try compactFurther(second)
+        second.advance(ms: 10_000)
+        second.settle()
+        #expect(second.notes.contains(.deletionsLost))
+        #expect(!log.rows.contains { $0.key == "k" })
+        #expect(try TestReplica(log, origin: 3).get("k").kvs.isEmpty)
+    }
+
     @Test("Who loads the log in the middle of a steward's deletions goes on with them", arguments: [0, 1, 2, 3])
     func stewardDiesWhileDeleting(deletions: Int) throws {
         let log = MemoryLog()

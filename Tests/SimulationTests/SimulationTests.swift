@@ -50,6 +50,8 @@ import Testing
             1_116_449,
             // The same, as parts of a deletion were lost that no server had told of.
             1096,
+            // The same, as a process that had forgotten what another deleted took an older state of the log for what it knew.
+            1_452_031,
             // What one compaction had left for the next was taken for gone: by the next, and by adding up what two stewards had said.
             1063, 1_340_992,
             // Once the log had been moved on, a steward with more dead rows than one deletion takes loaded it anew again and again.
