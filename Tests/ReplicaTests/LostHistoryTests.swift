@@ -179,10 +179,12 @@ import Testing
     }
 
     /// A log in which a key was deleted, and its two puts are gone but for the deletion, as compaction leaves it.
-    private func deletedKey(_ pine: TestReplica) throws {
+    private func deletedKey(_ pine: TestReplica, followedBy other: TestReplica? = nil) throws {
         for value in ["1", "2"] as [ByteString] { _ = try pine.put("k", value) }
         _ = try pine.call(.write(.deleteRange(DeleteRangeRequest(key: "k"))))
         _ = try pine.put("other", "v")
+        other?.advance(ms: 2_000)
+        other?.settle()
         _ = try pine.call(.compact(revision: 5, physical: true))
         #expect(pine.log.rows.first?.position == Position(4, 0))
     }
@@ -241,10 +243,11 @@ import Testing
         let log = MemoryLog()
         let first = TestReplica(log, origin: 1)
         let second = TestReplica(log, origin: 2)
-        try deletedKey(first)
+        try deletedKey(first, followedBy: second)
         // It hears of them, and forgets the rows; what it loaded is what the log is now back at.
         second.advance(ms: 10_000)
         second.settle()
+        #expect(!second.notes.contains { if case .overtaken = $0 { true } else { false } })
         #expect(second.replica.store.index.versionCount == 2)
         log.loseDeletions()
         log.deadlines.nowMs += 60_000
