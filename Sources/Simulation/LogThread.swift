@@ -378,6 +378,7 @@ final class LogThread {
         withSession { [self] session in
             guard session != nil else { return later(order, afterMs: 50) }
             ask({ [self] finish in finish(log.delete(order, at: world.now)) }) { [self] (answer: LogEvent??) in
+                if let mistake = log.mistake { world.fail(mistake) }
                 guard let answer else { return later(order, afterMs: 50) }
                 guard let event = answer else { return later(order, afterMs: 200) }
                 done(event)

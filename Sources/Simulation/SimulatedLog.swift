@@ -34,14 +34,24 @@ struct LogTables {
         return Tail(head: head, rows: Array(rows[start..<end]), reachesHead: end == rows.count)
     }
 
-    /// - Returns: how many of these rows were there.
-    mutating func remove(_ positions: [Position]) -> Int {
-        let before = rows.count
+    /// - Returns: those of these rows that were there.
+    mutating func remove(_ positions: [Position]) -> [LogRow] {
+        var removed: [LogRow] = []
         for position in positions {
             let index = index(after: position) - 1
-            if index >= 0, rows[index].position == position { rows.remove(at: index) }
+            if index >= 0, rows[index].position == position { removed.append(rows.remove(at: index)) }
         }
-        return before - rows.count
+        return removed
+    }
+
+    /// Whether something that `row` ended is there without it, and so would live again for whoever loads these rows.
+    func isRevived(without row: LogRow) -> Bool {
+        let earlier = rows[..<index(after: row.position)]
+        return switch row.kind {
+        case .delete: earlier.contains { $0.kind == .put && $0.key == row.key }
+        case .revoke: earlier.contains { $0.kind == .grant && $0.lease == row.lease }
+        default: false
+        }
     }
 
     /// The values of those rows that are there.
@@ -117,6 +127,9 @@ final class SimulatedLog {
     /// When it was put forward, and how far back in all.
     private(set) var steppedForwardAt: [TrueTime] = []
     private(set) var setBackMs: Int64 = 0
+
+    /// What must never be done to the log.
+    private(set) var mistake: String?
 
     // The head row's lock
     private(set) var lockHolder: SessionID?
@@ -209,11 +222,14 @@ final class SimulatedLog {
             if isAnothers { return .deletionLeft(number: order.number) }
             return isKnown && isCompacted(to: order.compactRevision) ? nil : .deletionRefused(number: order.number)
         }
-        let count = tables.remove(order.positions)
+        let removed = tables.remove(order.positions)
+        if let row = removed.first(where: { tables.isRevived(without: $0) }) {
+            mistake = mistake ?? "the row at \(row.position) was deleted before what it ended"
+        }
         tables.deleted.swept.advance(to: order.swept)
         tables.deleted.begun = max(state.begun, order.compactRevision)
         if state.digest == order.digest || state.digest != new { tables.deleted.digest = state.digest.appending(deleted: order.positions) }
-        return .rowsDeleted(number: order.number, count: count, digest: tables.deleted.digest)
+        return .rowsDeleted(number: order.number, count: removed.count, digest: tables.deleted.digest)
     }
 
     /// Whether it knows of a compaction to `revision`, and was not moved far past it since.
