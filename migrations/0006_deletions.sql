@@ -6,4 +6,5 @@ alter table :"schema".sweep
     -- A rolling hash of the positions of all rows that were deleted, in order.
     add column digest bigint not null default 0;
 
-update :"schema".sweep set begun = compact_revision;
+-- What was deleted before is not known to the row: at most all that the newest compaction made dead.
+update :"schema".sweep set begun = coalesce((select compact_revision from :"schema".head), begun);
