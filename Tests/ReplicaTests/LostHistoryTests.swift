@@ -189,11 +189,26 @@ import Testing
         #expect(pine.log.rows.first?.position == Position(4, 0))
     }
 
+    /// The steward that there was is gone.
+    private func takeDuty(_ pine: TestReplica) {
+        pine.log.deadlines.nowMs += 60_000
+        pine.advance(ms: 60_000)
+        pine.settle()
+        #expect(pine.replica.counters.isSteward)
+    }
+
     /// What made the key's rows dead is dead now as well.
     private func compactFurther(_ pine: TestReplica) throws {
         for _ in 0..<2 { _ = try pine.put("other", "v") }
         _ = try pine.call(.compact(revision: pine.replica.store.revision, physical: false))
         pine.settle()
+        pine.advance(ms: 10_000)
+        pine.settle()
+    }
+
+    private func expectGone(_ log: MemoryLog) throws {
+        #expect(!log.rows.contains { $0.key == "k" })
+        #expect(try TestReplica(log, origin: 9).get("k").kvs.isEmpty)
     }
 
     @Test("A key that was deleted stays so where the log has lost deletions of its rows", arguments: [1, 500])
@@ -205,10 +220,7 @@ import Testing
         #expect(log.rows.first?.position == Position(2, 0))
         try compactFurther(pine)
         #expect(pine.notes.contains(.deletionsLost))
-        pine.advance(ms: 10_000)
-        pine.settle()
-        #expect(!log.rows.contains { $0.key == "k" })
-        #expect(try TestReplica(log, origin: 2).get("k").kvs.isEmpty)
+        try expectGone(log)
     }
 
     @Test(
@@ -226,16 +238,10 @@ import Testing
         let second = TestReplica(log, origin: 2) { $0.deletedRowLimit = deletedRowLimit }
         log.loseDeletions()
         log.deletionsLeft = .max
-        log.deadlines.nowMs += 60_000
-        second.advance(ms: 60_000)
-        second.settle()
-        #expect(second.replica.counters.isSteward)
+        takeDuty(second)
         try compactFurther(second)
-        second.advance(ms: 10_000)
-        second.settle()
         #expect(second.notes.contains(.deletionsLost) == (deletions > 0))
-        #expect(!log.rows.contains { $0.key == "k" })
-        #expect(try TestReplica(log, origin: 3).get("k").kvs.isEmpty)
+        try expectGone(log)
     }
 
     @Test("A key that was deleted stays so where the log has lost deletions that another steward had told of")
@@ -250,16 +256,10 @@ import Testing
         #expect(!second.notes.contains { if case .overtaken = $0 { true } else { false } })
         #expect(second.replica.store.index.versionCount == 2)
         log.loseDeletions()
-        log.deadlines.nowMs += 60_000
-        second.advance(ms: 60_000)
-        second.settle()
-        #expect(second.replica.counters.isSteward)
+        takeDuty(second)
         try compactFurther(second)
-        second.advance(ms: 10_000)
-        second.settle()
         #expect(second.notes.contains(.deletionsLost))
-        #expect(!log.rows.contains { $0.key == "k" })
-        #expect(try TestReplica(log, origin: 3).get("k").kvs.isEmpty)
+        try expectGone(log)
     }
 
     @Test("Who loads the log in the middle of a steward's deletions goes on with them", arguments: [0, 1, 2, 3])
@@ -271,9 +271,7 @@ import Testing
         _ = try first.call(.compact(revision: 9, physical: false))
         let second = TestReplica(log, origin: 2) { $0.deletedRowLimit = 1 }
         log.deletionsLeft = .max
-        log.deadlines.nowMs += 60_000
-        second.advance(ms: 60_000)
-        second.settle()
+        takeDuty(second)
         #expect(!second.notes.contains(.deletionsLost))
         #expect(log.rows.filter { $0.kind == .put }.map(\.position.revision) == [8, 9, 10])
         #expect(log.deleted.swept.covers(9))
