@@ -37,7 +37,9 @@ extension Engine {
                 "others have compacted past what this process has read of the log: loading it anew",
                 metadata: ["revision": "\(position.revision)"])
         case .deletionsLost:
-            logger.warning("PostgreSQL lacks deletions that were done (a failover that lost them): loading the log anew to do them again")
+            logger.warning(
+                "dead rows may be left of which this member has forgotten that they are dead (PostgreSQL lost deletions in a failover, or the steward's duty lapsed): loading the log anew"
+            )
         case .autoCompacted(let revision):
             logger.info("compacted: the retention is over", metadata: ["revision": "\(revision)"])
         case .autoCompactionFailed(let error):

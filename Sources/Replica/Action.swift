@@ -34,7 +34,7 @@ package enum Note: Sendable, Hashable {
     case revisionRaised(from: Revision, to: Revision)
     /// Rows that this process has not folded were compacted and deleted by others, as far as it is known to have been here.
     case overtaken(at: Position)
-    /// The log has lost deletions of dead rows, of which this process does not know any more: it is loaded anew.
+    /// Dead rows may be in the log of which this process does not know any more that they are: it is loaded anew.
     case deletionsLost
     case readFailed(reason: String)
     /// This process is the steward now; all leases start anew.

@@ -52,13 +52,15 @@ extension Replica {
             limit: configuration.deletedRowLimit, keepingReadersAt: oldestScan, within: isSteward ? .everything : collector.swept,
             into: &dead)
         let before = collector.forgotten
-        collector.forgotten.extend(to: !isSteward ? collector.swept : dead.isEmpty ? swept : .whole(store.index.compactRevision))
         guard isSteward else {
+            collector.forgotten.extend(to: collector.swept)
             if !dead.isEmpty { collector.digest = nil }
             collector.hasMoreWork = dead.count == configuration.deletedRowLimit
             answerSwept()
             return
         }
+        // In the middle of a compaction no sweep says how much of it is forgotten.
+        collector.forgotten.extend(to: dead.isEmpty ? swept : .whole(store.index.compactRevision))
         collector.hasMoreWork = false
         guard !dead.isEmpty || swept != collector.swept else { return }
         noteBacklog()

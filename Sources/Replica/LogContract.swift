@@ -46,8 +46,9 @@ package struct Deletion: Hashable, Sendable {
     /// What the log says of all deletions before where it has just those of which this process does not remember the rows; nil where this
     /// process has forgotten rows that others have deleted.
     package var digest: Digest?
-    /// Within what all lies that this process does not remember. A log of another digest has to say that so much is gone. One that does not has lost deletions, as a server does that takes over without them: rows may be back of which this
-    /// process does not know, or has forgotten, that they are dead. Then nothing is deleted, least of all what made them dead.
+    /// Within what all lies that this process does not remember. A log of another digest has to say that so much is gone. One that does
+    /// not has lost deletions, as a server does that takes over without them: rows may be back of which this process does not know, or
+    /// has forgotten, that they are dead. Then nothing is deleted, least of all what made them dead.
     package var after: Sweep
     /// Nothing is deleted unless the steward's duty is this process's.
     package var holder: Int64
