@@ -1,8 +1,9 @@
-"""Three Pines on one PostgreSQL: throughput against one Pine's under the same load, each one's share, the races that they lose, and how
-long an event takes from one to another. Three members of an etcd against one, for comparison: there, too, each write is done thrice, and
+"""Three Pines on one PostgreSQL: throughput against one Pine's under the same load, what a put costs of the machine's CPU, each one's
+share, the races that they lose, and how long an event takes from one to another. Three members of an etcd against one, for comparison: there, too, each write is done thrice, and
 on the same cores. Called by scripts/fairness."""
 import glob
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -78,6 +79,28 @@ def metric(port, *names):
     return sum(float(line.split()[-1]) for line in page.splitlines() if line.split(" ")[0] in names)
 
 
+def cpu_seconds():
+    """What all cores have worked since the machine's start, and how long they could have."""
+    ticks = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    idle = ticks[3] + ticks[4]
+    return (sum(ticks) - idle) / os.sysconf("SC_CLK_TCK"), sum(ticks) / os.sysconf("SC_CLK_TCK")
+
+
+class Cost:
+    """Of the rows that these Pines append from here on, in CPU of the whole machine."""
+
+    def __init__(self, ports):
+        self.ports = ports
+        self.before = self.now()
+
+    def now(self):
+        return *cpu_seconds(), sum(metric(port, "pine_append_batch_rows_sum") for port in self.ports)
+
+    def __str__(self):
+        busy, whole, rows = (after - before for after, before in zip(self.now(), self.before))
+        return f"{busy / rows * 1e6:.1f} us of CPU a put with the load generator, cores {busy / whole:.0%} busy"
+
+
 def delay(writer, reader):
     """How long an event takes from one Pine to another, at a modest load."""
     watch = result(
@@ -149,22 +172,31 @@ def main(folder):
         return rate(result(bench("put", "--endpoints", f"http://127.0.0.1:{first}", "--connections", "12", "--prefix", "/alone/")))
 
     # Once more at the end: by then the store is as large as it was for the three.
+    cost = Cost([first])
     before_others = alone()
+    print(f"one Pine: {cost}")
     ports = [first] + [start(folder, name, ["--postgres", database]) for name in ("two", "three")]
     races, appends = "pine_lost_races_total", "pine_append_batch_rows_count"
     counted = {name: sum(metric(port, name) for port in ports) for name in (races, appends)}
+    cost = Cost(ports)
     runs = [
         bench("put", "--endpoints", f"http://127.0.0.1:{port}", "--connections", "4", "--prefix", f"/together/{port}/") for port in ports
     ]
     shares = [rate(result(run)) for run in runs]
     together = sum(shares)
+    print(f"three together: {cost}")
     counted = {name: sum(metric(port, name) for port in ports) - counted[name] for name in (races, appends)}
+    # What is lost with nobody in the way: all that is written is read and folded twice more.
+    cost = Cost(ports)
+    followed = alone()
+    print(f"one writes, two follow: {cost}")
     delay(ports[0], ports[1])
     stop(processes[1:])
     after_others = alone()
     stop(processes)
-    ratio = together / ((before_others + after_others) / 2)
-    print(f"puts a second: one Pine {before_others:,.0f} and {after_others:,.0f}, three together {together:,.0f}: {ratio:.0%}")
+    one = (before_others + after_others) / 2
+    print(f"puts a second: one Pine {before_others:,.0f} and {after_others:,.0f}; one while two follow {followed:,.0f}: {followed / one:.0%}; "
+          f"three together {together:,.0f}: {together / one:.0%}")
     print("shares: " + ", ".join(f"{share / together:.0%}" for share in shares))
     print(f"lost races: {counted[races]:,.0f} beside {counted[appends]:,.0f} appends, {counted[races] / max(counted[appends], 1):.2f} each")
 
