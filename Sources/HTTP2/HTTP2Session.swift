@@ -166,6 +166,7 @@ final class HTTP2Session {
             let count = nghttp2_session_mem_send(session, &frame)
             if count < 0 { throw .fatal(code: Int32(count)) }
             if count > 0 {
+                invariant(count <= buffer.count - state.pointee.outputCount, "nghttp2 made a frame of \(count) bytes")
                 (base + state.pointee.outputCount).update(from: frame!, count: count)
                 state.pointee.outputCount += count
             } else if !beginRound() {

@@ -253,5 +253,8 @@ private func sendData(
         stream.pointee.flags.remove(.wantsWritable)
         state.pointee.events.append(SessionEvent(kind: .writable, stream: stream))
     }
-    return 0
+    // nghttp2 would go on with the next frame before it returns, and that one, if it isn't DATA, comes back from `mem_send` whatever its
+    // size: `produce` has to look first whether it fits.
+    let room = state.pointee.outputCapacity - state.pointee.outputCount
+    return room < HTTP2Session.frameReserve ? NGHTTP2_ERR_PAUSE.rawValue : 0
 }

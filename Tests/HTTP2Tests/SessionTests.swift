@@ -44,19 +44,28 @@ private final class Pair {
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
         let count = try buffer.withUnsafeMutableBytes { try from.produce(into: $0) }
         note(from)
-        var start = 0
-        while start < count {
-            let end = min(start + grain, count)
-            try Array(buffer[start..<end]).withUnsafeBytes { piece in
+        try deliver(buffer[..<count], to)
+        return count > 0
+    }
+
+    /// Hands over to the client what the server has produced.
+    func deliver(_ bytes: ArraySlice<UInt8>) throws {
+        note(server)
+        try deliver(bytes, client)
+    }
+
+    private func deliver(_ bytes: ArraySlice<UInt8>, _ to: HTTP2Session) throws {
+        var rest = bytes
+        while !rest.isEmpty {
+            try Array(rest.prefix(grain)).withUnsafeBytes { piece in
                 var taken = 0
                 while taken < piece.count {
                     taken += try to.receive(UnsafeRawBufferPointer(rebasing: piece[taken...]))
                     note(to)
                 }
             }
-            start = end
+            rest = rest.dropFirst(grain)
         }
-        return count > 0
     }
 
     private func note(_ session: HTTP2Session) {
@@ -142,6 +151,38 @@ struct SessionTests {
         let position = try #require(pair.clientBody.firstIndex(of: 2))
         #expect(position <= HTTP2Session.quantum + 16_384)
         #expect(pair.clientBody.count == (4 << 20) + 100)
+    }
+
+    @Test("However little room data leaves, what follows it stays inside the buffer", arguments: [0, 1, 12, 13, 40, 16_392, 16_393])
+    func tightBuffer(left: Int) throws {
+        let pair = Pair()
+        // Its answer comes behind the large one, where there is room.
+        for _ in 0..<2 {
+            let stream = try #require(pair.client.submitRequest(request))
+            pair.client.end(stream, trailers: nil)
+        }
+        try pair.settle()
+        let (large, other) = (pair.serverStreams[0], pair.serverStreams[1])
+        pair.server.submitResponse(large, response, endStream: false)
+        try pair.settle()
+        let capacity = 40_000
+        // Frames of 16,384 bytes, each with a header of 9.
+        let bytes = [UInt8](repeating: 1, count: capacity - left - (capacity - left + 16_392) / 16_393 * 9)
+        pair.server.enqueue(large, head: InlineBytes(), body: ByteString(bytes))
+        pair.server.end(large, trailers: trailers)
+        pair.server.submitResponse(other, response, endStream: false)
+        var memory = [UInt8](repeating: 0xEE, count: capacity + (64 << 10))
+        let count = try memory.withUnsafeMutableBytes {
+            try pair.server.produce(into: UnsafeMutableRawBufferPointer(rebasing: $0[..<capacity]))
+        }
+        #expect(count <= capacity)
+        let isRestUntouched = memory[capacity...].allSatisfy { $0 == 0xEE }
+        #expect(isRestUntouched)
+        try pair.deliver(memory[..<min(count, capacity)])
+        try pair.settle()
+        let isBodyRight = pair.clientBody == bytes
+        #expect(isBodyRight)
+        #expect(Array(pair.fields.dropFirst(2)).sorted { $0[0] < $1[0] } == [[":status=200"], [":status=200"], ["t=1"]])
     }
 
     @Test("A reset drops what is queued, and nothing can be queued afterwards")
