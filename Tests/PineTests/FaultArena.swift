@@ -36,7 +36,11 @@ final class FaultArena {
         try postgres.psql("create database pine owner pine")
         proxy = try FaultyProxy(to: postgres.port, filter: filter)
         cluster = try PineCluster(3, postgres: "postgresql://pine@127.0.0.1:\(proxy.port)/pine")
-        crowd = try ClientCrowd(cluster.ports, seed: seed)
+        do {
+            crowd = try ClientCrowd(cluster.ports, seed: seed)
+        } catch {
+            throw TestSupportError("at the start: \(error)\(cluster.logs)")
+        }
     }
 
     /// Lets the fault last for `length`, where it is one that lasts, and waits until every Pine serves again.
@@ -74,7 +78,11 @@ final class FaultArena {
 
     /// Ends the load and judges what was said.
     func finish(_ name: String) throws {
-        try crowd.finish(name) { try postgres.psql($0, connection: "pine") }
+        do {
+            try crowd.finish(name) { try postgres.psql($0, connection: "pine") }
+        } catch {
+            throw TestSupportError("at the end: \(error)\(cluster.logs)")
+        }
         for (fault, times) in back.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
             let sorted = times.sorted()
             print("\(name), \(fault): all served again after \(sorted[sorted.count / 2]) (median), \(sorted[sorted.count - 1]) (most)")

@@ -33,7 +33,14 @@ final class PineCluster {
     }
 
     /// The last of what every process has said, for a failure's report.
-    var logs: String { processes.map { "\n--- pine at \($0.port)\n\($0.log.suffix(3_000))" }.joined() }
+    var logs: String { processes.map { "\n--- pine at \($0.port)\n\(Self.end(of: $0.log))" }.joined() }
+
+    /// A crash is told of at length: its reason comes first.
+    private static func end(of log: String) -> Substring {
+        let reasons = ["Fatal error", "Assertion failed", "Precondition failed", "invariant violated"]
+        guard let crash = reasons.compactMap({ log.firstRange(of: $0)?.lowerBound }).min() else { return log.suffix(3_000) }
+        return log[crash...].prefix(8_000)
+    }
 
     private static func start(_ port: Int, _ arguments: [String]) throws -> PineProcess {
         try PineProcess(arguments + ["--listen-client-urls", "http://127.0.0.1:\(port)", "--name", "pine-\(port)"])
