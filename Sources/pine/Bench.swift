@@ -154,16 +154,16 @@ struct BenchOutput: ParsableArguments {
             if progress.errors > 0 { line += ", \(progress.errors) errors" }
             // On a terminal one line that changes; elsewhere now and then a line.
             if isTerminal {
-                write("\r\(line)\u{1B}[K")
+                tell("\r\(line)\u{1B}[K")
             } else if Int(progress.seconds) % 10 == 0 {
-                write(line + "\n")
+                tell(line + "\n")
             }
         }
     }
 
     /// Leaves the progress line.
     func endProgress() {
-        if !quiet && isatty(2) == 1 { write("\r\u{1B}[K") }
+        if !quiet && isatty(2) == 1 { tell("\r\u{1B}[K") }
     }
 
     func writePage(_ results: [BenchResult], title: String) throws {
@@ -175,8 +175,6 @@ struct BenchOutput: ParsableArguments {
         }
     }
 }
-
-private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
 
 /// Parses endpoints, which are separated by commas.
 func endpoints(_ text: String, _ tls: EndpointTLSOptions) throws -> [Endpoint] {
@@ -204,13 +202,13 @@ func failing(_ output: BenchOutput, _ body: () async throws -> Bool) async throw
         isGood = try await body()
     } catch let error as BenchError {
         output.endProgress()
-        write("pine bench: \(error.message)\n")
+        tell("pine bench: \(error.message)\n")
         throw ExitCode.failure
     } catch let error as UsageError {
         throw error
     } catch {
         output.endProgress()
-        write("pine bench: \(error)\n")
+        tell("pine bench: \(error)\n")
         throw ExitCode.failure
     }
     if !isGood { throw ExitCode.failure }
@@ -326,9 +324,9 @@ struct BenchCompare: AsyncParsableCommand {
                 try await comparison.add(contenders, rounds: rounds, report: output.report) { result in
                     output.endProgress()
                     if !output.quiet {
-                        write(String(format: "%@ %@: %.0f/s\n", result.name, result.workload.rawValue, result.requestsPerSecond))
+                        tell(String(format: "%@ %@: %.0f/s\n", result.name, result.workload.rawValue, result.requestsPerSecond))
                     }
-                    for (error, count) in result.errors { write("\(result.name): ERROR, \(count) times: \(error)\n") }
+                    for (error, count) in result.errors { tell("\(result.name): ERROR, \(count) times: \(error)\n") }
                 }
             }
             switch output.output {

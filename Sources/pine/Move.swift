@@ -169,7 +169,7 @@ private func connect(_ text: String, _ tls: EndpointTLSOptions) async throws -> 
     }
 }
 
-private func say(_ line: String) { FileHandle.standardError.write(Data("\(line)\n".utf8)) }
+private func say(_ line: String) { tell("\(line)\n") }
 
 /// A line now and then on standard error.
 private struct Progress {

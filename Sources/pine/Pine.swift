@@ -73,7 +73,7 @@ struct Pine: AsyncParsableCommand {
 
     /// Prints what is wrong and what to do, and ends with status 2.
     private static func fail(_ message: String) -> Never {
-        FileHandle.standardError.write(Data("pine: \(message)\n".utf8))
+        tell("pine: \(message)\n")
         Foundation.exit(2)
     }
 }

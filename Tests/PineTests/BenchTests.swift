@@ -77,4 +77,13 @@ struct BenchTests {
         let said = lost.stdout + lost.stderr
         #expect(lost.status == 1 && (said.contains("unavailable") || said.contains("Connection reset by peer")), "\(said)")
     }
+
+    @Test("Standard error that nobody reads any more is no reason to crash")
+    func closedStandardError() throws {
+        // The reader of the pipe has ended before the command begins.
+        let script = #"exec 2> >(:); wait $!; "$0" bench put --endpoints http://127.0.0.1:1; echo "status $?""#
+        let result = try runCommand(
+            "/bin/bash", ["-c", script, try TestEnvironment.product("pine")], workingDirectory: "/", timeout: .seconds(60))
+        #expect(result.stdout == "status 1\n")
+    }
 }
