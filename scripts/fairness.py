@@ -1,6 +1,6 @@
 """Three Pines on one PostgreSQL: throughput against one Pine's under the same load, what a put costs of the machine's CPU, each one's
-share, the races that they lose, and how long an event takes from one to another. Three members of an etcd against one, for comparison: there, too, each write is done thrice, and
-on the same cores. Called by scripts/fairness."""
+share, the races that they lose, and how long an event takes from one to another. Three members of an etcd against one, for comparison:
+there, too, each write is done thrice, and on the same cores. Called by scripts/fairness."""
 import glob
 import json
 import os
