@@ -28,13 +28,14 @@ package enum LogError: Error, Hashable, Sendable {
     /// Whether the server is there, and turned us away for what an operator has to put right: the password, the name of the role or
     /// the database, the server's own rules. While a process starts that is a mistake; while it serves, it may pass.
     package var isRejection: Bool {
-        guard case .unreachable(let reason) = self, !reason.contains("Connection refused"), !reason.contains("timeout expired") else {
-            return false
-        }
+        guard case .unreachable(let reason) = self, !reason.contains("Connection refused"), !isTimeout else { return false }
         return ["password authentication failed", "no password supplied", "no pg_hba.conf entry", "pg_hba.conf rejects"]
             .contains { reason.contains($0) }
             || ["FATAL:  database \"", "FATAL:  role \""].contains { reason.contains($0) } && reason.contains("does not exist")
     }
+
+    /// Whether nobody has answered an attempt to connect, or one of several hosts has not.
+    var isTimeout: Bool { if case .unreachable(let reason) = self { reason.contains("timeout expired") } else { false } }
 
     /// The server said nothing for longer than it may.
     static let noAnswer = LogError.lost("no answer in time")

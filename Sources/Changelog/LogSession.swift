@@ -28,18 +28,22 @@ package final class LogSession {
     /// Whether nothing may outlive a transaction, since a pooler may give each another server connection.
     package let isPooled: Bool
 
-    /// Connects, checks that the server is one on which the log may live, and sets the session up. Once the descriptor
-    /// `interrupt` is readable, whatever waits for the server throws `closed`. `patience`: see `LogLimits`; nil for none.
-    package init(
-        _ settings: LogSettings, patience: Duration? = nil, interrupt: Int32 = -1, logger: Logger
-    ) throws(LogError) {
+    /// Connects, checks that the server is one on which the log may live, and sets the session up. `patience`: see `LogLimits`; nil
+    /// for none.
+    package convenience init(_ settings: LogSettings, patience: Duration? = nil, logger: Logger) throws(LogError) {
+        let connection = try PostgresConnection(
+            conninfo: try settings.currentConninfo(), connectLimit: settings.limits.connectLimit, prepares: false, interrupt: -1,
+            logger: logger)
+        try self.init(on: connection, settings, patience: patience, logger: logger)
+    }
+
+    /// The same on a new connection that prepares nothing.
+    init(on connection: PostgresConnection, _ settings: LogSettings, patience: Duration?, logger: Logger) throws(LogError) {
+        self.connection = connection
         self.settings = settings
         self.logger = logger
         statements = LogStatements(schema: settings.schema, chunkByteLimit: settings.limits.chunkByteLimit)
         leaseStatements = LeaseStatements(schema: settings.schema.quoted)
-        connection = try PostgresConnection(
-            conninfo: try settings.currentConninfo(), connectLimit: settings.limits.connectLimit, prepares: false,
-            interrupt: interrupt, logger: logger)
         connection.patience = patience
         isPooled = settings.transactionPooling ? true : try ServerCheck.findsPooler(on: connection, settings)
         connection.prepares = !isPooled

@@ -29,7 +29,7 @@ package struct LogSettings: Sendable {
 
     /// Throws where no connection can ever be made from these settings.
     package func check() throws(LogError) {
-        if conninfoFile == nil { try PostgresConnection.check(conninfo: conninfo) }
+        if conninfoFile == nil { try ConnectAttempt.check(conninfo: conninfo) }
     }
 
     /// The connection string for the next connection. A file that can't be read may be in the middle of being replaced.
@@ -54,9 +54,11 @@ package struct LogSettings: Sendable {
 package struct LogLimits: Sendable {
     /// How long a connection attempt may take for each host; what the connection string or PGCONNECT_TIMEOUT says wins.
     package var connectLimit: Duration = .seconds(5)
+    /// How long after an attempt to connect that has not ended the next is begun beside it.
+    package var connectInterval: Duration = .seconds(1)
     /// How long the server may say nothing while it has something to answer, before its connection counts as lost. Each time that
     /// it was too short it doubles, up to `recoverLimit`, so that a slow server is reached in the end.
-    package var patience: Duration = .seconds(3)
+    package var patience: Duration = .milliseconds(1_500)
     /// How long an append may run before its connection counts as lost. Includes waiting for other writers.
     package var appendLimit: Duration = .seconds(10)
     /// The same for a read.

@@ -24,6 +24,7 @@ package final class LogWorkers: Sendable {
     private let logger: Logger
     private let outage: Outage
     private let metrics = LogMetrics()
+    private let pace = ConnectPace()
     private let wire = TripWire()
     private let hintRequest: HintRequest
     private let appends = Mailbox<LogCommand>(limit: 64)
@@ -41,13 +42,13 @@ package final class LogWorkers: Sendable {
         let outage = Outage(logger: logger, metrics: metrics)
         self.outage = outage
         let slowStatements = SlowStatements(threshold: settings.limits.slowStatement, logger: logger, metrics: metrics)
-        let (wire, appends, reads, histories, values, chores) = (wire, appends, reads, histories, values, chores)
+        let (wire, pace, appends, reads, histories, values, chores) = (wire, pace, appends, reads, histories, values, chores)
         // Deadlines are set on one thread's connection and taken out on another's.
         let leaseSessions = SessionCount()
         @Sendable func keeper(_ worker: String, count: SessionCount? = nil) -> SessionKeeper {
             SessionKeeper(
                 worker: worker, settings: settings, logger: logger, outage: outage, wire: wire, metrics: metrics,
-                slowStatements: slowStatements, count: count)
+                pace: pace, slowStatements: slowStatements, count: count)
         }
         let hintRequest = HintRequest(hasPeers: settings.notifiesPeers)
         self.hintRequest = hintRequest
@@ -97,8 +98,8 @@ package final class LogWorkers: Sendable {
     /// What was counted since the start.
     package var counters: LogCounters { metrics.counters }
 
-    /// Ends all threads and connections. What is under way is given up, without an answer. Waits for a connection attempt that
-    /// is being made, which its own limit bounds.
+    /// Ends all threads and connections. What is under way is given up, without an answer. An attempt to connect that is being made
+    /// ends by itself.
     package func stop() {
         wire.trip()
         appends.close()
@@ -134,11 +135,14 @@ package final class LogWorkers: Sendable {
     package func load(
         valueBytes: Int = .max, marks: [ServedMark] = [], _ deliver: @escaping @Sendable (LoadEvent) -> Void
     ) {
-        let (settings, logger, outage, wire, metrics) = (settings, logger, outage, wire, metrics)
+        let (logger, outage, wire, metrics, pace) = (logger, outage, wire, metrics, pace)
+        // Its statements are long by nature: none of them is called slow, and the first may have to come from a cold disk.
+        var patient = settings
+        patient.limits.patience = max(patient.limits.patience, .seconds(5))
+        let settings = patient
         let thread = WorkerThread(name: "pine-load") {
-            // Its statements are long by nature: none of them is called slow.
             var keeper = SessionKeeper(
-                worker: "load", settings: settings, logger: logger, outage: outage, wire: wire, metrics: metrics)
+                worker: "load", settings: settings, logger: logger, outage: outage, wire: wire, metrics: metrics, pace: pace)
             var hasDelivered = false
             while true {
                 do throws(LogError) {

@@ -40,31 +40,21 @@ final class PostgresConnection {
     /// More would fill the server's memory; statements beyond it run unprepared.
     private static let preparedLimit = 64
 
-    /// Connects, within `limit` for each host, and checks nothing about the server. Throws `unreachable` or `badConnectionString`.
-    ///
-    /// Name look-up is libpq's and can take as long as the resolver's own timeouts.
-    init(conninfo: String, connectLimit: Duration, prepares: Bool, interrupt: Int32, logger: Logger) throws(LogError) {
-        let parameters = try Self.parameters(for: conninfo, connectLimit: connectLimit)
+    /// Connects, within `connectLimit` for each host, and checks nothing about the server. Throws `unreachable`, `badConnectionString`,
+    /// or `closed` once `interrupt` is readable.
+    convenience init(conninfo: String, connectLimit: Duration, prepares: Bool, interrupt: Int32, logger: Logger) throws(LogError) {
+        let attempt = try ConnectAttempt(conninfo: conninfo, limit: connectLimit)
+        while !attempt.hasEnded { try ConnectAttempt.wait(for: [attempt], interrupt: interrupt, nil) }
+        try self.init(of: attempt, prepares: prepares, interrupt: interrupt, logger: logger)
+    }
+
+    /// The connection that an attempt has made, which has ended, for the thread that calls.
+    init(of attempt: ConnectAttempt, prepares: Bool, interrupt: Int32, logger: Logger) throws(LogError) {
+        let raw = try attempt.take()
+        self.raw = raw
         self.prepares = prepares
         self.interrupt = interrupt
         notices = Unmanaged.passRetained(NoticeSink(logger: logger))
-        let keywords = parameters.map { strdup($0.keyword) }
-        let values = parameters.map { strdup($0.value) }
-        defer { for copy in keywords + values { free(copy) } }
-        let keywordPointers = keywords.map { UnsafePointer($0) } + [nil]
-        let valuePointers = values.map { UnsafePointer($0) } + [nil]
-        raw = PQconnectdbParams(keywordPointers, valuePointers, 1)
-        guard let raw else {
-            notices.release()
-            throw LogError.unreachable("out of memory")
-        }
-        guard PQstatus(raw) == CONNECTION_OK else {
-            let reason = oneLine(PQerrorMessage(raw))
-            PQfinish(raw)
-            self.raw = nil
-            notices.release()
-            throw Self.isMistake(reason) ? LogError.badConnectionString(reason) : LogError.unreachable(reason)
-        }
         // Sends that fill the socket must not block past the deadline either.
         PQsetnonblocking(raw, 1)
         _ = PQsetNoticeReceiver(raw, { NoticeSink.receive($0, $1) }, notices.toOpaque())
@@ -95,55 +85,6 @@ final class PostgresConnection {
 
     /// The process id of the server's side of this connection.
     var backendID: Int32 { raw.map { PQbackendPID($0) } ?? 0 }
-
-    // MARK: What the connection string says, and what it doesn't
-
-    /// Throws `badConnectionString` where libpq can't read it. Says nothing about whether anybody is there.
-    static func check(conninfo: String) throws(LogError) { _ = try parameters(for: conninfo, connectLimit: .zero) }
-
-    /// Whether libpq's reason not to connect is a mistake in the settings, which it finds only then. Its texts are English as
-    /// long as nobody sets a locale.
-    private static func isMistake(_ reason: String) -> Bool {
-        ["invalid ", "could not match ", "definition of service ", "service file ", "syntax error in service file "]
-            .contains { reason.hasPrefix($0) }
-    }
-
-    /// The user's connection string, after our defaults: libpq lets the last of equal keywords win.
-    private static func parameters(
-        for conninfo: String, connectLimit: Duration
-    ) throws(LogError) -> [(keyword: String, value: String)] {
-        var message: UnsafeMutablePointer<CChar>?
-        guard let options = PQconninfoParse(conninfo, &message) else {
-            let reason = oneLine(message)
-            PQfreemem(message)
-            throw LogError.badConnectionString(reason)
-        }
-        var given: Set<String> = []
-        var option = options
-        while let keyword = option.pointee.keyword {
-            if option.pointee.val != nil { given.insert(String(cString: keyword)) }
-            option += 1
-        }
-        PQconninfoFree(options)
-
-        var parameters = [
-            (keyword: "fallback_application_name", value: "pine"), (keyword: "client_encoding", value: "UTF8"),
-        ]
-        // A service file may set these too, and libpq lets it set only what nobody else has set: there we stay out of its way.
-        if !given.contains("service") && getenv("PGSERVICE") == nil {
-            // A peer that vanished is noticed within about 10 s, also between statements.
-            parameters += [
-                ("keepalives_idle", "5"), ("keepalives_interval", "2"), ("keepalives_count", "3"), ("tcp_user_timeout", "10000"),
-            ]
-        }
-        if getenv("PGCONNECT_TIMEOUT") == nil {
-            // libpq counts whole seconds and makes at least 2 of them.
-            parameters.append(("connect_timeout", String(max(2, connectLimit.wholeMs / 1000))))
-        }
-        // Last, so that what the user wrote wins. libpq expands it because it is the first "dbname".
-        parameters.append(("dbname", conninfo))
-        return parameters
-    }
 
     // MARK: Statements
 

@@ -1,7 +1,9 @@
 // Owns: a worker's session, and when the next attempt to make one is due.
 // Must never: try to connect more often than the backoff says, except when asked for a fresh session at once.
 // Invariant: patience lies between what `LogLimits` begins with and `recoverLimit`: a server that was once too slow is given more
-// time, one that has answered often less again.
+// time, one that has answered often less again. So it is with attempts to connect, apart from it: that nobody answers these says
+// nothing about how long statements take. A silence after which attempts to connect got no answer either, and then one got it at once,
+// was the network's.
 internal import Logging
 internal import Synchronization
 
@@ -27,16 +29,22 @@ struct SessionKeeper {
     private var backoff = Backoff(first: .milliseconds(50), most: .seconds(1))
     private(set) var patience: Duration
     private var answersInARow = 0
+    /// When a session was lost whose server said nothing, and there has been none since.
+    private var silentSince: ContinuousClock.Instant?
+    private var connectLimit: Duration
     private(set) var session: LogSession?
     /// How many sessions there have been: another number means that the server was out of reach, or is another one.
     private(set) var sessionCount: UInt64 = 0
+    private var connector: Connector
+    /// When the wait for a connection began that came to nothing; nil where something else failed.
+    private var waitedSince: ContinuousClock.Instant?
     private var nextAttempt: ContinuousClock.Instant = .now
     /// Whether the operator was told that this worker can't work, and not yet that it can again. Then its owner makes a session even
     /// if nothing is to be done: otherwise an outage would last, for whoever looks at it, until somebody wants something.
     private(set) var isMissed = false
 
     init(
-        worker: String, settings: LogSettings, logger: Logger, outage: Outage, wire: TripWire, metrics: LogMetrics,
+        worker: String, settings: LogSettings, logger: Logger, outage: Outage, wire: TripWire, metrics: LogMetrics, pace: ConnectPace,
         slowStatements: SlowStatements? = nil, count: SessionCount? = nil
     ) {
         self.metrics = metrics
@@ -47,11 +55,17 @@ struct SessionKeeper {
         self.logger = logger
         self.outage = outage
         self.wire = wire
+        connector = Connector(pace: pace)
         patience = settings.limits.patience
+        connectLimit = Self.firstConnectLimit(settings)
+    }
+
+    private static func firstConnectLimit(_ settings: LogSettings) -> Duration {
+        min(settings.limits.connectLimit, settings.limits.patience)
     }
 
     /// After so many answers the server is fast enough for less patience.
-    private static let answersUntilFast = 64
+    private static let answersUntilFast = 16
 
     /// -1 without a session.
     var socket: Int32 { session?.connection.socket ?? -1 }
@@ -65,15 +79,17 @@ struct SessionKeeper {
     mutating func ready() throws(LogError) -> LogSession {
         if let session, session.isOpen { return session }
         session = nil
-        var settings = settings
-        settings.limits.connectLimit = min(settings.limits.connectLimit, patience)
+        let limit = connectLimit
         let start = ContinuousClock.now
         let fresh: LogSession
         do throws(LogError) {
-            fresh = try LogSession(settings, patience: patience, interrupt: wire.descriptor, logger: logger)
+            let connection = try connector.connect(settings, within: limit, interrupt: wire.descriptor, logger: logger)
+            connected()
+            fresh = try LogSession(on: connection, settings, patience: patience, logger: logger)
         } catch {
+            waitedSince = start
             if error != .closed { metrics.failed(.connect) }
-            if case .unreachable = error, start.duration(to: .now) >= settings.limits.connectLimit { becomePatient() }
+            if error.isTimeout { connectLimit = min(connectLimit * 2, settings.limits.connectLimit) }
             throw error
         }
         metrics.connected(since: start)
@@ -84,7 +100,13 @@ struct SessionKeeper {
         return fresh
     }
 
-    private mutating func becomePatient() {
+    /// There is a connection again. Whether the server or the network was at fault shows by how it came about.
+    private mutating func connected() {
+        connectLimit = Self.firstConnectLimit(settings)
+        guard let silentSince else { return }
+        self.silentSince = nil
+        let interval = settings.limits.connectInterval
+        guard connector.connectTime >= interval / 2 || silentSince.duration(to: .now) < interval else { return }
         answersInARow = 0
         patience = min(patience * 2, settings.limits.recoverLimit)
     }
@@ -104,8 +126,10 @@ struct SessionKeeper {
     /// Connecting or an operation failed: sets the time of the next attempt. A session whose connection is gone is dropped.
     mutating func failed(_ error: LogError) {
         if session?.isOpen != true { session = nil }
-        if error == .noAnswer { becomePatient() }
-        nextAttempt = .now.advanced(by: backoff.next())
+        if error == .noAnswer { silentSince = silentSince ?? .now }
+        // Whoever has waited for long need not pause, too.
+        nextAttempt = (waitedSince ?? .now).advanced(by: backoff.next())
+        waitedSince = nil
         guard error != .closed else { return }
         isMissed = true
         outage.lost(worker, error)

@@ -161,6 +161,8 @@ private final class Link: @unchecked Sendable {
 
     /// `side` has sent bytes, or has ended its stream (nil).
     func sent(_ side: FaultyProxy.Side, _ bytes: ByteBuffer?) {
+        // Nobody hears of an end that has ended a dead connection.
+        if isDead, bytes == nil { ends[side]?.close(promise: nil) }
         guard !isDead, !isReset else { return }
         var bytes = bytes
         if side == .client, let piece = bytes { bytes = filter?.filter(piece) ?? piece }
