@@ -120,6 +120,22 @@ private func playConversation(_ reader: inout InputReader, _ server: FuzzServer)
         case 14:
             server.passTime(ms: Int(reader.byte()) << (operation >> 4))
             server.work(turns: 3)
+        case 15 where operation & 0x10 != 0:
+            // More than the rest of an input can hold: what it takes to have answers that fill buffers and wait for windows.
+            let key = reader.byte()
+            let size = (Int(reader.byte()) << 8 | Int(reader.byte())) + (operation & 0x20 == 0 ? 0 : 1 << 16)
+            var put = PutRequest()
+            put.key = ByteString([key])
+            put.value = ByteString(Array(repeating: key, count: size))
+            let encoded = put.encoded()
+            server.receive(ByteBuffer(bytes: frame(.headers, 4, next, requestHead("/etcdserverpb.KV/Put", extra: []))))
+            let whole = [0] + bigEndian(UInt32(encoded.count)) + Array(encoded)
+            for start in stride(from: 0, to: whole.count, by: 16_384) {
+                let end = min(start + 16_384, whole.count)
+                server.receive(ByteBuffer(bytes: frame(.data, end == whole.count ? 1 : 0, next, Array(whole[start..<end]))))
+            }
+            server.work(turns: 3)
+            next += 2
         default:
             server.expireLeases()
             server.passTime(ms: 10_000)
