@@ -57,7 +57,7 @@ package struct LogLimits: Sendable {
     /// How long after an attempt to connect that has not ended the next is begun beside it.
     package var connectInterval: Duration = .seconds(1)
     /// How long the server may say nothing while it has something to answer, before its connection counts as lost. Each time that
-    /// it was too short it doubles, up to `recoverLimit`, so that a slow server is reached in the end.
+    /// it was too short for the server it doubles, up to `recoverLimit`, so that a slow one is reached in the end.
     package var patience: Duration = .milliseconds(1_500)
     /// How long an append may run before its connection counts as lost. Includes waiting for other writers.
     package var appendLimit: Duration = .seconds(10)
