@@ -277,9 +277,10 @@ extension Replica {
 
     private mutating func readHistory(_ read: HistoryRead) {
         startTrail()
-        watches.historyRead = read
-        watches.historyRead?.since = store.committed
-        watches.historyRead?.answer = nil
+        var asked = read
+        asked.since = store.committed
+        asked.answer = nil
+        watches.historyRead = asked
         actions.append(.log(.readHistory(after: read.after, limit: configuration.historyRowLimit)))
     }
 
