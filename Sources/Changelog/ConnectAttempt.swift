@@ -1,7 +1,7 @@
 // Owns: one attempt to connect, on a thread of its own, and what libpq is told for it. Only where it may block does libpq give each of
 // several hosts its share of time; whoever waits is not bound to that, nor to a resolver that takes its time.
 // Must never: leave a connection behind that nobody wants.
-// Invariant: the connection belongs to this thread until the attempt has ended, then to whoever takes it.
+// Invariant: the connection belongs to the attempt's thread until the attempt has ended, then to whoever takes it.
 internal import Bytes
 internal import CLibPQ
 internal import Glibc

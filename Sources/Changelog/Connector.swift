@@ -58,7 +58,6 @@ struct Connector {
     private var attempts: [ConnectAttempt] = []
     /// How long the attempt took that made the last connection.
     private(set) var connectTime = Duration.zero
-
     /// What libpq said of the last attempt that nobody answered, since there was a connection: it names the host.
     private var lastTimeout: LogError?
 

@@ -31,6 +31,7 @@ struct SessionKeeper {
     private var answersInARow = 0
     /// When a session was lost whose server said nothing, and there has been none since.
     private var silentSince: ContinuousClock.Instant?
+    /// How long is waited for a connection before it is told that there is none.
     private var connectLimit: Duration
     private(set) var session: LogSession?
     /// How many sessions there have been: another number means that the server was out of reach, or is another one.

@@ -277,6 +277,7 @@ extension Replica {
 
     private mutating func readHistory(_ read: HistoryRead) {
         startTrail()
+        // Changed before it is stored: where the answer was cleared in its place, the optimiser (Swift 6.3) lost its rows' memory.
         var asked = read
         asked.since = store.committed
         asked.answer = nil

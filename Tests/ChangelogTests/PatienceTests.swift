@@ -34,42 +34,40 @@ import Testing
         #expect(throws: LogError.noAnswer) { try other.readHead() }
     }
 
-    @Test("a silence that was the server's doubles the patience up to a bound, one of the network does not; many answers halve it")
+    private static func keeper(_ settings: LogSettings) -> SessionKeeper {
+        SessionKeeper(
+            worker: "test", settings: settings, logger: quiet, outage: Outage(logger: quiet, metrics: LogMetrics()), wire: TripWire(),
+            metrics: LogMetrics(), pace: ConnectPace())
+    }
+
+    @Test("a silence that was the server's doubles the patience up to a bound; many answers halve it")
     func growth() throws {
         let (proxy, reachable) = try Self.throughProxy()
         var settings = reachable
         settings.limits.patience = .milliseconds(100)
         settings.limits.recoverLimit = .milliseconds(350)
-        func keeper() -> SessionKeeper {
-            SessionKeeper(
-                worker: "test", settings: settings, logger: quiet, outage: Outage(logger: quiet, metrics: LogMetrics()), wire: TripWire(),
-                metrics: LogMetrics(), pace: ConnectPace())
-        }
-        func connect(_ keeper: inout SessionKeeper) throws {
+        // An hour without an answer would be the network's.
+        settings.limits.connectInterval = .seconds(3600)
+        var slow = Self.keeper(settings)
+        func connect() throws {
             // While the machine is busy, connecting may take too long, too.
             try eventuallyBlocking("a connection") {
                 do throws(LogError) {
-                    return try keeper.ready().isOpen
+                    return try slow.ready().isOpen
                 } catch {
-                    keeper.failed(error)
+                    slow.failed(error)
                     return false
                 }
             }
         }
-        func loseInSilence(_ keeper: inout SessionKeeper) throws {
-            try connect(&keeper)
-            try proxy.set(.swallowed)
-            #expect(throws: LogError.noAnswer) { try keeper.ready().readHead() }
-            keeper.failed(.noAnswer)
-        }
-        // An hour without an answer would be the network's.
-        settings.limits.connectInterval = .seconds(3600)
-        var slow = keeper()
         for _ in 0..<3 {
-            try loseInSilence(&slow)
+            try connect()
+            try proxy.set(.swallowed)
+            #expect(throws: LogError.noAnswer) { try slow.ready().readHead() }
+            slow.failed(.noAnswer)
             let before = slow.patience
             try proxy.set(.flowing)
-            try connect(&slow)
+            try connect()
             #expect(slow.patience == min(before * 2, .milliseconds(350)))
         }
         #expect(slow.patience == .milliseconds(350))
@@ -85,9 +83,7 @@ import Testing
         var settings = reachable
         settings.limits.patience = .seconds(2)
         settings.limits.connectInterval = .seconds(4)
-        var keeper = SessionKeeper(
-            worker: "test", settings: settings, logger: quiet, outage: Outage(logger: quiet, metrics: LogMetrics()), wire: TripWire(),
-            metrics: LogMetrics(), pace: ConnectPace())
+        var keeper = Self.keeper(settings)
         let session = try keeper.ready()
         try proxy.set(.swallowed)
         #expect(throws: LogError.noAnswer) { try session.readHead() }
@@ -101,7 +97,7 @@ import Testing
         #expect(keeper.patience == .seconds(2))
     }
 
-    /// Attempts to connect wait for a minute, and the next may begin at once.
+    /// What is sent is lost, and attempts to connect wait for a minute.
     private static func swallowed(interval: Duration) throws -> (FaultyProxy, LogSettings) {
         var (proxy, settings) = try throughProxy()
         settings.conninfo += "?connect_timeout=60"
