@@ -5,7 +5,7 @@ internal import Testing
 
 @testable import EmbeddedPostgres
 
-@Suite("A claim to a data directory")
+@Suite("A claim to a data directory", .ownThreads)
 struct DataDirectoryLockTests {
     let folder: TemporaryFolder
 
@@ -39,7 +39,7 @@ struct DataDirectoryLockTests {
     }
 }
 
-@Suite("The watch that ends PostgreSQL when Pine is killed")
+@Suite("The watch that ends PostgreSQL when Pine is killed", .ownThreads)
 struct DeathWatchTests {
     let folder: TemporaryFolder
 
@@ -76,7 +76,7 @@ struct DeathWatchTests {
     }
 }
 
-@Suite("The folder of the socket")
+@Suite("The folder of the socket", .ownThreads)
 struct SocketFolderTests {
     let folder: TemporaryFolder
 
@@ -136,7 +136,7 @@ struct SocketFolderTests {
     }
 }
 
-@Suite("The user that PostgreSQL runs as")
+@Suite("The user that PostgreSQL runs as", .ownThreads)
 struct ServerUserTests {
     @Test("is never root, and keeps to the first owner that isn't")
     func choice() throws {

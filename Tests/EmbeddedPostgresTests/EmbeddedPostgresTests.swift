@@ -32,7 +32,7 @@ private func withServer(_ folder: String, _ body: (EmbeddedPostgres) async throw
     await server.stop()
 }
 
-@Suite("A private PostgreSQL")
+@Suite("A private PostgreSQL", .ownThreads)
 struct EmbeddedPostgresTests {
     let folder: TemporaryFolder
 
@@ -244,7 +244,7 @@ struct EmbeddedPostgresTests {
     }
 }
 
-@Suite("A private PostgreSQL that can't be had says why in one line")
+@Suite("A private PostgreSQL that can't be had says why in one line", .ownThreads)
 struct EmbeddedPostgresErrorTests {
     let folder: TemporaryFolder
 
@@ -347,7 +347,7 @@ struct EmbeddedPostgresErrorTests {
     }
 }
 
-@Suite("The tuning of a private PostgreSQL")
+@Suite("The tuning of a private PostgreSQL", .ownThreads)
 struct PostgresSettingsTests {
     @Test("Shared buffers are an eighth of memory, from 128 MB to 1 GB")
     func sharedBuffers() {

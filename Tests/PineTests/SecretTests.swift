@@ -3,7 +3,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Passwords show nowhere")
+@Suite("Passwords show nowhere", .ownThreads)
 struct SecretTests {
     /// URLs with a mistake; SECRET is the password, or a part of it.
     private static let wrong = [

@@ -5,7 +5,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Settings")
+@Suite("Settings", .ownThreads)
 struct SettingsTests {
     /// Runs `pine serve` where it is bound to fail before it serves anything, and gives its one line.
     private func complaint(

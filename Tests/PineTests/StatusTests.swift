@@ -5,7 +5,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Looking inside")
+@Suite("Looking inside", .ownThreads)
 struct StatusTests {
     @Test("pine status shows what the database has: members, steward, revisions, leases, sizes")
     func database() throws {
