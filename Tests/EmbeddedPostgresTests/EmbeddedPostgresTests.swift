@@ -151,7 +151,9 @@ struct EmbeddedPostgresTests {
         try Data("15\n".utf8).write(to: URL(filePath: "\(postgres)/data.new/PG_VERSION"))
         try Data("*:*:*:pine:old\n".utf8).write(to: URL(filePath: "\(data)/pgpass"))
         chmod("\(data)/pgpass", 0o600)
-        if let user = try UnprivilegedUser.whenRoot() { try user.own(postgres) }
+        if let user = try UnprivilegedUser.whenRoot() {
+            for name in ["", "/data.new", "/data.new/base", "/data.new/PG_VERSION"] { try user.own(postgres + name) }
+        }
         try await withServer(data) { server in
             try #expect(psql(server.connectionString, "select 1") == "1")
             #expect(access("\(postgres)/data.new", F_OK) != 0)
