@@ -192,17 +192,27 @@ package final class EmbeddedPostgres: Sendable {
     private func runServer(_ onReady: () -> Void) async -> (wasReady: Bool, status: String) {
         do {
             try await ClusterProcesses(data: cluster.data, user: cluster.user, logger: logger).end()
-            let (program, arguments) = try cluster.user.command(binaries.postgres, serverArguments)
+            let (program, arguments) = try StartGate.command(binaries.postgres, serverArguments, user: cluster.user)
+            let gate = try StartGate()
             let log = cluster.openStartLog()
-            guard log >= 0 else { return (false, "can't write \(cluster.startLog): \(Files.lastError)") }
+            guard log >= 0 else {
+                close(gate.input)
+                return (false, "can't write \(cluster.startLog): \(Files.lastError)")
+            }
             let result = try await Subprocess.run(
                 .path(FilePath(program)), arguments: Arguments(arguments), environment: Tool.environment,
-                workingDirectory: "/", platformOptions: Tool.platformOptions, input: .none,
+                workingDirectory: "/", platformOptions: Tool.platformOptions,
+                input: .fileDescriptor(FileDescriptor(rawValue: gate.input), closeAfterSpawningProcess: true),
                 output: .fileDescriptor(FileDescriptor(rawValue: log), closeAfterSpawningProcess: true),
                 error: .combinedWithOutput
             ) { execution in
                 let process = execution.processIdentifier.value
+                while !gate.isReached {
+                    guard Self.isRunning(process) else { return false }
+                    try? await Task.sleep(for: .milliseconds(1))
+                }
                 began(process)
+                gate.open()
                 guard await becomesReady(process) else { return false }
                 logger.info(
                     "PostgreSQL is ready; to look into it: psql \"\(connectionString)\"",
