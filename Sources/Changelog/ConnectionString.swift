@@ -138,8 +138,9 @@ struct ConnectionString: Sendable {
             if keyword == "dbname", value.contains(colon), value.contains(at) {
                 throw wrong("dbname must be the name of a database; a URL stands alone")
             }
-            if keyword == "host", value.split(separator: comma).contains(where: { $0.dropFirst().contains(at) }) {
-                throw wrong("host must be the name of a host or a folder; there is no @ in it")
+            // A folder may have an @ in its name, and an abstract socket begins with one.
+            if keyword == "host", value.split(separator: comma).contains(where: { $0.first != slash && $0.dropFirst().contains(at) }) {
+                throw wrong("host must be the name of a host, without an @, or a folder")
             }
         }
     }

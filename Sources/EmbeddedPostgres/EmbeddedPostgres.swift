@@ -74,6 +74,7 @@ package final class EmbeddedPostgres: Sendable {
         // The fourth line of a postmaster's lock file is its port, the fifth the folder of its socket.
         // Whoever owns the folder can have put anything there: it is read with their rights.
         let owner = ServerUser.owner(of: "\(dataDirectory)/postgres")
+        try owner.requireFileRights()
         let text = owner.withFileRights { Files.read("\(dataDirectory)/postgres/data/postmaster.pid") } ?? ""
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
         guard lines.count > 4, let port = Int(lines[3]), !lines[4].isEmpty else {

@@ -24,7 +24,7 @@ import Testing
             "postgresql:///d",
             "postgres://u@h:1,h2:2/d?target_session_attrs=read-write&sslmode=require&", "postgres://u:p%40%2f@[::1]:5432,[fe80::1]/d",
             "postgres://%2Fvar%2Frun/d?user=me%40server", "postgres:///d?host=/tmp&user=me@server&ssl=true", "postgres://u:a:b?c#d=e&f@h",
-            "service=s", "host=@abstract,@other",
+            "service=s", "host=@abstract,@other", "host=/run/user@1000",
         ] {
             #expect(try ConnectionString(text).text == text)
         }
