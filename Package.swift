@@ -56,6 +56,7 @@ let package = Package(
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CPrefetch"),
         .systemLibrary(name: "CSemaphore"),
+        .systemLibrary(name: "CFileRights"),
         room("Bytes"),
         room("Metrics", ["Bytes"]),
         room("EtcdAPI", ["Bytes"]),
@@ -78,7 +79,7 @@ let package = Package(
         room("EtcdClient", ["Bytes", "EtcdAPI", "GRPC", "HTTP2", "TLS", nioCore, nioPosix]),
         room("Moving", ["Bytes", "CZlib", "Changelog", "EtcdAPI", "EtcdClient", "GRPC", logging]),
         room("PineBench", ["Bytes", "EtcdAPI", "EtcdClient", "GRPC", "HTTP2", "TLS", deque, histogram, nioCore, nioPosix]),
-        room("EmbeddedPostgres", ["Bytes", subprocess, systemPackage, logging]),
+        room("EmbeddedPostgres", ["Bytes", "CFileRights", subprocess, systemPackage, logging]),
         .executableTarget(
             name: "pine",
             dependencies: [

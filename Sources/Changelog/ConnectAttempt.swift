@@ -96,6 +96,7 @@ final class ConnectAttempt: Sendable {
     private static func parameters(
         for conninfo: String, connectLimit: Duration
     ) throws(LogError) -> [(keyword: String, value: String)] {
+        let conninfo = try ConnectionString(conninfo).text
         var message: UnsafeMutablePointer<CChar>?
         guard let options = PQconninfoParse(conninfo, &message) else {
             let reason = oneLine(message)

@@ -73,13 +73,13 @@ final class PostgresResult {
     /// One of libpq's error fields (PG_DIAG_*).
     func errorField(_ field: Character) -> String? {
         guard let ascii = field.asciiValue, let text = PQresultErrorField(raw, Int32(ascii)) else { return nil }
-        return String(cString: text)
+        return field == "M" ? Secrets.hidden(in: String(cString: text)) : String(cString: text)
     }
 
     var errorMessage: String { oneLine(PQresultErrorMessage(raw)) }
 }
 
-/// libpq's messages end in a newline and may hold more of them; a log line must not.
+/// libpq's messages end in a newline and may hold more of them; a log line must not. Nor must it hold a password.
 func oneLine(_ message: UnsafePointer<CChar>?) -> String {
     guard let message else { return "" }
     var text = ""
@@ -89,7 +89,7 @@ func oneLine(_ message: UnsafePointer<CChar>?) -> String {
         let goesOn = line.first == "\t" && words.first?.isLowercase == true
         text += (text.isEmpty ? "" : goesOn ? " " : "; ") + words
     }
-    return text.replacing(guess, with: "")
+    return Secrets.hidden(in: text.replacing(guess, with: ""))
 }
 
 /// What libpq says wherever a connection breaks, which mostly is not so.

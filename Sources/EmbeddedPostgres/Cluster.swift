@@ -1,5 +1,6 @@
 // Owns: the folders and files of the private cluster, and making it.
-// Must never: leave a cluster under its final name that is not complete; write outside the data directory.
+// Must never: leave a cluster under its final name that is not complete; write outside the data directory; touch what is below `postgres/`
+// with root's rights.
 // Invariant: `postgres/data` exists only once initdb has finished and the database `pine` is in it, since it is renamed into place.
 internal import Glibc
 
@@ -17,6 +18,8 @@ struct Cluster: Sendable {
     /// Absolute and without symbolic links.
     let dataDirectory: String
     let user: ServerUser
+    /// Whether only we, or root, can have put a link into the data directory.
+    private let isOursToLink: Bool
 
     var folder: String { "\(dataDirectory)/postgres" }
     var data: String { "\(folder)/data" }
@@ -34,28 +37,52 @@ struct Cluster: Sendable {
         }
         self.dataDirectory = String(cString: resolved)
         free(resolved)
-        let existing = Files.status("\(self.dataDirectory)/postgres")
-        user = try ServerUser.choose(cluster: existing, dataDirectory: Files.status(self.dataDirectory))
+        let outer = Files.status(self.dataDirectory)
+        // In a folder of ours a link is the operator's; in another's it could make us run PostgreSQL as anybody.
+        isOursToLink = outer?.owner == geteuid()
+        let existing = Files.status("\(self.dataDirectory)/postgres", ofLink: !isOursToLink)
+        user = try ServerUser.choose(cluster: existing, dataDirectory: outer)
         if let existing, existing.owner != user.uid, geteuid() != 0 {
             let owner = ServerUser(uid: existing.owner, gid: existing.group).name
             throw EmbeddedPostgresError(
                 .folderUnusable, "\(folder) belongs to \(owner): start pine as \(owner) or as root, or choose another --data-dir")
         }
+        try user.requireFileRights()
         if user.isAnother { try letUserIn() }
-        for path in [folder, logFolder, runFolder] {
-            try Files.makeFolder(path, mode: 0o700)
-            try user.own(path)
-        }
+        try makeFolder()
         try await checkReachable()
+        try user.withFileRights { () throws(EmbeddedPostgresError) in
+            for path in [logFolder, runFolder] { try Files.makeFolder(path, mode: 0o700) }
+        }
     }
 
     /// A data directory that root made is opened, to be entered only, for PostgreSQL's group.
     private func letUserIn() throws(EmbeddedPostgresError) {
-        guard let status = Files.status(dataDirectory), !user.mayEnter(status) else { return }
-        guard status.owner == 0, status.group == 0 || status.group == user.gid else { return }
-        guard chown(dataDirectory, 0, user.gid) == 0, chmod(dataDirectory, status.mode | 0o010) == 0 else {
+        let descriptor = open(dataDirectory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        defer { if descriptor >= 0 { close(descriptor) } }
+        guard descriptor >= 0, let status = Files.status(of: descriptor) else {
+            throw EmbeddedPostgresError(.folderUnusable, "can't look into \(dataDirectory): \(Files.lastError)")
+        }
+        guard !user.mayEnter(status), status.owner == 0, status.group == 0 || status.group == user.gid else { return }
+        guard fchown(descriptor, 0, user.gid) == 0, fchmod(descriptor, status.mode | 0o010) == 0 else {
             throw EmbeddedPostgresError(
                 .folderUnusable, "can't open \(dataDirectory) for the user \(user.name): \(Files.lastError)")
+        }
+    }
+
+    /// Makes the folder `postgres` and gives it to the user, where it is not theirs yet.
+    private func makeFolder() throws(EmbeddedPostgresError) {
+        _ = mkdir(folder, 0o700)
+        let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (isOursToLink ? 0 : O_NOFOLLOW))
+        defer { if descriptor >= 0 { close(descriptor) } }
+        guard descriptor >= 0, let status = Files.status(of: descriptor) else {
+            throw EmbeddedPostgresError(
+                .folderUnusable, "\(folder) is not a folder that can be used: \(Files.lastError); choose another --data-dir")
+        }
+        // Whoever else it belongs to is the user: see `choose`. What is root's was made here.
+        guard user.isAnother, status.owner == 0 else { return }
+        guard fchown(descriptor, user.uid, user.gid) == 0 else {
+            throw EmbeddedPostgresError(.folderUnusable, "can't give \(folder) to the user \(user.name): \(Files.lastError)")
         }
     }
 
@@ -80,8 +107,9 @@ struct Cluster: Sendable {
 
     /// The major version that made the cluster, nil where there is none yet.
     func major() throws(EmbeddedPostgresError) -> Int? {
-        guard Files.exists(data) else { return nil }
-        guard let text = Files.read("\(data)/PG_VERSION"), let major = Int(text.trimmed.prefix { $0 != "." }) else {
+        let (exists, version) = user.withFileRights { (Files.exists(data), Files.read("\(data)/PG_VERSION")) }
+        guard exists else { return nil }
+        guard let text = version, let major = Int(text.trimmed.prefix { $0 != "." }) else {
             throw EmbeddedPostgresError(
                 .folderUnusable, "\(data) is not a PostgreSQL cluster (no PG_VERSION); move it away or choose another --data-dir")
         }
@@ -90,15 +118,29 @@ struct Cluster: Sendable {
 
     /// Makes the cluster. What an interrupted attempt left is deleted first.
     func create(_ binaries: PostgresBinaries) async throws(EmbeddedPostgresError) {
-        try Files.remove(unfinished)
+        try user.withFileRights { () throws(EmbeddedPostgresError) in try Files.remove(unfinished) }
         // The password of an earlier cluster: a new one follows once the cluster is in place.
-        try Files.remove(passwordFile)
+        guard unlink(passwordFile) == 0 || errno == ENOENT else {
+            throw EmbeddedPostgresError(.folderUnusable, "can't delete \(passwordFile): \(Files.lastError)")
+        }
         let made = try await Tool.run(
             binaries.initdb,
             [
                 "-D", unfinished, "-U", Self.role, "--auth=reject", "--encoding=UTF8", "--no-locale", "--data-checksums",
             ], user: user)
         guard made.succeeded else { throw EmbeddedPostgresError(.startFailed, "\(binaries.initdb) failed: \(made.reason)") }
+        try user.withFileRights { () throws(EmbeddedPostgresError) in try writeConfiguration() }
+        try writeSettings(in: unfinished)
+        try await alone(binaries, "create database \(Self.database)", in: unfinished, database: "template1")
+        try user.withFileRights { () throws(EmbeddedPostgresError) in
+            guard rename(unfinished, data) == 0 else {
+                throw EmbeddedPostgresError(.folderUnusable, "can't rename \(unfinished): \(Files.lastError)")
+            }
+            try Files.syncFolder(folder)
+        }
+    }
+
+    private func writeConfiguration() throws(EmbeddedPostgresError) {
         try Files.write(
             "\(unfinished)/postgresql.conf",
             """
@@ -106,34 +148,28 @@ struct Cluster: Sendable {
             include 'pine.conf'
             include_if_exists 'local.conf'
 
-            """, mode: 0o600, owner: user)
+            """, mode: 0o600)
         try Files.write(
             "\(unfinished)/pg_hba.conf",
             """
             # Only over the socket, only with the password in the data directory's pgpass.
             local all all scram-sha-256
 
-            """, mode: 0o600, owner: user)
-        try writeSettings(in: unfinished)
-        try await alone(binaries, "create database \(Self.database)", in: unfinished, database: "template1")
-        guard rename(unfinished, data) == 0 else {
-            throw EmbeddedPostgresError(.folderUnusable, "can't rename \(unfinished): \(Files.lastError)")
-        }
-        try Files.syncFolder(folder)
+            """, mode: 0o600)
     }
 
     func writeSettings(in data: String) throws(EmbeddedPostgresError) {
-        try Files.write("\(data)/pine.conf", PostgresSettings().text(logFolder: logFolder), mode: 0o600, owner: user)
+        let text = PostgresSettings().text(logFolder: logFolder)
+        try user.withFileRights { () throws(EmbeddedPostgresError) in try Files.write("\(data)/pine.conf", text, mode: 0o600) }
     }
 
     /// Gives the role a new random password where its file is missing. The file is written last: without it this runs again.
     func ensurePassword(_ binaries: PostgresBinaries) async throws(EmbeddedPostgresError) {
-        if Files.exists(passwordFile) {
-            guard let status = Files.status(passwordFile), status.mode & 0o077 == 0 || chmod(passwordFile, 0o600) == 0,
-                Files.read(passwordFile) != nil
-            else {
+        if let descriptor = try Files.openOwn(passwordFile, O_RDONLY) {
+            defer { close(descriptor) }
+            guard let status = Files.status(of: descriptor), status.mode & 0o077 == 0 || fchmod(descriptor, 0o600) == 0 else {
                 throw EmbeddedPostgresError(
-                    .folderUnusable, "can't read \(passwordFile), the password of PostgreSQL; delete it to get a new one")
+                    .folderUnusable, "can't close \(passwordFile), the password of PostgreSQL, to others; delete it to get a new one")
             }
             return
         }
@@ -158,8 +194,18 @@ struct Cluster: Sendable {
 
     // MARK: What the server says
 
+    /// A new, empty file for what PostgreSQL prints before its own log begins. Negative where it can't be made.
+    func openStartLog() -> Int32 {
+        user.withFileRights {
+            unlink(startLog)
+            return open(startLog, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        }
+    }
+
     /// The last line that tells why the server ended, from what it printed and from its newest log.
-    func lastWords() -> String {
+    func lastWords() -> String { user.withFileRights { findLastWords() } }
+
+    private func findLastWords() -> String {
         let logs = Files.list(logFolder).map { "\(logFolder)/\($0)" }.filter { $0 != startLog }
         func modified(_ path: String) -> Int {
             var found = stat()

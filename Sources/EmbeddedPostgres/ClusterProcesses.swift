@@ -8,6 +8,8 @@ internal import Logging
 struct ClusterProcesses {
     /// The cluster's folder, absolute and without symbolic links.
     let data: String
+    /// Whose processes they are.
+    let user: ServerUser
     let logger: Logger
 
     /// How long a fast shutdown, with its checkpoint, may take before an immediate one.
@@ -47,7 +49,7 @@ struct ClusterProcesses {
 
     /// The process that postmaster.pid names, whether it lives or not.
     private func postmaster() -> pid_t? {
-        Files.read("\(data)/postmaster.pid")?.split(separator: "\n").first.flatMap { pid_t($0) }
+        user.withFileRights { Files.read("\(data)/postmaster.pid") }?.split(separator: "\n").first.flatMap { pid_t($0) }
     }
 
     /// PostgreSQL takes a lock file seriously where any process of its user has that number, and refuses to start. After a
@@ -56,11 +58,12 @@ struct ClusterProcesses {
     private func removeForeignLockFile() throws(EmbeddedPostgresError) {
         guard let postmaster = postmaster(), kill(postmaster, 0) == 0, !belongs(postmaster) else { return }
         logger.info("removing a stale postmaster.pid", metadata: ["process": "\(postmaster)"])
-        try Files.remove("\(data)/postmaster.pid")
+        try user.withFileRights { () throws(EmbeddedPostgresError) in try Files.remove("\(data)/postmaster.pid") }
     }
 
-    /// A PostgreSQL program that works in the folder, or was given it: an operator's shell in the folder is none of ours.
+    /// A PostgreSQL program of the user that works in the folder, or was given it: an operator's shell in the folder is none of ours.
     private func belongs(_ process: pid_t) -> Bool {
+        guard Files.status("/proc/\(process)")?.owner == user.uid else { return false }
         let name = (Files.read("/proc/\(process)/comm") ?? "").trimmed
         guard ["postgres", "postmaster", "initdb"].contains(name), Self.isAlive(process) else { return false }
         var target = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)

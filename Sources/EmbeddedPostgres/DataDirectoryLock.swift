@@ -13,12 +13,10 @@ package final class DataDirectoryLock: Sendable {
         try Files.makeFolder(folder, mode: 0o700)
         let path = "\(folder)/pine.lock"
         // Not inherited by PostgreSQL: it may outlive us for a moment, and the claim must not.
-        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else {
-            throw EmbeddedPostgresError(
-                .folderUnusable,
-                "can't write to \(folder): \(Files.lastError); give Pine's user write access or choose another --data-dir")
+        guard let descriptor = try Files.openOwn(path, O_RDWR | O_CREAT) else {
+            throw EmbeddedPostgresError(.folderUnusable, "can't make \(path)")
         }
+        self.descriptor = descriptor
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             let reason = errno
             let holder =

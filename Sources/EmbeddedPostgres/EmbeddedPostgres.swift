@@ -42,8 +42,9 @@ package final class EmbeddedPostgres: Sendable {
         let ownLock = lock == nil ? try DataDirectoryLock(dataDirectory: dataDirectory) : nil
         let cluster = try await Cluster(dataDirectory: Files.absolute(dataDirectory))
         let binaries = try await PostgresBinaries.find(folder: binDirectory, major: cluster.major(), cluster: cluster.data)
-        try await ClusterProcesses(data: cluster.unfinished, logger: logger).end()
-        try await ClusterProcesses(data: cluster.data, logger: logger).end()
+        for data in [cluster.unfinished, cluster.data] {
+            try await ClusterProcesses(data: data, user: cluster.user, logger: logger).end()
+        }
         if try cluster.major() == nil {
             logger.info("making a PostgreSQL cluster", metadata: ["folder": "\(cluster.data)", "version": "\(binaries.major)"])
             try await cluster.create(binaries)
@@ -71,8 +72,11 @@ package final class EmbeddedPostgres: Sendable {
     /// How to reach the PostgreSQL that another process keeps in `dataDirectory`.
     package static func connectionString(ofRunning dataDirectory: String) throws(EmbeddedPostgresError) -> String {
         // The fourth line of a postmaster's lock file is its port, the fifth the folder of its socket.
-        let lines = (Files.read("\(dataDirectory)/postgres/data/postmaster.pid") ?? "").split(
-            separator: "\n", omittingEmptySubsequences: false)
+        // Whoever owns the folder can have put anything there: it is read with their rights.
+        let owner = ServerUser.owner(of: "\(dataDirectory)/postgres")
+        try owner.requireFileRights()
+        let text = owner.withFileRights { Files.read("\(dataDirectory)/postgres/data/postmaster.pid") } ?? ""
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
         guard lines.count > 4, let port = Int(lines[3]), !lines[4].isEmpty else {
             throw EmbeddedPostgresError(
                 .folderUnusable,
@@ -188,18 +192,28 @@ package final class EmbeddedPostgres: Sendable {
     /// Runs one server from its start to its end. Returns whether it was ever ready, and how it ended.
     private func runServer(_ onReady: () -> Void) async -> (wasReady: Bool, status: String) {
         do {
-            try await ClusterProcesses(data: cluster.data, logger: logger).end()
-            let (program, arguments) = try cluster.user.command(binaries.postgres, serverArguments)
-            let log = open(cluster.startLog, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-            guard log >= 0 else { return (false, "can't write \(cluster.startLog): \(Files.lastError)") }
+            try await ClusterProcesses(data: cluster.data, user: cluster.user, logger: logger).end()
+            let (program, arguments) = try StartGate.command(binaries.postgres, serverArguments, user: cluster.user)
+            let gate = try StartGate()
+            let log = cluster.openStartLog()
+            guard log >= 0 else {
+                close(gate.input)
+                return (false, "can't write \(cluster.startLog): \(Files.lastError)")
+            }
             let result = try await Subprocess.run(
                 .path(FilePath(program)), arguments: Arguments(arguments), environment: Tool.environment,
-                workingDirectory: "/", platformOptions: Tool.platformOptions, input: .none,
+                workingDirectory: "/", platformOptions: Tool.platformOptions,
+                input: .fileDescriptor(FileDescriptor(rawValue: gate.input), closeAfterSpawningProcess: true),
                 output: .fileDescriptor(FileDescriptor(rawValue: log), closeAfterSpawningProcess: true),
                 error: .combinedWithOutput
             ) { execution in
                 let process = execution.processIdentifier.value
+                while !gate.isReached {
+                    guard Self.isRunning(process) else { return false }
+                    try? await Task.sleep(for: .milliseconds(1))
+                }
                 began(process)
+                gate.open()
                 guard await becomesReady(process) else { return false }
                 logger.info(
                     "PostgreSQL is ready; to look into it: psql \"\(connectionString)\"",
@@ -247,8 +261,8 @@ package final class EmbeddedPostgres: Sendable {
         var nextNote = ContinuousClock.now + .seconds(10)
         while Self.isRunning(process) {
             // Line 8 of postmaster.pid is the status that pg_ctl waits for.
-            let lines = (Files.read("\(cluster.data)/postmaster.pid") ?? "").split(
-                separator: "\n", omittingEmptySubsequences: false)
+            let text = cluster.user.withFileRights { Files.read("\(cluster.data)/postmaster.pid") } ?? ""
+            let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
             if lines.count > 7, lines[0] == "\(process)", lines[7].trimmed == "ready" { return true }
             if ContinuousClock.now >= nextNote {
                 logger.info("PostgreSQL is still recovering", metadata: ["log": "\(cluster.logFolder)"])

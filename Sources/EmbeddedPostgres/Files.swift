@@ -1,5 +1,6 @@
 // Owns: the few file operations that this room needs, with errors an operator can read.
-// Must never: follow a symbolic link where it checks who owns something; leave a half-written file under its final name.
+// Must never: follow a symbolic link where it checks who owns something; leave a half-written file under its final name; wait for a pipe
+// that stands in the place of a file.
 internal import FoundationEssentials
 internal import Glibc
 
@@ -57,15 +58,66 @@ enum Files {
     static func status(_ path: String, ofLink: Bool = false) -> Status? {
         var found = stat()
         guard (ofLink ? lstat(path, &found) : stat(path, &found)) == 0 else { return nil }
-        return Status(
-            owner: found.st_uid, group: found.st_gid, mode: found.st_mode & 0o7777, isFolder: found.st_mode & S_IFMT == S_IFDIR)
+        return Status(found)
     }
 
-    static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+    /// The same of what is open.
+    static func status(of descriptor: Int32) -> Status? {
+        var found = stat()
+        return fstat(descriptor, &found) == 0 ? Status(found) : nil
+    }
 
-    /// The whole file as text, nil where it can't be read.
-    static func read(_ path: String) -> String? {
-        FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) }
+    // Not by access(2), which asks for the process's rights, not for those that the thread has taken on.
+    static func exists(_ path: String) -> Bool { status(path) != nil }
+
+    /// More of a file is not read: none of those that matter here is as long.
+    private static let readLimitBytes = 1 << 20
+
+    /// The end of a plain file as text, the whole of it up to `limitBytes`; nil where it can't be read.
+    static func read(_ path: String, limitBytes: Int = readLimitBytes) -> String? {
+        // Opening a pipe waits for somebody at its other end, unless told not to.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var found = stat()
+        guard fstat(descriptor, &found) == 0, found.st_mode & S_IFMT == S_IFREG else { return nil }
+        // Files of /proc say that they are empty.
+        if found.st_size > limitBytes { lseek(descriptor, found.st_size - off_t(limitBytes), SEEK_SET) }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 16 << 10)
+        while bytes.count < limitBytes {
+            let count = Glibc.read(descriptor, &chunk, min(chunk.count, limitBytes - bytes.count))
+            if count < 0 { return nil }
+            if count == 0 { break }
+            bytes += chunk[..<count]
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// Opens a file of Pine's own in a folder where somebody else may have put something in its place. Throws where it is a link, has a second
+    /// name, or is no plain file; nil where it is missing and `flags` don't ask to make it.
+    static func openOwn(_ path: String, _ flags: Int32, mode: mode_t = 0o600) throws(EmbeddedPostgresError) -> Int32? {
+        let descriptor = open(path, flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, mode)
+        guard descriptor >= 0 else {
+            if errno == ENOENT, flags & O_CREAT == 0 { return nil }
+            if errno == ELOOP { throw notOwn(path, "is a symbolic link") }
+            throw EmbeddedPostgresError(
+                .folderUnusable, "can't open \(path): \(lastError); give Pine's user the right to it or choose another --data-dir")
+        }
+        var found = stat()
+        guard fstat(descriptor, &found) == 0, found.st_mode & S_IFMT == S_IFREG else {
+            close(descriptor)
+            throw notOwn(path, "is not a plain file")
+        }
+        guard found.st_nlink <= 1 else {
+            close(descriptor)
+            throw notOwn(path, "has a second name (a hard link)")
+        }
+        return descriptor
+    }
+
+    private static func notOwn(_ path: String, _ what: String) -> EmbeddedPostgresError {
+        EmbeddedPostgresError(.folderUnusable, "\(path) \(what), so it may be another's file: delete it, Pine makes it anew")
     }
 
     /// The names in the folder, sorted; none where it can't be read.
@@ -74,9 +126,7 @@ enum Files {
     }
 
     /// Writes the file durably and all at once: under another name first, synced, then renamed.
-    static func write(
-        _ path: String, _ text: String, mode: mode_t, owner: ServerUser? = nil
-    ) throws(EmbeddedPostgresError) {
+    static func write(_ path: String, _ text: String, mode: mode_t) throws(EmbeddedPostgresError) {
         let temporary = "\(path).new"
         func failed() -> EmbeddedPostgresError {
             EmbeddedPostgresError(.folderUnusable, "can't write \(path): \(lastError); see to its folder's space and permissions")
@@ -87,9 +137,6 @@ enum Files {
         defer { close(descriptor) }
         let bytes = Array(text.utf8)
         guard Glibc.write(descriptor, bytes, bytes.count) == bytes.count else { throw failed() }
-        if let owner, geteuid() == 0 {
-            guard fchown(descriptor, owner.uid, owner.gid) == 0 else { throw failed() }
-        }
         guard fsync(descriptor) == 0, Glibc.rename(temporary, path) == 0 else { throw failed() }
         try syncFolder(parent(of: path))
     }
@@ -111,5 +158,12 @@ enum Files {
         } catch {
             throw EmbeddedPostgresError(.folderUnusable, "can't delete \(path): \(error)")
         }
+    }
+}
+
+extension Files.Status {
+    fileprivate init(_ found: stat) {
+        self.init(
+            owner: found.st_uid, group: found.st_gid, mode: found.st_mode & 0o7777, isFolder: found.st_mode & S_IFMT == S_IFDIR)
     }
 }

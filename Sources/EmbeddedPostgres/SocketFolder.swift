@@ -10,6 +10,7 @@ struct SocketFolder: Sendable {
     let path: String
     /// Whether it lies outside of the data directory, and so has to go with the server.
     let isTemporary: Bool
+    private let user: ServerUser
 
     /// Whether a socket in the folder can be named: its path is short enough, and free of the comma that parts hosts for libpq.
     static func fits(_ folder: String) -> Bool {
@@ -20,6 +21,7 @@ struct SocketFolder: Sendable {
     init(_ cluster: Cluster, runtimeFolder: String? = getenv("XDG_RUNTIME_DIR").map { String(cString: $0) })
         throws(EmbeddedPostgresError)
     {
+        user = cluster.user
         if Self.fits(cluster.runFolder) {
             path = cluster.runFolder
             isTemporary = false
@@ -28,7 +30,9 @@ struct SocketFolder: Sendable {
             isTemporary = true
         }
         // A socket's lock file names a process; after a crash its number may belong to another, which PostgreSQL would respect.
-        for name in Files.list(path) { try Files.remove("\(path)/\(name)") }
+        try user.withFileRights { () throws(EmbeddedPostgresError) in
+            for name in Files.list(path) { try Files.remove("\(path)/\(name)") }
+        }
     }
 
     private static func short(_ cluster: Cluster, runtimeFolder: String?) throws(EmbeddedPostgresError) -> String {
@@ -64,7 +68,7 @@ struct SocketFolder: Sendable {
 
     /// Takes a temporary folder away once the server is gone.
     func remove() {
-        if isTemporary { rmdir(path) }
+        if isTemporary { _ = user.withFileRights { rmdir(path) } }
     }
 
     /// FNV-1a of the path, so that a restarted Pine finds its folder again.

@@ -19,7 +19,10 @@ struct ToolResult {
 enum Tool {
     private static let outputLimit = 1 << 20
 
-    static let environment = Environment.custom(["PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"])
+    static let variables = ["PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"]
+
+    static let environment = Environment.custom(
+        Dictionary(uniqueKeysWithValues: variables.map { (Environment.Key(stringLiteral: $0), $1) }))
 
     /// A session of its own, so that Ctrl-C in our terminal reaches us only.
     static let platformOptions: PlatformOptions = {

@@ -44,7 +44,12 @@ final class ServedMarks: Sendable {
         try? FileManager.default.createDirectory(
             atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         for number in 1...Self.fileLimit {
-            let lock = open("\(folder)/\(number).lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+            // Where the data directory is another user's, a link of theirs must not lead root to any file of the machine.
+            guard !Self.isForeignLink(folder) else {
+                reason = "it is another user's symbolic link"
+                break
+            }
+            let lock = open("\(folder)/\(number).lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
             guard lock >= 0 else {
                 reason = String(cString: strerror(errno))
                 break
@@ -77,6 +82,11 @@ final class ServedMarks: Sendable {
     }
 
     deinit { close(lock) }
+
+    private static func isForeignLink(_ path: String) -> Bool {
+        var found = stat()
+        return lstat(path, &found) == 0 && found.st_mode & S_IFMT == S_IFLNK && found.st_uid != geteuid()
+    }
 
     /// The newest mark, from the engine's thread. Everything up to it may be served from now on.
     func note(_ mark: ServedMark) { state.withLock { $0.current = mark } }
@@ -148,7 +158,9 @@ enum ServedFile {
     static func write(_ marks: [ServedMark], to path: String) -> String? {
         let temporary = "\(path).new"
         func failure() -> String { String(cString: strerror(errno)) }
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        // What was left there, or put there by somebody else, is not written to.
+        unlink(temporary)
+        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { return failure() }
         defer { close(descriptor) }
         let bytes = Array(text(marks).utf8)

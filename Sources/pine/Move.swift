@@ -1,5 +1,6 @@
 // Owns: `pine export` and `pine import`: moving a store out of any etcd, and into any etcd or Pine.
 import ArgumentParser
+import Changelog
 import EtcdClient
 import Foundation
 import GRPC
@@ -58,7 +59,7 @@ struct Import: AsyncParsableCommand {
 
             From kine's table, while nobody writes to it:
 
-              pine import --endpoint http://pine:2379 --kine postgres://user@host/kine --verify
+              PGPASSFILE=kine.pgpass pine import --endpoint http://pine:2379 --kine postgres://user@host/kine --verify
 
             Keys that are there already with the same value are left alone, so a broken-off import may be run again. A key that is \
             there with another value ends it, unless --overwrite is given. Leases begin anew with the TTL that they were granted \
@@ -70,7 +71,10 @@ struct Import: AsyncParsableCommand {
 
     @OptionGroup(title: "TLS") var tls: EndpointTLSOptions
 
-    @Option(help: ArgumentHelp("Take the keys from a kine table in this database, a libpq URL.", valueName: "url"))
+    @Option(
+        help: ArgumentHelp(
+            "Take the keys from a kine table in this database, a libpq URL. Give its password in PGPASSFILE or PGPASSWORD.",
+            valueName: "url"))
     var kine: String?
 
     @Option(help: ArgumentHelp("kine's table.", valueName: "name"))
@@ -94,6 +98,9 @@ struct Import: AsyncParsableCommand {
 
     func run() async throws {
         try await moving {
+            if let kine {
+                do { try LogSettings(conninfo: kine).check() } catch { throw UsageError("--kine: \(error)") }
+            }
             let connection = try await connect(endpoint, tls)
             defer { connection.close() }
             if !verifyOnly { try await write(connection) }

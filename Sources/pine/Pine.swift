@@ -1,5 +1,6 @@
 // Owns: the command line's root: which commands there are, and how its errors end the process.
 import ArgumentParser
+import Changelog
 import Foundation
 import PineServer
 
@@ -15,7 +16,9 @@ struct Pine: AsyncParsableCommand {
 
             With one:
 
-              pine serve --postgres postgres://user@host/database --listen-client-urls http://0.0.0.0:2379
+              pine serve --postgres-file /etc/pine/postgres-url --listen-client-urls http://0.0.0.0:2379
+
+            where the file's first line is postgres://user:password@host/database.
 
             `pine serve --help` explains its flags. Each can be given as an environment variable too (--data-dir is \
             PINE_DATA_DIR), and in a YAML file. `pine status` shows how a store is.
@@ -29,6 +32,7 @@ struct Pine: AsyncParsableCommand {
 
     static func main() async {
         let given = Array(CommandLine.arguments.dropFirst())
+        let notices = ProcessArguments.hidePasswords().map { [$0] } ?? []
         let settings: Settings
         do {
             settings = try Settings(given, environment: ProcessInfo.processInfo.environment)
@@ -36,7 +40,7 @@ struct Pine: AsyncParsableCommand {
             fail("\(error)")
         }
         do {
-            try await Settings.$notices.withValue(settings.notices) {
+            try await Settings.$notices.withValue(notices + settings.notices) {
                 var command = try parseAsRoot(settings.arguments)
                 if var command = command as? any AsyncParsableCommand {
                     try await command.run()
@@ -73,7 +77,8 @@ struct Pine: AsyncParsableCommand {
 
     /// Prints what is wrong and what to do, and ends with status 2.
     private static func fail(_ message: String) -> Never {
-        tell("pine: \(message)\n")
+        // What quotes an argument may quote a connection string that stands where it should not.
+        tell("pine: \(Secrets.masked(message))\n")
         Foundation.exit(2)
     }
 }

@@ -41,7 +41,6 @@ struct Serve: AsyncParsableCommand {
 
     func run() async throws {
         let logger = log.makeLogger()
-        for notice in Settings.notices { logger.warning("\(notice)") }
         let graceMs = runtime.shutdownGrace.count
         // A peer that closes its end is an error of the write, not a reason to die.
         signal(SIGPIPE, SIG_IGN)
@@ -54,6 +53,7 @@ struct Serve: AsyncParsableCommand {
         } catch {
             throw UsageError(error.message)
         }
+        for notice in Settings.notices { logger.warning("\(notice)") }
         let lock = try named == nil ? claimDataDirectory() : nil
         let server = try await bind(serverConfiguration(), logger)
         let starting = Task { try await start(server, named, lock, logger) }

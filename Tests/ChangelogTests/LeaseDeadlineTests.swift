@@ -6,7 +6,7 @@ import Testing
 
 @testable import Changelog
 
-@Suite("Deadlines and the duty, in PostgreSQL")
+@Suite("Deadlines and the duty, in PostgreSQL", .ownThreads)
 struct LeaseDeadlineTests {
     private func round(
         set: [(LeaseID, Int64)] = [], ensure: [(LeaseID, Int64)] = [], remove: [LeaseID] = [], read: [LeaseID] = []

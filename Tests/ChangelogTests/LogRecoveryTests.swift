@@ -7,7 +7,7 @@ import Testing
 @testable import Changelog
 
 /// "Did it commit?": recovery must give a definite answer, whatever the old connection's backend is still doing.
-@Suite struct LogRecoveryTests {
+@Suite(.ownThreads) struct LogRecoveryTests {
     @Test("recovery waits for an append that waits for the row lock, and finds its rows or makes it fail")
     func recoverWhileBlocked() throws {
         var patient = try freshSettings()

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Changelog
 
-@Suite struct LogSessionTests {
+@Suite(.ownThreads) struct LogSessionTests {
     @Test("a fresh log is empty, with a positive cluster id")
     func freshLog() throws {
         let session = try LogSession(try freshSettings(), logger: quiet)

@@ -75,7 +75,7 @@ extension Inbox where Event == LogEvent {
     }
 }
 
-@Suite struct LogWorkersTests {
+@Suite(.ownThreads) struct LogWorkersTests {
     private func start(_ settings: LogSettings) -> (LogWorkers, Inbox<LogEvent>) {
         let inbox = Inbox<LogEvent>()
         return (LogWorkers(settings, logger: quiet) { inbox.add($0) }, inbox)

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Changelog
 
-@Suite struct MigratorTests {
+@Suite(.ownThreads) struct MigratorTests {
     @Test("every file in migrations/ is compiled in, numbered from 1 without gaps")
     func filesAreCompiledIn() throws {
         let folder = "\(TestEnvironment.packageRoot)/migrations"

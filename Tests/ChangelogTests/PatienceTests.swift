@@ -5,7 +5,7 @@ import Testing
 @testable import Changelog
 
 /// How soon a network that swallows what is sent is told from a server that thinks.
-@Suite struct PatienceTests {
+@Suite(.ownThreads) struct PatienceTests {
     private static func throughProxy() throws -> (FaultyProxy, LogSettings) {
         let server = try PostgresServer.shared()
         var settings = try freshSettings()

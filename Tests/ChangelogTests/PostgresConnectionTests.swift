@@ -4,7 +4,7 @@ import Testing
 
 @testable import Changelog
 
-@Suite struct PostgresConnectionTests {
+@Suite(.ownThreads) struct PostgresConnectionTests {
     private func connect(prepares: Bool = true, interrupt: Int32 = -1) throws -> PostgresConnection {
         try PostgresConnection(
             conninfo: try PostgresServer.shared().connectionString, connectLimit: .seconds(5), prepares: prepares,

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Changelog
 
-@Suite struct ServerCheckTests {
+@Suite(.ownThreads) struct ServerCheckTests {
     @Test("a session with synchronous_commit off is refused, naming the setting and the way out")
     func synchronousCommit() throws {
         var settings = try freshSettings()

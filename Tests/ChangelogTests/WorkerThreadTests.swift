@@ -3,7 +3,7 @@ import Testing
 
 @testable import Changelog
 
-@Suite("Threads of the log")
+@Suite("Threads of the log", .ownThreads)
 struct WorkerThreadTests {
     /// Where the stacks of threads lie that are run one after the other, and handed to `end` once they are started.
     private func stacks(_ count: Int, end: (WorkerThread) -> Void) throws -> Set<UInt> {

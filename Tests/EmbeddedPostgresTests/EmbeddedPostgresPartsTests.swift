@@ -5,7 +5,7 @@ internal import Testing
 
 @testable import EmbeddedPostgres
 
-@Suite("A claim to a data directory")
+@Suite("A claim to a data directory", .ownThreads)
 struct DataDirectoryLockTests {
     let folder: TemporaryFolder
 
@@ -39,14 +39,17 @@ struct DataDirectoryLockTests {
     }
 }
 
-@Suite("The watch that ends PostgreSQL when Pine is killed")
+@Suite("The watch that ends PostgreSQL when Pine is killed", .ownThreads)
 struct DeathWatchTests {
     let folder: TemporaryFolder
 
     init() throws { folder = try TemporaryFolder() }
 
+    /// Once it is the user's: before, the watch may not signal it.
     private func sleeper() throws -> ChildProcess {
-        try ChildProcess("/bin/sleep", ["1000"], outputPath: folder.file("sleep"), user: try UnprivilegedUser.whenRoot())
+        let process = try ChildProcess("/bin/sleep", ["1000"], outputPath: folder.file("sleep"), user: try UnprivilegedUser.whenRoot())
+        try eventuallyBlocking("a process that sleeps") { contents(of: "/proc/\(process.processIdentifier)/comm") == "sleep\n" }
+        return process
     }
 
     @Test("interrupts the last process named when its other end closes without a good-bye, and no other")
@@ -60,10 +63,27 @@ struct DeathWatchTests {
         #expect(second.isRunning)
         // What the kernel does to a killed process.
         watch = nil
-        // The watch's shell is started by a task, for which this one must leave a thread.
-        try await eventually("the end of the last process named", timeout: .seconds(60)) { !second.isRunning }
+        try await eventually("the end of the last process named") { !second.isRunning }
         #expect(second.exitStatus == .killed(signal: SIGINT))
         #expect(first.isRunning)
+    }
+
+    @Test("holds a program back until the gate is opened, and lets none through whose Pine is gone")
+    func startGate() throws {
+        let user = try ServerUser.choose(cluster: nil, dataDirectory: nil)
+        for isOpened in [true, false] {
+            let gate = try StartGate()
+            let (program, arguments) = try StartGate.command("/bin/echo", ["through"], user: user)
+            let output = folder.file("gate-\(isOpened)")
+            let process = try ChildProcess(program, arguments, input: gate.input, outputPath: output)
+            close(gate.input)
+            try eventuallyBlocking("the process at the gate") { gate.isReached }
+            #expect(process.isRunning)
+            if isOpened { gate.open() }
+            _ = consume gate
+            #expect(try process.waitForExit() == .exited(isOpened ? 0 : 1))
+            #expect(contents(of: output) == (isOpened ? "through\n" : ""), "\(contents(of: output))")
+        }
     }
 
     @Test("leaves the process alone after a good-bye")
@@ -76,7 +96,7 @@ struct DeathWatchTests {
     }
 }
 
-@Suite("The folder of the socket")
+@Suite("The folder of the socket", .ownThreads)
 struct SocketFolderTests {
     let folder: TemporaryFolder
 
@@ -136,7 +156,7 @@ struct SocketFolderTests {
     }
 }
 
-@Suite("The user that PostgreSQL runs as")
+@Suite("The user that PostgreSQL runs as", .ownThreads)
 struct ServerUserTests {
     @Test("is never root, and keeps to the first owner that isn't")
     func choice() throws {

@@ -32,7 +32,7 @@ private func withServer(_ folder: String, _ body: (EmbeddedPostgres) async throw
     await server.stop()
 }
 
-@Suite("A private PostgreSQL")
+@Suite("A private PostgreSQL", .ownThreads)
 struct EmbeddedPostgresTests {
     let folder: TemporaryFolder
 
@@ -151,7 +151,9 @@ struct EmbeddedPostgresTests {
         try Data("15\n".utf8).write(to: URL(filePath: "\(postgres)/data.new/PG_VERSION"))
         try Data("*:*:*:pine:old\n".utf8).write(to: URL(filePath: "\(data)/pgpass"))
         chmod("\(data)/pgpass", 0o600)
-        if let user = try UnprivilegedUser.whenRoot() { try user.own(postgres) }
+        if let user = try UnprivilegedUser.whenRoot() {
+            for name in ["", "/data.new", "/data.new/base", "/data.new/PG_VERSION"] { try user.own(postgres + name) }
+        }
         try await withServer(data) { server in
             try #expect(psql(server.connectionString, "select 1") == "1")
             #expect(access("\(postgres)/data.new", F_OK) != 0)
@@ -244,7 +246,7 @@ struct EmbeddedPostgresTests {
     }
 }
 
-@Suite("A private PostgreSQL that can't be had says why in one line")
+@Suite("A private PostgreSQL that can't be had says why in one line", .ownThreads)
 struct EmbeddedPostgresErrorTests {
     let folder: TemporaryFolder
 
@@ -347,7 +349,7 @@ struct EmbeddedPostgresErrorTests {
     }
 }
 
-@Suite("The tuning of a private PostgreSQL")
+@Suite("The tuning of a private PostgreSQL", .ownThreads)
 struct PostgresSettingsTests {
     @Test("Shared buffers are an eighth of memory, from 128 MB to 1 GB")
     func sharedBuffers() {

@@ -2,7 +2,7 @@ internal import Glibc
 internal import TestSupport
 internal import Testing
 
-@Suite("The servers that tests start")
+@Suite("The servers that tests start", .ownThreads)
 struct TestSupportTests {
     @Test("PostgreSQL starts, answers over TCP and its socket, and keeps what was written when it is killed")
     func postgres() throws {

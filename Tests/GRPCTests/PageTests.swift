@@ -31,7 +31,7 @@ private func withPages(
     try await withEchoServer(configure: addPages) { server, port, _ in try await body(server, port) }
 }
 
-@Suite("Pages", .timeLimit(.minutes(2)))
+@Suite("Pages", .timeLimit(.minutes(2)), .ownThreads)
 struct PageTests {
     @Test("A page comes over HTTP/1.1 beside calls over HTTP/2 on one port, and over HTTP/2 as well")
     func onePort() async throws {

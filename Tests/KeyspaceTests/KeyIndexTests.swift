@@ -4,7 +4,7 @@ import Testing
 
 @testable import Keyspace
 
-@Suite("The key index")
+@Suite("The key index", .ownThreads)
 struct KeyIndexTests {
     @Test("every short history of two keys reads and collects as the model says")
     func exhaustive() {

@@ -2,7 +2,7 @@ internal import Metrics
 internal import TestSupport
 internal import Testing
 
-@Suite("Metrics as text")
+@Suite("Metrics as text", .ownThreads)
 struct ExpositionTests {
     @Test("What is written reads back the same, labels that need escapes included")
     func roundTrip() throws {

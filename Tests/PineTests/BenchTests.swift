@@ -5,7 +5,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("pine bench")
+@Suite("pine bench", .ownThreads)
 struct BenchTests {
     private func bench(_ arguments: String...) throws -> CommandResult {
         try PineProcess.run(["bench"] + arguments, timeout: .seconds(120))

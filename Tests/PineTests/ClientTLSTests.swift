@@ -3,7 +3,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Over TLS and sockets, from the client's side")
+@Suite("Over TLS and sockets, from the client's side", .ownThreads)
 struct ClientTLSTests {
     let authority: CertificateAuthority
     let server: CertificateAuthority.Pair

@@ -5,7 +5,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Crashes under load", .serialized)
+@Suite("Crashes under load", .serialized, .ownThreads)
 struct CrashTests {
     private enum Victim: CaseIterable {
         case pine

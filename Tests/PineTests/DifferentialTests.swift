@@ -91,7 +91,7 @@ extension EtcdClient {
     }
 }
 
-@Suite("Pine beside a real etcd")
+@Suite("Pine beside a real etcd", .ownThreads)
 struct DifferentialTests {
     @Test("3,000 random KV requests in lockstep get the same answers, with room for values and without", arguments: [nil, "1KB"])
     func lockstep(valueCache: String?) throws {

@@ -4,7 +4,7 @@ import EtcdAPI
 import TestSupport
 import Testing
 
-@Suite("The tests' client, against a real etcd")
+@Suite("The tests' client, against a real etcd", .ownThreads)
 struct EtcdClientTests {
     @Test("Calls, errors, streams both ways, deadlines and lost connections")
     func everything() throws {

@@ -3,7 +3,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("etcdctl watch", .serialized)
+@Suite("etcdctl watch", .serialized, .ownThreads)
 struct EtcdctlWatchTests {
     /// An `etcdctl watch` that runs until its object goes.
     private final class Watching {

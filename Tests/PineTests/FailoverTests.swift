@@ -5,7 +5,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Failover of PostgreSQL", .serialized)
+@Suite("Failover of PostgreSQL", .serialized, .ownThreads)
 struct FailoverTests {
     /// What an operator gives Pine: all hosts, of which the writable one is wanted.
     private static func connection(_ servers: PostgresServer...) -> String {

@@ -6,7 +6,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Every fault, three Pines", .serialized)
+@Suite("Every fault, three Pines", .serialized, .ownThreads)
 struct FaultTests {
     /// nil for the short form.
     private static let minutes = ProcessInfo.processInfo.environment["PINE_TORTURE"].flatMap { Double($0) }

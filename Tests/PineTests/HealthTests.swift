@@ -6,7 +6,7 @@ import RawHTTP2
 import TestSupport
 import Testing
 
-@Suite("Health", .timeLimit(.minutes(4)))
+@Suite("Health", .timeLimit(.minutes(4)), .ownThreads)
 struct HealthTests {
     private func check(_ client: EtcdClient, _ service: ByteString = "") throws -> HealthCheckResponse.ServingStatus {
         try client.call(.healthCheck, HealthCheckRequest(service: service), answer: HealthCheckResponse.self).status

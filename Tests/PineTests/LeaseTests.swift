@@ -5,7 +5,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Leases between processes", .serialized)
+@Suite("Leases between processes", .serialized, .ownThreads)
 struct LeaseTests {
     @Test("etcdctl grants, asks, keeps alive, lists and revokes; its lock and its election work")
     func etcdctl() throws {

@@ -5,7 +5,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Metrics", .timeLimit(.minutes(3)))
+@Suite("Metrics", .timeLimit(.minutes(3)), .ownThreads)
 struct MetricsTests {
     /// In HTTP/1.0, since etcd would answer in chunks otherwise.
     private func scrape(_ port: Int) throws -> PrometheusText {

@@ -5,7 +5,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Moving in and out")
+@Suite("Moving in and out", .ownThreads)
 struct MoveTests {
     private let folder: TemporaryFolder
     private let pine: PineProcess

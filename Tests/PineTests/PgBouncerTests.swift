@@ -4,7 +4,7 @@ import EtcdAPI
 import TestSupport
 import Testing
 
-@Suite("PgBouncer in transaction mode", .serialized)
+@Suite("PgBouncer in transaction mode", .serialized, .ownThreads)
 struct PgBouncerTests {
     @Test("Reads, writes, watches, leases and compaction work between two members behind it, without a flag")
     func everything() throws {

@@ -7,7 +7,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@Suite("Plateaus", .serialized)
+@Suite("Plateaus", .serialized, .ownThreads)
 struct PlateauTests {
     private struct Sizes {
         var table: Int

@@ -5,7 +5,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Least privilege", .serialized)
+@Suite("Least privilege", .serialized, .ownThreads)
 struct PrivilegeTests {
     /// Runs `pine migrate` and gives what it says.
     private func migrate(_ arguments: String...) throws -> CommandResult { try PineProcess.run(["migrate"] + arguments) }

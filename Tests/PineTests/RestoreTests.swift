@@ -5,7 +5,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Restoring a backup", .timeLimit(.minutes(4)))
+@Suite("Restoring a backup", .timeLimit(.minutes(4)), .ownThreads)
 struct RestoreTests {
     private func start(_ connection: String, _ dataDirectory: String, _ arguments: String...) throws -> PineProcess {
         try PineProcess(["--postgres", connection, "--data-dir", dataDirectory] + arguments)

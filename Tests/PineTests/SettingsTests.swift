@@ -5,7 +5,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Settings")
+@Suite("Settings", .ownThreads)
 struct SettingsTests {
     /// Runs `pine serve` where it is bound to fail before it serves anything, and gives its one line.
     private func complaint(
@@ -50,7 +50,7 @@ struct SettingsTests {
         for (wrong, word) in [
             ("mysql://x/y", "the connection string for PostgreSQL is wrong"),
             ("host=localhost prt=3", "invalid connection option \"prt\""),
-            ("postgres://u@127.0.0.1:port/db", "invalid integer value \"port\""), (url + "?sslmode=perhaps", "invalid sslmode value"),
+            ("postgres://u@127.0.0.1:port/db", "the port is not a number"), (url + "?sslmode=perhaps", "invalid sslmode value"),
             ("service=nothing", "definition of service \"nothing\" not found"),
             (server.connectionString(database: "missing"), "database \"missing\" does not exist"),
             (server.connectionString(database: "postgres", user: "missing"), "role \"missing\" does not exist"),

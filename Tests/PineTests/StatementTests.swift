@@ -6,7 +6,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Statements", .serialized)
+@Suite("Statements", .serialized, .ownThreads)
 struct StatementTests {
     @Test("one in ten statements fails with 40001 or 40P01, LISTEN and NOTIFY are missing, and faults go on: nothing is lost or stale")
     func conflicts() throws {

@@ -5,7 +5,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Looking inside")
+@Suite("Looking inside", .ownThreads)
 struct StatusTests {
     @Test("pine status shows what the database has: members, steward, revisions, leases, sizes")
     func database() throws {
@@ -106,6 +106,8 @@ struct StatusTests {
         let early = try PineProcess.run(["status", "--data-dir", data])
         #expect(early.exit == .exited(2) && early.stderr.contains("no PostgreSQL runs in \(data)"))
         let pine = try PineProcess(["--data-dir", data])
+        // On a busy machine initdb alone may take longer than a request is kept waiting.
+        try eventuallyBlocking("a store that is served", timeout: .seconds(60)) { pine.log.contains("\"msg\":\"serving\"") }
         _ = try EtcdClient(port: pine.port).put("k", "v")
         let result = try PineProcess.run(["status"], environment: ["PINE_DATA_DIR": data])
         #expect(result.exit == .exited(0) && result.stdout.contains("2, never compacted"), "\(result)")

@@ -3,7 +3,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("TLS, from etcdctl to PostgreSQL")
+@Suite("TLS, from etcdctl to PostgreSQL", .ownThreads)
 struct TLSTests {
     let authority: CertificateAuthority
     let server: CertificateAuthority.Pair

@@ -5,7 +5,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("Upkeep between processes", .serialized)
+@Suite("Upkeep between processes", .serialized, .ownThreads)
 struct UpkeepTests {
     private func rowCount(_ postgres: PostgresServer) throws -> Int {
         try #require(Int(try postgres.psql("select count(*) from pine.changelog")))

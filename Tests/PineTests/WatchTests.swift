@@ -9,7 +9,7 @@ import Testing
 /// `PINE_TEST_SCALE=10` makes these tests ten times as large.
 let testScale = ProcessInfo.processInfo.environment["PINE_TEST_SCALE"].flatMap { Int($0) } ?? 1
 
-@Suite("Watches of a server", .serialized)
+@Suite("Watches of a server", .serialized, .ownThreads)
 struct WatchTests {
     @Test("100 watchers started at random old revisions, while others write, each see exactly the history")
     func seam() throws {

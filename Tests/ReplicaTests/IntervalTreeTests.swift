@@ -4,7 +4,7 @@ import Testing
 
 @testable import Replica
 
-@Suite("The interval tree")
+@Suite("The interval tree", .ownThreads)
 struct IntervalTreeTests {
     private struct Interval: Hashable {
         var low: ByteString

@@ -88,7 +88,7 @@ extension WatchWorld {
     }
 }
 
-@Suite("Watches of a replica")
+@Suite("Watches of a replica", .ownThreads)
 struct ReplicaWatchTests {
     /// Runs one world; what happened in it, or what went wrong.
     private func run(seed: UInt64) -> (events: Int, overtaken: Int, mistake: String?) {

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Replica
 
-@Suite("Rows that are not known to be of our history")
+@Suite("Rows that are not known to be of our history", .ownThreads)
 struct UnverifiedRowsTests {
     private typealias Point = UnverifiedRows.Point
 

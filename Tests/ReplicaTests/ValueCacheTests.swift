@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// A replica with next to no room for values has to answer every request as one that keeps all of them does.
-@Suite("Values that are not in memory")
+@Suite("Values that are not in memory", .ownThreads)
 struct ValueCacheTests {
     private static let keys: [ByteString] = (0..<24).map { ByteString("k\($0)") }
 

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Replica
 
-@Suite("The watch hub")
+@Suite("The watch hub", .ownThreads)
 struct WatchHubTests {
     private static func matches(_ hub: borrowing WatchHub, _ key: ByteString) -> [UInt64] {
         var found: [UInt64] = []

@@ -4,7 +4,7 @@ import TLS
 import TestSupport
 import Testing
 
-@Suite("TLS towards clients")
+@Suite("TLS towards clients", .ownThreads)
 struct TLSAcceptorTests {
     let authority: CertificateAuthority
     let settings: TLSSettings

@@ -4,7 +4,7 @@ import TLS
 import TestSupport
 import Testing
 
-@Suite("TLS under load and abuse")
+@Suite("TLS under load and abuse", .ownThreads)
 struct TLSLoadTests {
     let settings: TLSSettings
 

@@ -27,10 +27,11 @@ package final class ChildProcess: Sendable {
     package let name: String
     private let status = Mutex<ExitStatus?>(nil)
 
-    /// Starts `executable` (a path). `outputPath` gets what it prints on both outputs, appended. `environment` nil means ours.
+    /// Starts `executable` (a path). `outputPath` gets what it prints on both outputs, appended. `environment` nil means ours, `input` nil
+    /// means /dev/null.
     package init(
         _ executable: String, _ arguments: [String], environment: [String: String]? = nil, workingDirectory: String = "/",
-        outputPath: String, user: UnprivilegedUser? = nil
+        input: Int32? = nil, outputPath: String, user: UnprivilegedUser? = nil
     ) throws {
         name = executable.split(separator: "/").last.map(String.init) ?? executable
         let output = open(outputPath, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
@@ -38,7 +39,7 @@ package final class ChildProcess: Sendable {
         defer { close(output) }
         let (program, all) = try user.map { try $0.command(executable, arguments) } ?? (executable, arguments)
         processIdentifier = try spawn(
-            program, all, environment: environment, workingDirectory: workingDirectory, input: nil, output: output,
+            program, all, environment: environment, workingDirectory: workingDirectory, input: input, output: output,
             error: output, newSession: false)
         Watchdog.watch(processIdentifier)
     }

@@ -15,8 +15,8 @@ package func eventually(
     }
 }
 
-/// While other tests block all of the pool's threads, time passes and no task gets on, neither this one nor those that it
-/// waits for. Each asking is a turn that they had, too.
+/// On a machine that is busy, time passes while no task gets on, neither this one nor those that it waits for. Each asking is a turn that
+/// they had, too.
 private let leastAskings = 500
 
 /// As `eventually`, for synchronous code: the thread sleeps between two askings.

@@ -6,8 +6,9 @@ import PineServer
 struct DatabaseOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "The PostgreSQL database (13 or newer) to keep everything in, as a libpq URL or connection string. Without it, "
-                + "`pine serve` starts a private one in --data-dir.", valueName: "url"))
+            "The PostgreSQL database (13 or newer) to keep everything in, as a libpq URL or connection string. Arguments show in the "
+                + "process list: give a URL with a password in --postgres-file or PINE_POSTGRES, or the password in PGPASSFILE. "
+                + "Without a database, `pine serve` starts a private one in --data-dir.", valueName: "url"))
     var postgres: String?
 
     @Option(
