@@ -53,6 +53,7 @@ package enum LogError: Error, Hashable, Sendable {
 
 /// The SQLSTATEs that we tell apart (PostgreSQL manual, appendix A).
 enum SQLState {
+    static let divisionByZero = "22012"
     static let uniqueViolation = "23505"
     static let readOnlyTransaction = "25006"
     static let serializationFailure = "40001"

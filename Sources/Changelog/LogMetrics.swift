@@ -20,6 +20,10 @@ package struct LogCounters: Sendable {
     /// Whether PostgreSQL is away now, and why.
     package var away: String?
     package var slowStatements: UInt64 = 0
+    /// Whether the server's settings let acknowledged writes vanish, as far as is known.
+    package var isUnsafe = false
+    /// Whether commits wait for a standby; nil until the server was asked.
+    package var isReplicated: Bool?
 
     package init() {
         for operation in LogOperation.allCases {
@@ -90,6 +94,15 @@ final class LogMetrics: Sendable {
             $0.away = nil
         }
     }
+
+    func looked(isUnsafe: Bool, isReplicated: Bool) {
+        state.withLock {
+            $0.isUnsafe = isUnsafe
+            $0.isReplicated = isReplicated
+        }
+    }
+
+    func foundUnsafe() { state.withLock { $0.isUnsafe = true } }
 
     func statementWasSlow() { state.withLock { $0.slowStatements += 1 } }
 }

@@ -12,9 +12,8 @@ extension LogSession {
         if !round.ensure.isEmpty { steps.append((leaseStatements.ensure, .terms(round.ensure))) }
         if !round.read.isEmpty { steps.append((leaseStatements.read, .leases(round.read))) }
         steps.append((statements.readHead, .none))
-        let results = try retrying { () throws(LogError) in
-            try connection.runPipeline(steps, within: settings.limits.readLimit)
-        }
+        // Each statement has to see what was committed meanwhile, the last one most of all.
+        let results = try retrying { () throws(LogError) in try transaction(steps, within: settings.limits.readLimit) }
         var remainingMs: [LeaseID: Int64] = [:]
         if !round.read.isEmpty {
             let read = results[results.count - 2]

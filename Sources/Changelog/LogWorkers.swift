@@ -41,6 +41,7 @@ package final class LogWorkers: Sendable {
         let metrics = metrics
         let outage = Outage(logger: logger, metrics: metrics)
         self.outage = outage
+        let durability = Durability(logger: logger, metrics: metrics)
         let slowStatements = SlowStatements(threshold: settings.limits.slowStatement, logger: logger, metrics: metrics)
         let (wire, pace, appends, reads, histories, values, chores) = (wire, pace, appends, reads, histories, values, chores)
         // Deadlines are set on one thread's connection and taken out on another's.
@@ -65,7 +66,7 @@ package final class LogWorkers: Sendable {
             WorkerThread(name: "pine-read") {
                 var reader = Reader(
                     mailbox: reads, keeper: keeper("read"), settings: settings, logger: logger, hintRequest: hintRequest,
-                    deliver: deliver)
+                    durability: durability, deliver: deliver)
                 reader.run()
             },
             WorkerThread(name: "pine-history") {

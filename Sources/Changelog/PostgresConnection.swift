@@ -77,6 +77,9 @@ final class PostgresConnection {
 
     var isOpen: Bool { raw.map { PQstatus($0) == CONNECTION_OK } ?? false }
 
+    /// Whether a transaction is open on the server, as it said last; it may have failed.
+    var isInTransaction: Bool { raw.map { isOpen && PQtransactionStatus($0) != PQTRANS_IDLE } ?? false }
+
     /// For poll(2) between statements: readable when a notification or the end of the connection has arrived.
     var socket: Int32 { raw.map { PQsocket($0) } ?? -1 }
 

@@ -44,13 +44,17 @@ struct Reader {
     /// The session that listens, by its identity; a new one has to be told to.
     private var listening: ObjectIdentifier?
     private var serverHints = true
+    /// When the server's settings are looked at next.
+    private var nextLook: ContinuousClock.Instant = .now
+    private let durability: Durability?
     /// Whether a connection is made only once something is asked, and not kept up while nothing is.
     private let connectsOnDemand: Bool
 
     init(
         mailbox: Mailbox<Message>, keeper: SessionKeeper, settings: LogSettings, logger: Logger, hintRequest: HintRequest,
-        connectsOnDemand: Bool = false, deliver: @escaping @Sendable (LogEvent) -> Void
+        durability: Durability? = nil, connectsOnDemand: Bool = false, deliver: @escaping @Sendable (LogEvent) -> Void
     ) {
+        self.durability = durability
         self.connectsOnDemand = connectsOnDemand
         self.mailbox = mailbox
         self.keeper = keeper
@@ -72,6 +76,7 @@ struct Reader {
                 }
             }
             if wantsSession && keeper.untilNextAttempt == .zero { connect() }
+            lookAtServer()
             if keeper.session != nil {
                 let commands = pending
                 pending = []
@@ -90,6 +95,10 @@ struct Reader {
         } else if let hintDue {
             timeout = max(.zero, ContinuousClock.now.duration(to: hintDue))
         }
+        if durability != nil, keeper.session != nil {
+            let untilLook = max(.zero, ContinuousClock.now.duration(to: nextLook))
+            timeout = min(timeout ?? untilLook, untilLook)
+        }
         guard mailbox.wait(alongside: keeper.socket, timeout: timeout), let session = keeper.session else { return }
         do {
             try session.connection.readArrived()
@@ -106,6 +115,8 @@ struct Reader {
     private mutating func connect() {
         do {
             let session = try keeper.ready()
+            durability?.note(session.serverState)
+            nextLook = .now.advanced(by: lookInterval)
             try listen(on: session)
             keeper.worked()
         } catch {
@@ -113,6 +124,19 @@ struct Reader {
             let commands = pending
             pending = []
             for command in commands { fail(command, error) }
+        }
+    }
+
+    /// Looks every few seconds whether the server's settings have changed. A server that must not be used is left, as if it were away.
+    private mutating func lookAtServer() {
+        guard let durability, let session = keeper.session, ContinuousClock.now >= nextLook else { return }
+        nextLook = .now.advanced(by: lookInterval)
+        do {
+            try session.lookAtServer()
+            durability.note(session.serverState)
+        } catch {
+            keeper.drop()
+            keeper.failed(error)
         }
     }
 
@@ -212,6 +236,9 @@ struct Reader {
         }
     }
 }
+
+/// How often the server's settings are looked at while a session lasts.
+private let lookInterval = Duration.seconds(2)
 
 extension LogCommand {
     /// What a failure of it is counted as.

@@ -185,6 +185,14 @@ extension Exposition {
         counter("pine_postgres_connections_made_total", "Connections to PostgreSQL.", log.connectionsMade)
         counter("pine_postgres_slow_statements_total", "Statements that took long (--warning-sql-duration).", log.slowStatements)
         gauge("pine_postgres_up", "Whether PostgreSQL is at hand: 1, otherwise 0.", observation.isDatabaseUp)
+        gauge(
+            "pine_postgres_unsafe_durability",
+            "Whether PostgreSQL's settings let acknowledged writes vanish (fsync or full_page_writes off): 1, otherwise 0.", log.isUnsafe)
+        if let isReplicated = log.isReplicated {
+            gauge(
+                "pine_postgres_synchronous_replication",
+                "Whether commits wait for a standby (synchronous_standby_names is set): 1, otherwise 0.", isReplicated)
+        }
         counter("pine_postgres_outages_total", "How often PostgreSQL was away.", log.outages)
         counter("pine_postgres_outage_seconds_total", "How long PostgreSQL was away, outages that are over.", log.outageSeconds)
         counter("pine_batches_appended_total", "Batches that were committed.", counters.batchesAppended)

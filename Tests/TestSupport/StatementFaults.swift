@@ -37,7 +37,7 @@ package final class StatementFaults: Sendable {
             var raised: String?
             if lacksHints, folded.hasPrefix("listen ") || folded.contains("pg_notify(") {
                 raised = "0A000"
-            } else if folded != "begin", folded != "rollback", state.random.chance(state.share) {
+            } else if !folded.hasPrefix("begin"), folded != "rollback", state.random.chance(state.share) {
                 // No server refuses to begin or to roll back for the sake of others.
                 raised = state.random.chance(0.5) ? "40001" : "40P01"
             }
