@@ -12,7 +12,8 @@ struct LeaseStatements: Sendable {
     let expire: Statement
     /// Holds on to the duty, unless it has lapsed.
     let renewDuty: Statement
-    /// Takes the duty if it is free or has lapsed.
+    /// Takes the duty if it is free, has lapsed, or ends later than anybody can have renewed it to: then its end is of another clock,
+    /// and its holder dead, or it would have renewed it since. Gives how many milliseconds the one before still had by this clock.
     let takeDuty: Statement
     /// How long somebody still has the duty, and how far the steward has come with deleting.
     let readDuty: Statement
@@ -71,9 +72,14 @@ struct LeaseStatements: Sendable {
             "update \(duty) set expires_at = \(end) where name = 'steward' and holder = $1::bigint and expires_at > pg_catalog.now()")
         takeDuty = Statement(
             """
+            with before as (
+              select (extract(epoch from expires_at - pg_catalog.clock_timestamp()) * 1000)::bigint as left_ms
+                from \(duty) where name = 'steward')
             insert into \(duty) as d (name, holder, expires_at) values ('steward', $1::bigint, \(end))
             on conflict (name) do update set holder = excluded.holder, expires_at = excluded.expires_at
              where d.expires_at <= pg_catalog.now()
+               or d.expires_at > pg_catalog.clock_timestamp() + ($2::bigint + \(dutyTolerance.wholeMs)) * interval '1 millisecond'
+            returning (select left_ms from before)
             """)
         readDuty = Statement(
             """
@@ -83,3 +89,6 @@ struct LeaseStatements: Sendable {
         releaseDuty = Statement("delete from \(duty) where name = 'steward' and holder = $1::bigint")
     }
 }
+
+/// So much later than one term the duty may end: the clocks of a database's nodes differ, and are put right in small steps.
+let dutyTolerance = Duration.seconds(1)
