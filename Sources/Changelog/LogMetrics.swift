@@ -13,6 +13,8 @@ package struct LogCounters: Sendable {
     package var appendedBytes: UInt64 = 0
     /// Operations that failed, connection attempts included.
     package var failures: [LogOperation: UInt64] = [:]
+    /// Statements of the chores that PostgreSQL refused with an error of its own.
+    package var refusals: [Refusal: UInt64] = [:]
     package var connectionsMade: UInt64 = 0
     /// Outages, and how long those lasted that are over, in seconds.
     package var outages: UInt64 = 0
@@ -31,6 +33,12 @@ package struct LogCounters: Sendable {
             failures[operation] = 0
         }
     }
+}
+
+package struct Refusal: Hashable, Sendable {
+    package var operation: LogOperation
+    /// SQLSTATE.
+    package var state: String
 }
 
 /// The kinds of things that PostgreSQL is asked.
@@ -69,6 +77,13 @@ final class LogMetrics: Sendable {
 
     func failed(_ operation: LogOperation) {
         state.withLock { $0.failures[operation]! += 1 }
+    }
+
+    func refused(_ operation: LogOperation, state sqlState: String) {
+        state.withLock {
+            $0.failures[operation]! += 1
+            $0.refusals[Refusal(operation: operation, state: sqlState), default: 0] += 1
+        }
     }
 
     func connected(since start: ContinuousClock.Instant) {

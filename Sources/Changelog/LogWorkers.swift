@@ -32,6 +32,8 @@ package final class LogWorkers: Sendable {
     private let histories = Mailbox<Reader.Message>(limit: 64)
     private let values = Mailbox<Reader.Message>(limit: 64)
     private let chores = Mailbox<Steward.Message>(limit: 1024)
+    /// Questions that wait for their answers: while the network swallows what is sent, no more of them pile up.
+    private let asked = Mutex<Set<Steward.Question>>([])
     private let threads: Mutex<[WorkerThread]>
 
     /// Starts the threads. They connect by themselves, and again whenever the database was away.
@@ -90,7 +92,7 @@ package final class LogWorkers: Sendable {
             WorkerThread(name: "pine-steward") {
                 var steward = Steward(
                     mailbox: chores, keeper: keeper("steward", count: leaseSessions), settings: settings, leaseSessions: leaseSessions,
-                    deliver: deliver)
+                    refusals: Refusals(logger: logger, metrics: metrics), deliver: deliver)
                 steward.run()
             },
         ])
@@ -175,42 +177,48 @@ package final class LogWorkers: Sendable {
         }
     }
 
-    // MARK: Questions, answered on the steward's thread
+    // MARK: Questions, answered on the steward's thread. Of each kind one waits at most: another fails at once.
 
     package func databaseSizes(_ done: @escaping @Sendable (Result<DatabaseSizes, LogError>) -> Void) {
-        ask(done) { session throws(LogError) in try session.databaseSizes() }
+        ask(.databaseSizes, done) { session throws(LogError) in try session.databaseSizes() }
     }
 
     package func upsertMember(
         id: Int64, name: String, clientURLs: [String], _ done: @escaping @Sendable (Result<Void, LogError>) -> Void
     ) {
-        ask(done) { session throws(LogError) in try session.upsertMember(id: id, name: name, clientURLs: clientURLs) }
+        ask(.upsertMember, done) { session throws(LogError) in try session.upsertMember(id: id, name: name, clientURLs: clientURLs) }
     }
 
     package func listMembers(within age: Duration, _ done: @escaping @Sendable (Result<[Member], LogError>) -> Void) {
-        ask(done) { session throws(LogError) in try session.listMembers(within: age) }
+        ask(.listMembers, done) { session throws(LogError) in try session.listMembers(within: age) }
     }
 
     /// Lets another process be the steward at once.
     package func releaseDuty(holder: Int64, _ done: @escaping @Sendable (Result<Void, LogError>) -> Void) {
-        ask(done) { session throws(LogError) in try session.releaseDuty(holder: holder) }
+        ask(.releaseDuty, done) { session throws(LogError) in try session.releaseDuty(holder: holder) }
     }
 
     package func removeMember(id: Int64, _ done: @escaping @Sendable (Result<Void, LogError>) -> Void) {
-        ask(done) { session throws(LogError) in try session.removeMember(id: id) }
+        ask(.removeMember, done) { session throws(LogError) in try session.removeMember(id: id) }
     }
 
     private func ask<Answer>(
-        _ done: @escaping @Sendable (Result<Answer, LogError>) -> Void,
-        _ question: @escaping @Sendable (LogSession) throws(LogError) -> Answer
+        _ question: Steward.Question, _ done: @escaping @Sendable (Result<Answer, LogError>) -> Void,
+        _ body: @escaping @Sendable (LogSession) throws(LogError) -> Answer
     ) {
+        guard asked.withLock({ $0.insert(question).inserted }) else { return done(.failure(.noAnswer)) }
         chores.put(
-            .ask { session in
+            .ask(question) { [self] session in
+                let result: Result<Answer, LogError>
                 do throws(LogError) {
-                    done(.success(try question(try session.get())))
+                    result = .success(try body(try session.get()))
                 } catch {
-                    done(.failure(error))
+                    result = .failure(error)
                 }
+                _ = asked.withLock { $0.remove(question) }
+                done(result)
+                if case .failure(let error) = result { return error }
+                return nil
             })
     }
 }

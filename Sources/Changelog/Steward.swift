@@ -9,27 +9,38 @@ struct Steward {
     enum Message: Sendable {
         case deleteRows(Deletion)
         case lease(number: UInt64, LeaseCommand)
-        /// Something short, which answers for itself.
-        case ask(@Sendable (Result<LogSession, LogError>) -> Void)
+        /// Something short, which answers for itself and gives what it failed with.
+        case ask(Question, @Sendable (Result<LogSession, LogError>) -> LogError?)
+    }
+
+    /// The small questions, of each of which one waits at most.
+    enum Question: String, Sendable {
+        case databaseSizes = "database sizes"
+        case upsertMember = "say that this member is alive"
+        case listMembers = "list members"
+        case removeMember = "remove a member"
+        case releaseDuty = "give the duty back"
     }
 
     private let mailbox: Mailbox<Message>
     private var keeper: SessionKeeper
     private let settings: LogSettings
     private let leaseSessions: SessionCount
+    private let refusals: Refusals
     private let deliver: @Sendable (LogEvent) -> Void
     private var deletions: Deque<Deletion> = []
     /// When the next delete statement is due.
     private var nextDelete: ContinuousClock.Instant = .now
 
     init(
-        mailbox: Mailbox<Message>, keeper: SessionKeeper, settings: LogSettings, leaseSessions: SessionCount,
+        mailbox: Mailbox<Message>, keeper: SessionKeeper, settings: LogSettings, leaseSessions: SessionCount, refusals: Refusals,
         deliver: @escaping @Sendable (LogEvent) -> Void
     ) {
         self.mailbox = mailbox
         self.keeper = keeper
         self.settings = settings
         self.leaseSessions = leaseSessions
+        self.refusals = refusals
         self.deliver = deliver
     }
 
@@ -39,7 +50,7 @@ struct Steward {
                 switch message {
                 case .deleteRows(let order): deletions.append(order)
                 case .lease(let number, let command): answer(number, command)
-                case .ask(let question): ask(question)
+                case .ask(let question, let body): ask(question, body)
                 }
             }
             if !deletions.isEmpty && ContinuousClock.now >= nextDelete { deleteSome() }
@@ -87,8 +98,8 @@ struct Steward {
             keeper.worked()
         } catch {
             // Simply tried again: to do it twice does no harm.
-            keeper.failed(.deleteRows, error)
-            nextDelete = .now.advanced(by: max(.milliseconds(50), keeper.untilNextAttempt))
+            let isRefused = failed(.deleteRows, "delete dead rows", error)
+            nextDelete = .now.advanced(by: isRefused ? refusedPause : max(.milliseconds(50), keeper.untilNextAttempt))
             return
         }
         let now = ContinuousClock.now
@@ -137,22 +148,52 @@ struct Steward {
             keeper.worked()
             if let answer { deliver(.lease(number: number, answer)) }
         } catch {
-            keeper.failed(.lease, error)
+            failed(.lease, command.chore, error)
             if case .releaseDuty = command { return }
             deliver(.lease(number: number, .failed(reason: error.description)))
         }
     }
 
-    private mutating func ask(_ question: @Sendable (Result<LogSession, LogError>) -> Void) {
+    private mutating func ask(_ question: Question, _ body: @Sendable (Result<LogSession, LogError>) -> LogError?) {
         do {
-            question(.success(try keeper.ready()))
-            if keeper.session?.isOpen == true { keeper.worked() } else { keeper.drop() }
+            if let error = body(.success(try keeper.ready())) {
+                failed(.ask, question.rawValue, error)
+            } else {
+                keeper.worked()
+            }
         } catch {
             keeper.failed(error)
-            question(.failure(error))
+            _ = body(.failure(error))
+        }
+    }
+
+    /// True where PostgreSQL is there, and refused this one thing: no outage, but told.
+    @discardableResult
+    private mutating func failed(_ operation: LogOperation, _ chore: String, _ error: LogError) -> Bool {
+        guard case .refused(let state, _) = error, keeper.session?.isOpen == true, !SQLState.tellsOfPooler(state) else {
+            keeper.failed(operation, error)
+            return false
+        }
+        keeper.worked()
+        refusals.note(operation, chore: chore, state: state, error)
+        return true
+    }
+}
+
+extension LeaseCommand {
+    /// In a few words.
+    fileprivate var chore: String {
+        switch self {
+        case .round: "set lease deadlines"
+        case .keepDuty: "keep the steward's duty"
+        case .releaseDuty: "give the duty back"
+        case .findDue: "find expired leases"
         }
     }
 }
+
+/// Before it is tried again to delete where PostgreSQL refused it.
+private let refusedPause: Duration = .seconds(1)
 
 /// The pause after a statement that deletes, in multiples of what that took.
 private let relaxedPause = 9

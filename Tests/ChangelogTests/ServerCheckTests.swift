@@ -63,7 +63,6 @@ import Testing
         let server = try PostgresServer.shared()
         for (conninfo, part) in [
             ("postgresql://postgres@127.0.0.1:1/x", "Connection refused"),
-            (server.connectionString(database: "nowhere"), "does not exist"),
             ("host=/nowhere-at-all", "No such file"),
         ] {
             do {
@@ -89,6 +88,51 @@ import Testing
             #expect(reason.contains("nonsense"))
             #expect(!error.passesByItself)
         }
+    }
+
+    @Test("a server that turns us away is told by its SQLSTATE, the same the second time")
+    func rejections() throws {
+        let server = try PostgresServer.shared()
+        try server.psql("create role crowded login connection limit 0")
+        defer { _ = try? server.psql("drop role crowded") }
+        for (conninfo, state, isRejection) in [
+            (server.connectionString(database: "nowhere"), "3D000", true),
+            (server.connectionString(database: "postgres", user: "nobody_at_all"), "28000", true),
+            (server.connectionString(database: "postgres", user: "crowded"), "53300", false),
+            ("host=127.0.0.1,127.0.0.1 port=\(server.port),\(server.port) user=postgres dbname=nowhere", "3D000", true),
+        ] {
+            for _ in 0..<2 {
+                let error = #expect(throws: LogError.self) { try LogSession(LogSettings(conninfo: conninfo), logger: quiet) }
+                guard case .rejected(state, let message)? = error else {
+                    Issue.record("\(conninfo): \(String(describing: error))")
+                    continue
+                }
+                #expect(!message.contains("LOCATION") && error?.isRejection == isRejection && error?.passesByItself == true)
+                #expect(error?.description.contains("(SQLSTATE \(state))") == true)
+            }
+        }
+        // One of two is not there, and may come back.
+        let mixed = "host=127.0.0.1,127.0.0.1 port=1,\(server.port) user=postgres dbname=nowhere"
+        let error = #expect(throws: LogError.self) { try LogSession(LogSettings(conninfo: mixed), logger: quiet) }
+        guard case .unreachable? = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(error?.isRejection == false)
+    }
+
+    @Test("what libpq says of a failed attempt is understood in every language")
+    func languages() {
+        let one = "connection to server at \"db\" (10.0.0.1), port 5432 failed: "
+        let german =
+            one
+            + "FATAL:  28P01: Passwort-Authentifizierung f\u{FC}r Benutzer \u{BB}pine\u{AB} fehlgeschlagen\nORT:  auth_failed, auth.c:335\n"
+        let russian = one + "\u{412}\u{410}\u{416}\u{41D}\u{41E}:  57P03: \u{441}\u{438}\u{441}\u{442}\u{435}\u{43C}\u{430}\n"
+        #expect(SQLState.ofRejection(by: 1, verbose: german) == "28P01")
+        #expect(SQLState.ofRejection(by: 1, verbose: russian) == "57P03")
+        #expect(SQLState.ofRejection(by: 2, verbose: german + russian) == "57P03")
+        #expect(SQLState.ofRejection(by: 2, verbose: german + one + "Connection refused\n\tIs the server running?\n") == nil)
+        #expect(SQLState.ofRejection(by: 1, verbose: one + "server closed the connection unexpectedly\n") == nil)
     }
 
     @Test("the session is set up, unless a pooler would hand it on")
