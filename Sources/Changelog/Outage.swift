@@ -29,10 +29,12 @@ final class Outage: Sendable {
     private let state = Mutex(State())
     private let logger: Logger
     private let metrics: LogMetrics
+    let hiddenPooler: HiddenPooler
 
     init(logger: Logger, metrics: LogMetrics) {
         self.logger = logger
         self.metrics = metrics
+        hiddenPooler = HiddenPooler(logger: logger)
     }
 
     /// `worker` can't work. What does not pass by itself is told to the operator as an error.
