@@ -63,6 +63,7 @@ enum SQLState {
     static let insufficientPrivilege = "42501"
     static let invalidPassword = "28P01"
     static let noSuchDatabase = "3D000"
+    static let tooManyConnections = "53300"
     static let noSuchSchema = "3F000"
     static let noSuchTable = "42P01"
     static let noSuchStatement = "26000"

@@ -30,6 +30,8 @@ final class Outage: Sendable {
     private let logger: Logger
     private let metrics: LogMetrics
     let hiddenPooler: HiddenPooler
+    /// Hears of workers that can't work because there is no place for their connection.
+    private let crowded = Mutex<(@Sendable (LogError) -> Void)?>(nil)
 
     init(logger: Logger, metrics: LogMetrics) {
         self.logger = logger
@@ -37,10 +39,13 @@ final class Outage: Sendable {
         hiddenPooler = HiddenPooler(logger: logger)
     }
 
+    func whenCrowded(_ body: @escaping @Sendable (LogError) -> Void) { crowded.withLock { $0 = body } }
+
     /// `worker` can't work. What does not pass by itself is told to the operator as an error.
     func lost(_ worker: String, _ error: LogError) {
         let reason = "\(error)"
         if error.isUnsafe { metrics.foundUnsafe() }
+        if error.isCrowded { crowded.withLock { $0 }?(error) }
         let news = state.withLock { state -> News in
             state.away.insert(worker)
             let now = ContinuousClock.now

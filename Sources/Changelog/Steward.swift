@@ -11,6 +11,8 @@ struct Steward {
         case lease(number: UInt64, LeaseCommand)
         /// Something short, which answers for itself and gives what it failed with.
         case ask(Question, @Sendable (Result<LogSession, LogError>) -> LogError?)
+        /// Others need the place of this connection more.
+        case yieldPlace
     }
 
     /// The small questions, of each of which one waits at most.
@@ -27,6 +29,7 @@ struct Steward {
     private let settings: LogSettings
     private let leaseSessions: SessionCount
     private let refusals: Refusals
+    private let shared: SharedSession
     private let deliver: @Sendable (LogEvent) -> Void
     private var deletions: Deque<Deletion> = []
     /// When the next delete statement is due.
@@ -34,13 +37,14 @@ struct Steward {
 
     init(
         mailbox: Mailbox<Message>, keeper: SessionKeeper, settings: LogSettings, leaseSessions: SessionCount, refusals: Refusals,
-        deliver: @escaping @Sendable (LogEvent) -> Void
+        shared: SharedSession, deliver: @escaping @Sendable (LogEvent) -> Void
     ) {
         self.mailbox = mailbox
         self.keeper = keeper
         self.settings = settings
         self.leaseSessions = leaseSessions
         self.refusals = refusals
+        self.shared = shared
         self.deliver = deliver
     }
 
@@ -51,6 +55,7 @@ struct Steward {
                 case .deleteRows(let order): deletions.append(order)
                 case .lease(let number, let command): answer(number, command)
                 case .ask(let question, let body): ask(question, body)
+                case .yieldPlace: keeper.drop()
                 }
             }
             if !deletions.isEmpty && ContinuousClock.now >= nextDelete { deleteSome() }
@@ -65,11 +70,26 @@ struct Steward {
 
     private mutating func connect() {
         do {
-            _ = try keeper.ready()
+            try withSession { _ in }
             keeper.worked()
         } catch {
             keeper.failed(error)
         }
+    }
+
+    /// With a session of its own, or where PostgreSQL has no place for that, with that of the head reads.
+    private mutating func withSession<R: Sendable>(
+        _ work: @escaping @Sendable (LogSession) throws(LogError) -> R
+    ) throws(LogError) -> R {
+        if keeper.session == nil, shared.isCrowded { return try shared.run(work) }
+        let session: LogSession
+        do throws(LogError) {
+            session = try keeper.ready()
+        } catch {
+            guard shared.noteFailure(error, isEssential: false) else { throw error }
+            return try shared.run(work)
+        }
+        return try work(session)
     }
 
     private mutating func idle() {
@@ -91,10 +111,8 @@ struct Steward {
         let outcome: LogSession.DeletionOutcome
         let started = ContinuousClock.now
         do {
-            let session = try keeper.ready()
-            let start = ContinuousClock.now
-            outcome = try session.delete(deletion)
-            keeper.metrics.answered(.deleteRows, since: start)
+            outcome = try withSession { session throws(LogError) in try session.delete(deletion) }
+            keeper.metrics.answered(.deleteRows, since: started)
             keeper.worked()
         } catch {
             // Simply tried again: to do it twice does no harm.
@@ -124,24 +142,25 @@ struct Steward {
             return
         }
         do throws(LogError) {
-            let session = try keeper.ready()
             let start = ContinuousClock.now
             let answer: LeaseAnswer?
             switch command {
             case .round(let round):
-                let (remainingMs, head) = try session.run(round)
+                let (remainingMs, head) = try withSession { session throws(LogError) in try session.run(round) }
                 answer = .roundDone(remainingMs: remainingMs, head: head)
             case .keepDuty(let holder, let termMs):
-                switch try session.keepDuty(holder: holder, termMs: termMs) {
+                switch try withSession({ session throws(LogError) in try session.keepDuty(holder: holder, termMs: termMs) }) {
                 case .held(let taken): answer = .dutyAsked(.held(taken: taken, sessions: leaseSessions.value))
                 case .heldByAnother(let forMs, let swept):
                     answer = .dutyAsked(.heldByAnother(forMs: Int(clamping: forMs), swept: swept))
                 }
             case .releaseDuty(let holder):
-                try session.releaseDuty(holder: holder)
+                try withSession { session throws(LogError) in try session.releaseDuty(holder: holder) }
                 answer = nil
             case .findDue(let holder, let limit):
-                let (due, nextMs) = try session.findDue(holder: holder, limit: limit)
+                let (due, nextMs) = try withSession { session throws(LogError) in
+                    try session.findDue(holder: holder, limit: limit)
+                }
                 answer = .dueFound(due, nextMs: nextMs, sessions: leaseSessions.value)
             }
             keeper.metrics.answered(.lease, since: start)
@@ -154,9 +173,9 @@ struct Steward {
         }
     }
 
-    private mutating func ask(_ question: Question, _ body: @Sendable (Result<LogSession, LogError>) -> LogError?) {
+    private mutating func ask(_ question: Question, _ body: @escaping @Sendable (Result<LogSession, LogError>) -> LogError?) {
         do {
-            if let error = body(.success(try keeper.ready())) {
+            if let error = try withSession({ body(.success($0)) }) {
                 failed(.ask, question.rawValue, error)
             } else {
                 keeper.worked()
@@ -170,7 +189,7 @@ struct Steward {
     /// True where PostgreSQL is there, and refused this one thing: no outage, but told.
     @discardableResult
     private mutating func failed(_ operation: LogOperation, _ chore: String, _ error: LogError) -> Bool {
-        guard case .refused(let state, _) = error, keeper.session?.isOpen == true, !SQLState.tellsOfPooler(state) else {
+        guard case .refused(let state, _) = error, !SQLState.tellsOfPooler(state) else {
             keeper.failed(operation, error)
             return false
         }

@@ -124,6 +124,42 @@ struct RefusalTests {
         #expect(lines.count(of: "found a connection pooler") == 1)
     }
 
+    @Test("two connections are enough for everything")
+    func fewConnections() async throws {
+        let server = try PostgresServer.shared()
+        var settings = try freshSettings()
+        let database = try server.psql("select current_database()", connection: settings.conninfo)
+        try server.psql("create role \(database) login connection limit 2", connection: settings.conninfo)
+        for grant in Migrator.grants(to: database, in: .pine) { try server.psql(grant, connection: settings.conninfo) }
+        settings.conninfo = server.connectionString(database: database, user: database)
+        let (inbox, lines, loaded) = (Inbox<LogEvent>(), Lines(), Inbox<LoadEvent>())
+        let log = LogWorkers(settings, logger: lines.logger) { inbox.add($0) }
+        defer { log.stop() }
+        log.load { loaded.add($0) }
+        let head = try await loaded.next("the load") { if case .finished(let head, _) = $0 { head } else { nil } }
+        log.submit(.readHead)
+        #expect(try await inbox.head() == head)
+        var writer = Writer(head: head)
+        for round in 1...3 {
+            let batch = writer.batch()
+            log.submit(.append(batch))
+            #expect(try await inbox.appendAnswer() == .appended(number: batch.number))
+            writer.committed(batch)
+            log.submit(.lease(number: UInt64(round), .keepDuty(holder: 1, termMs: 60_000)))
+            _ = try await inbox.next("the duty") { if case .lease(UInt64(round), .dutyAsked(.held)) = $0 { true } else { nil } }
+            log.submit(.readValues(number: UInt64(round), [batch.newHead.position]))
+            _ = try await inbox.next("values") { if case .valuesRead(UInt64(round), _, _) = $0 { true } else { nil } }
+            log.submit(.readHistory(after: .start, limit: 10))
+            _ = try await inbox.next("history") { if case .historyRead = $0 { true } else { nil } }
+        }
+        log.submit(.deleteRows(.of(writer.rows.prefix(1).map(\.position))))
+        #expect(try await inbox.deleted() == 1)
+        let sizes = Atomic(false)
+        log.databaseSizes { sizes.store((try? $0.get()) != nil, ordering: .releasing) }
+        try await eventually("sizes") { sizes.load(ordering: .acquiring) }
+        #expect(lines.count(of: "PostgreSQL has too few connections") == 1)
+    }
+
     @Test("the name of a prepared statement stands for its text")
     func preparedNames() {
         #expect(Statement("select 1").preparedName == Statement("select 1").preparedName)
