@@ -30,6 +30,7 @@ final class Outage: Sendable {
     private let logger: Logger
     private let metrics: LogMetrics
     let hiddenPooler: HiddenPooler
+    let timelines = Timelines()
     /// Hears of workers that can't work because there is no place for their connection.
     private let crowded = Mutex<(@Sendable (LogError) -> Void)?>(nil)
 

@@ -25,6 +25,24 @@ enum ServerCheck {
           coalesce(pg_catalog.current_setting('synchronous_standby_names', true), '')
         """)
 
+    private static let readTimeline = Statement(
+        """
+        select (select system_identifier from pg_catalog.pg_control_system())::text,
+          pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)
+        """)
+
+    /// Nil where the server does not tell: a relative of PostgreSQL, or a provider that forbids the question.
+    static func timeline(on connection: PostgresConnection, _ settings: LogSettings) throws(LogError) -> Timeline? {
+        do throws(LogError) {
+            let result = try connection.run(readTimeline, within: settings.limits.readLimit)
+            guard result.rowCount == 1, !result.isNull(0, 0), !result.isNull(0, 1) else { return nil }
+            return Timeline(cluster: result.text(0, 0), number: result.text(0, 1))
+        } catch {
+            guard case .refused = error else { throw error }
+            return nil
+        }
+    }
+
     /// What a session needs for itself, where the server knows the setting, whatever the server, the database or the role say: none of
     /// these may change what a statement means. What runs long here waits for other writers or for a synchronous standby; the bounds in
     /// time are ours, and a statement that the server cancels while it waits for a standby would count as committed.
@@ -66,6 +84,8 @@ enum ServerCheck {
             throw LogError.serverTooOld(version: connection.serverVersion)
         }
         let state = try look(on: connection, settings)
+        // One that became so while a session lasts still tells where the log ends.
+        if state.isReadOnly { throw LogError.notWritable("transactions are read-only (default_transaction_read_only)") }
         if !isPooled {
             let pinned = sessionSettings(pinsCommits: !settings.allowsUnsafeDurability)
             _ = try connection.run(pinned, within: settings.limits.readLimit)
@@ -84,7 +104,6 @@ enum ServerCheck {
         if state.isStandby {
             throw LogError.notWritable("it is a standby; name the primary, or several hosts and target_session_attrs=read-write")
         }
-        if state.isReadOnly { throw LogError.notWritable("transactions are read-only (default_transaction_read_only)") }
         if let setting = state.unsafeSettings.first, !settings.allowsUnsafeDurability {
             throw LogError.unsafeDurability(setting: setting, value: "off")
         }

@@ -89,6 +89,7 @@ struct SessionKeeper {
             var settings = settings
             if outage.hiddenPooler.isFound { settings.transactionPooling = true }
             fresh = try LogSession(on: connection, settings, patience: patience, logger: logger)
+            try outage.timelines.use(ServerCheck.timeline(on: fresh.connection, settings))
         } catch {
             waitedSince = start
             if error != .closed { metrics.failed(.connect) }
