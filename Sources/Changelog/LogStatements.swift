@@ -58,8 +58,8 @@ struct LogStatements: Sendable {
         let guarded = """
             1 / (case when 'off' in (pg_catalog.current_setting('fsync', true), pg_catalog.current_setting('full_page_writes', true))
                   then 0 else 1 end),
-                pg_catalog.set_config('synchronous_commit', case pg_catalog.current_setting('synchronous_commit')
-                  when 'remote_apply' then 'remote_apply' else 'on' end, true)
+                case when pg_catalog.current_setting('synchronous_commit') not in ('on', 'remote_apply')
+                  then pg_catalog.set_config('synchronous_commit', 'on', true) end
             """
         append = Statement(
             """
