@@ -73,11 +73,51 @@ final class ConnectAttempt: Sendable {
         let valuePointers = values.map { UnsafePointer($0) } + [nil]
         guard let raw = PQconnectdbParams(keywordPointers, valuePointers, 1) else { return .failed(.unreachable("out of memory")) }
         guard PQstatus(raw) == CONNECTION_OK else {
-            let reason = oneLine(PQerrorMessage(raw))
-            PQfinish(raw)
-            return .failed(isMistake(reason) ? .badConnectionString(reason) : .unreachable(reason))
+            return failed(raw)
         }
         return .connected(Raw(pointer: raw))
+    }
+
+    // MARK: Why there is no connection
+
+    /// The SQLSTATE that a failure turned out to have, by what libpq said of it; nil for one that has none.
+    private static let statesOfReasons = Mutex<[String: String?]>([:])
+    private static let reasonLimit = 64
+
+    /// Why `raw` could not be connected, or the connection after all. Takes `raw` over.
+    ///
+    /// Servers speak many languages, so it is the SQLSTATE that tells what they mean. libpq gives that of a failed attempt only as a part
+    /// of its text, and only where it was told so before: the attempt is made once more, the first time that a reason is heard.
+    private static func failed(_ raw: OpaquePointer) -> State {
+        let reason = oneLine(PQerrorMessage(raw))
+        let failure = LogError.unreachable(reason)
+        if isMistake(reason) || failure.isTimeout {
+            PQfinish(raw)
+            return .failed(failure.isTimeout ? failure : .badConnectionString(reason))
+        }
+        if PQconnectionNeedsPassword(raw) != 0 {
+            PQfinish(raw)
+            return .failed(.rejected(state: SQLState.invalidPassword, message: reason))
+        }
+        let state: String?
+        if let known = statesOfReasons.withLock({ $0[reason] }) {
+            state = known
+        } else {
+            PQsetErrorVerbosity(raw, PQERRORS_VERBOSE)
+            PQreset(raw)
+            guard PQstatus(raw) != CONNECTION_OK else {
+                PQsetErrorVerbosity(raw, PQERRORS_DEFAULT)
+                return .connected(Raw(pointer: raw))
+            }
+            let hostCount = reason.ranges(of: "connection to server ").count
+            state = SQLState.ofRejection(by: hostCount, verbose: String(cString: PQerrorMessage(raw)))
+            statesOfReasons.withLock { states in
+                if states.count >= reasonLimit { states = [:] }
+                states[reason] = state
+            }
+        }
+        PQfinish(raw)
+        return .failed(state.map { .rejected(state: $0, message: reason) } ?? failure)
     }
 
     // MARK: What the connection string says, and what it doesn't
@@ -85,8 +125,8 @@ final class ConnectAttempt: Sendable {
     /// Throws `badConnectionString` where libpq can't read it. Says nothing about whether anybody is there.
     static func check(conninfo: String) throws(LogError) { _ = try parameters(for: conninfo, connectLimit: .zero) }
 
-    /// Whether libpq's reason not to connect is a mistake in the settings, which it finds only then. Its texts are English as
-    /// long as nobody sets a locale.
+    /// Whether libpq's reason not to connect is a mistake in the settings, which it finds only then. Its own texts, unlike the
+    /// server's, are English as long as nobody in this process sets a locale.
     private static func isMistake(_ reason: String) -> Bool {
         ["invalid ", "could not match ", "definition of service ", "service file ", "syntax error in service file "]
             .contains { reason.hasPrefix($0) }

@@ -112,7 +112,7 @@ private struct ReportStatements {
             select c.relname::text, c.reltuples::bigint, coalesce(s.n_dead_tup, 0)::bigint, pg_relation_size(c.oid),
               pg_table_size(c.oid) - pg_relation_size(c.oid), pg_indexes_size(c.oid),
               (extract(epoch from now() - s.last_autovacuum) * 1000)::bigint
-              from pg_class c join pg_namespace n on n.oid = c.relnamespace
+              from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
               left join pg_stat_all_tables s on s.relid = c.oid
              where n.nspname = $1::text and c.relkind = 'r' order by pg_total_relation_size(c.oid) desc, c.relname
             """)

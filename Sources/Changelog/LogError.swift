@@ -4,6 +4,8 @@
 package enum LogError: Error, Hashable, Sendable {
     /// No connection could be made. Nothing was asked.
     case unreachable(String)
+    /// A server was there, all servers if several were named, and turned us away. `state` is the SQLSTATE.
+    case rejected(state: String, message: String)
     /// libpq can't read the connection string.
     case badConnectionString(String)
     /// The connection went away, or its deadline passed, while a statement ran: its outcome is unknown.
@@ -28,14 +30,14 @@ package enum LogError: Error, Hashable, Sendable {
     /// Whether the server is there, and turned us away for what an operator has to put right: the password, the name of the role or
     /// the database, the server's own rules. While a process starts that is a mistake; while it serves, it may pass.
     package var isRejection: Bool {
-        guard case .unreachable(let reason) = self, !reason.contains("Connection refused"), !isTimeout else { return false }
-        return ["password authentication failed", "no password supplied", "no pg_hba.conf entry", "pg_hba.conf rejects"]
-            .contains { reason.contains($0) }
-            || ["FATAL:  database \"", "FATAL:  role \""].contains { reason.contains($0) } && reason.contains("does not exist")
+        if case .rejected(let state, _) = self { SQLState.isRejection(state) } else { false }
     }
 
-    /// Whether nobody has answered an attempt to connect, or one of several hosts has not.
+    /// Whether nobody has answered an attempt to connect, or one of several hosts has not: libpq's own words, which no server can give.
     var isTimeout: Bool { if case .unreachable(let reason) = self { reason.contains("timeout expired") } else { false } }
+
+    /// Whether a connection pooler was at work that passes itself off as the server.
+    package var tellsOfPooler: Bool { if case .refused(let state, _) = self { SQLState.tellsOfPooler(state) } else { false } }
 
     /// The server said nothing for longer than it may.
     static let noAnswer = LogError.lost("no answer in time")
@@ -44,7 +46,7 @@ package enum LogError: Error, Hashable, Sendable {
     /// False where an operator has to do something first.
     package var passesByItself: Bool {
         switch self {
-        case .unreachable, .lost, .notWritable: true
+        case .unreachable, .rejected, .lost, .notWritable: true
         case .refused(let state, _): SQLState.isTransient(state)
         case .badConnectionString, .unsafeDurability, .serverTooOld, .schemaTooNew, .schemaTooOld, .malformed, .closed: false
         }
@@ -53,11 +55,19 @@ package enum LogError: Error, Hashable, Sendable {
 
 /// The SQLSTATEs that we tell apart (PostgreSQL manual, appendix A).
 enum SQLState {
+    static let divisionByZero = "22012"
     static let uniqueViolation = "23505"
     static let readOnlyTransaction = "25006"
     static let serializationFailure = "40001"
     static let deadlockDetected = "40P01"
     static let insufficientPrivilege = "42501"
+    static let invalidPassword = "28P01"
+    static let noSuchDatabase = "3D000"
+    static let tooManyConnections = "53300"
+    static let noSuchSchema = "3F000"
+    static let noSuchTable = "42P01"
+    static let noSuchStatement = "26000"
+    static let duplicateStatement = "42P05"
     static let duplicateTable = "42P07"
     static let duplicateSchema = "42P06"
     static let duplicateObject = "42710"
@@ -65,6 +75,25 @@ enum SQLState {
     /// The server undid the statement because of a concurrent one; the same statement may work now.
     static func isRetryable(_ state: String) -> Bool {
         state == serializationFailure || state == deadlockDetected
+    }
+
+    /// A server turns us away until an operator has put something right: the password, the role, the database, the server's own rules.
+    static func isRejection(_ state: String) -> Bool {
+        state.hasPrefix("28") || state == noSuchDatabase || state == insufficientPrivilege
+    }
+
+    /// A prepared statement is missing, or there already, on what we take for the connection that has prepared it, or not.
+    static func tellsOfPooler(_ state: String) -> Bool { state == noSuchStatement || state == duplicateStatement }
+
+    /// The SQLSTATE with which each of so many servers has turned an attempt to connect away, by libpq's verbose message; nil where one of
+    /// them has not. Of several it is the one that may pass.
+    ///
+    /// A line is `SEVERITY:  SQLSTATE: message`, after what libpq has to say itself; severity and message are in the server's language
+    /// (pqBuildErrorMessage3 in fe-protocol3.c).
+    static func ofRejection(by serverCount: Int, verbose message: String) -> String? {
+        let states = message.matches(of: #/(?m)^.*?:  ([0-9A-Z]{5}): /#).map { String($0.output.1) }
+        guard !states.isEmpty, states.count >= serverCount else { return nil }
+        return states.first { !isRejection($0) } ?? states[0]
     }
 
     /// Passes by itself: conflicts, resource shortage (53), operator's intervention such as a restart (57), lock timeouts (55),
@@ -80,10 +109,13 @@ extension LogError: CustomStringConvertible {
     package var description: String {
         switch self {
         case .unreachable(let reason): "PostgreSQL can't be reached: \(reason)"
+        case .rejected(let state, let message): "PostgreSQL can't be reached: \(message) (SQLSTATE \(state))"
         case .badConnectionString(let reason): "the connection string for PostgreSQL is wrong: \(reason)"
         case .lost(let reason): "the connection to PostgreSQL was lost: \(reason)"
         case .refused(SQLState.insufficientPrivilege, let message):
             "PostgreSQL refused: \(message); as the owner of the schema, `pine migrate --grant-to ROLE` gives a role what it needs"
+        case .refused(let state, let message) where state == SQLState.noSuchTable || state == SQLState.noSuchSchema:
+            "the tables of Pine are gone: \(message) (SQLSTATE \(state)); restore them from a backup. Pine looks for them again and again"
         case .refused(let state, let message): "PostgreSQL refused: \(message) (SQLSTATE \(state))"
         case .notWritable(let reason): "PostgreSQL is not writable now: \(reason)"
         case .unsafeDurability(let setting, let value):

@@ -13,6 +13,8 @@ package struct LogCounters: Sendable {
     package var appendedBytes: UInt64 = 0
     /// Operations that failed, connection attempts included.
     package var failures: [LogOperation: UInt64] = [:]
+    /// Statements of the chores that PostgreSQL refused with an error of its own.
+    package var refusals: [Refusal: UInt64] = [:]
     package var connectionsMade: UInt64 = 0
     /// Outages, and how long those lasted that are over, in seconds.
     package var outages: UInt64 = 0
@@ -20,6 +22,10 @@ package struct LogCounters: Sendable {
     /// Whether PostgreSQL is away now, and why.
     package var away: String?
     package var slowStatements: UInt64 = 0
+    /// Whether the server's settings let acknowledged writes vanish, as far as is known.
+    package var isUnsafe = false
+    /// Whether commits wait for a standby; nil until the server was asked.
+    package var isReplicated: Bool?
 
     package init() {
         for operation in LogOperation.allCases {
@@ -27,6 +33,12 @@ package struct LogCounters: Sendable {
             failures[operation] = 0
         }
     }
+}
+
+package struct Refusal: Hashable, Sendable {
+    package var operation: LogOperation
+    /// SQLSTATE.
+    package var state: String
 }
 
 /// The kinds of things that PostgreSQL is asked.
@@ -67,6 +79,13 @@ final class LogMetrics: Sendable {
         state.withLock { $0.failures[operation]! += 1 }
     }
 
+    func refused(_ operation: LogOperation, state sqlState: String) {
+        state.withLock {
+            $0.failures[operation]! += 1
+            $0.refusals[Refusal(operation: operation, state: sqlState), default: 0] += 1
+        }
+    }
+
     func connected(since start: ContinuousClock.Instant) {
         answered(.connect, since: start)
         state.withLock { $0.connectionsMade += 1 }
@@ -90,6 +109,15 @@ final class LogMetrics: Sendable {
             $0.away = nil
         }
     }
+
+    func looked(isUnsafe: Bool, isReplicated: Bool) {
+        state.withLock {
+            $0.isUnsafe = isUnsafe
+            $0.isReplicated = isReplicated
+        }
+    }
+
+    func foundUnsafe() { state.withLock { $0.isUnsafe = true } }
 
     func statementWasSlow() { state.withLock { $0.slowStatements += 1 } }
 }

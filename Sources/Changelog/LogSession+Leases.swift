@@ -1,5 +1,7 @@
 // Owns: the operations on the leases' deadlines and on the steward's duty.
+internal import Bytes
 package import Keyspace
+internal import Logging
 package import Replica
 
 extension LogSession {
@@ -12,9 +14,8 @@ extension LogSession {
         if !round.ensure.isEmpty { steps.append((leaseStatements.ensure, .terms(round.ensure))) }
         if !round.read.isEmpty { steps.append((leaseStatements.read, .leases(round.read))) }
         steps.append((statements.readHead, .none))
-        let results = try retrying { () throws(LogError) in
-            try connection.runPipeline(steps, within: settings.limits.readLimit)
-        }
+        // Each statement has to see what was committed meanwhile, the last one most of all.
+        let results = try retrying { () throws(LogError) in try transaction(steps, within: settings.limits.readLimit) }
         var remainingMs: [LeaseID: Int64] = [:]
         if !round.read.isEmpty {
             let read = results[results.count - 2]
@@ -61,13 +62,22 @@ extension LogSession {
             if try connection.run(leaseStatements.renewDuty, parameters, within: limit).affectedRows == 1 {
                 return .held(taken: false)
             }
-            if try connection.run(leaseStatements.takeDuty, parameters, within: limit).affectedRows == 1 {
+            let taken = try connection.run(leaseStatements.takeDuty, parameters, within: limit)
+            if taken.rowCount == 1 {
+                noteTaken(leftMs: taken.isNull(0, 0) ? 0 : try taken.integer(0, 0), termMs: Int64(termMs))
                 return .held(taken: true)
             }
             let left = try connection.run(leaseStatements.readDuty, within: limit)
             guard left.rowCount == 1 else { throw LogError.malformed("the table sweep has \(left.rowCount) rows") }
             return .heldByAnother(forMs: try left.integer(0, 0), swept: try left.sweep(0, from: 1))
         }
+    }
+
+    private func noteTaken(leftMs: Int64, termMs: Int64) {
+        guard leftMs > termMs else { return }
+        logger.warning(
+            "took over the steward's duty, whose end was further off than one term: the database's clock was set back, or a standby with a slower one took over",
+            metadata: ["left": "\(Duration.milliseconds(leftMs).brief)", "term": "\(Duration.milliseconds(termMs).brief)"])
     }
 
     package func releaseDuty(holder: Int64) throws(LogError) {

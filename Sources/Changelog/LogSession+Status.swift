@@ -40,7 +40,8 @@ extension LogSession {
         }
     }
 
-    /// The members that said so within `age`, in the order of their ids.
+    /// The members that said so within `age`, in the order of their ids. One that said so later than it is now is dead, since the
+    /// clock was set back; a little later it may be by another node's clock.
     package func listMembers(within age: Duration) throws(LogError) -> [Member] {
         let result = try connection.run(
             statements.listMembers, .build { $0.add(age.wholeMs) }, within: settings.limits.readLimit)

@@ -19,7 +19,9 @@ package final class LogSession {
     let settings: LogSettings
     let statements: LogStatements
     let leaseStatements: LeaseStatements
-    private let logger: Logger
+    let logger: Logger
+    /// What the server said of itself when it was last looked at.
+    private(set) var serverState: ServerState
     package private(set) var holdsHeadLock = false
     /// Whether the tail that was read last ends before a row that is too large for `readRecent`.
     private var expectsLargeRow = false
@@ -42,12 +44,18 @@ package final class LogSession {
         self.connection = connection
         self.settings = settings
         self.logger = logger
-        statements = LogStatements(schema: settings.schema, chunkByteLimit: settings.limits.chunkByteLimit)
+        statements = LogStatements(
+            schema: settings.schema, chunkByteLimit: settings.limits.chunkByteLimit, isGuarded: !settings.allowsUnsafeDurability)
         leaseStatements = LeaseStatements(schema: settings.schema.quoted)
         connection.patience = patience
         isPooled = settings.transactionPooling ? true : try ServerCheck.findsPooler(on: connection, settings)
         connection.prepares = !isPooled
-        try ServerCheck.run(on: connection, settings, isPooled: isPooled)
+        serverState = try ServerCheck.run(on: connection, settings, isPooled: isPooled)
+    }
+
+    /// Looks whether the server is still one on which the log may live; throws as connecting does.
+    func lookAtServer() throws(LogError) {
+        serverState = try ServerCheck.look(on: connection, settings)
     }
 
     package var isOpen: Bool { connection.isOpen }
@@ -81,7 +89,7 @@ package final class LogSession {
             }
         } else {
             inserted = try retrying { () throws(LogError) in
-                try connection.run(statements.append, parameters, within: settings.limits.appendLimit).affectedRows
+                try transaction([(statements.append, parameters)], within: settings.limits.appendLimit)[0].affectedRows
             }
         }
         return try outcome(of: batch, inserted: inserted)
@@ -108,6 +116,12 @@ package final class LogSession {
     /// How many rows the oldest batch under way has inserted, if that is known by now.
     func takeAppended() throws(LogError) -> Result<Int, LogError>? { try connection.takeOutcome()?.map(\.affectedRows) }
 
+    /// What an append has failed with: the statement looks at the server's settings by itself, and can say no more than this.
+    private func explained(_ error: LogError) -> LogError {
+        guard case .refused(SQLState.divisionByZero, _) = error else { return error }
+        return .unsafeDurability(setting: "fsync or full_page_writes", value: "off")
+    }
+
     /// The same, waited for.
     func awaitAppended() throws(LogError) -> Result<Int, LogError> {
         try connection.awaitOutcome(within: settings.limits.appendLimit).map(\.affectedRows)
@@ -124,7 +138,7 @@ package final class LogSession {
         switch inserted {
         case .success(let count): return try outcome(of: batch, inserted: count)
         case .failure(.refused(let state, _)) where SQLState.isRetryable(state): return try append(batch)
-        case .failure(let error): throw error
+        case .failure(let error): throw explained(error)
         }
     }
 
@@ -132,17 +146,17 @@ package final class LogSession {
     /// `append` or `releaseHeadLock` ends it; so does the server once `lockHoldLimit` has passed twice without a word from us.
     package func lockHead(expiring: LeaseExpiry? = nil) throws(LogError) -> (head: Head, expired: [LeaseID]) {
         invariant(!holdsHeadLock, "the head row is locked already")
-        var steps = [
-            (LogStatements.begin, Parameters.none),
-            (statements.limitLockHold(ms: settings.limits.lockHoldLimit.wholeMs * 2), .none), (statements.lockHead, .none),
-        ]
+        var steps = opening
+        steps += [(statements.limitLockHold(ms: settings.limits.lockHoldLimit.wholeMs * 2), .none), (statements.lockHead, .none)]
+        let headStep = steps.count - 1
         if let expiring { steps.append((leaseStatements.expire, .expiry(expiring))) }
         let locked = try finishingTransaction { () throws(LogError) in
             let results = try connection.runPipeline(steps, within: settings.limits.appendLimit)
-            let head = try head(of: results[2])
+            let head = try head(of: results[headStep])
             var expired: [LeaseID] = []
             if expiring != nil {
-                for row in 0..<results[3].rowCount { expired.append(try results[3].integer(row, 0)) }
+                let gone = results[headStep + 1]
+                for row in 0..<gone.rowCount { expired.append(try gone.integer(row, 0)) }
             }
             return (head: head, expired: expired.sorted())
         }
@@ -164,15 +178,16 @@ package final class LogSession {
     package func recover(after position: Position, limit: Int) throws(LogError) -> Tail {
         try retrying { () throws(LogError) in
             try finishingTransaction { () throws(LogError) in
-                let results = try connection.runPipeline(
-                    [
-                        (LogStatements.begin, .none), (statements.raiseEpoch, .none),
-                        (statements.readTail(limit: limit), .position(position)), (LogStatements.commit, .none),
-                    ], within: settings.limits.recoverLimit)
-                guard results[1].rowCount == 1, results[3].commandTag == "COMMIT" else {
+                let steps =
+                    opening + [
+                        (statements.raiseEpoch, .none), (statements.readTail(limit: limit), .position(position)),
+                        (LogStatements.commit, .none),
+                    ]
+                let results = try connection.runPipeline(steps, within: settings.limits.recoverLimit).suffix(3).map(\.self)
+                guard results[0].rowCount == 1, results[2].commandTag == "COMMIT" else {
                     throw LogError.malformed("the epoch was not raised")
                 }
-                return try results[2].tail(after: position, limit: limit, chunkByteLimit: settings.limits.chunkByteLimit)
+                return try results[1].tail(after: position, limit: limit, chunkByteLimit: settings.limits.chunkByteLimit)
             }
         }
     }
@@ -279,13 +294,41 @@ package final class LogSession {
 
     // MARK: Inside
 
+    /// How a transaction of several statements begins.
+    private var opening: [(statement: Statement, parameters: Parameters)] {
+        isPooled ? [(LogStatements.begin, .none), (LogStatements.pin, .none)] : [(LogStatements.begin, .none)]
+    }
+
+    /// Runs statements as one transaction, in one round trip, and gives their results. What a session is set up with in the place of
+    /// the role's and the server's own settings a pooler does not keep: then the transaction brings it along.
+    func transaction(
+        _ steps: [(statement: Statement, parameters: Parameters)], within limit: Duration
+    ) throws(LogError) -> [PostgresResult] {
+        do {
+            guard isPooled else {
+                return steps.count == 1
+                    ? [try connection.run(steps[0].statement, steps[0].parameters, within: limit)]
+                    : try connection.runPipeline(steps, within: limit)
+            }
+            return try finishingTransaction { () throws(LogError) in
+                let opening = opening
+                let results = try connection.runPipeline(opening + steps + [(LogStatements.commit, .none)], within: limit)
+                let tag = results[results.count - 1].commandTag
+                guard tag == "COMMIT" else { throw LogError.malformed("commit gave \(tag)") }
+                return Array(results.dropFirst(opening.count).dropLast())
+            }
+        } catch {
+            throw explained(error)
+        }
+    }
+
     /// Runs `body`, and rolls back where it failed with the connection still there: the transaction may be open and broken.
     func finishingTransaction<R>(_ body: () throws(LogError) -> R) throws(LogError) -> R {
         do {
             return try body()
         } catch {
-            if connection.isOpen { _ = try connection.run(LogStatements.rollback, within: settings.limits.readLimit) }
-            throw error
+            if connection.isInTransaction { _ = try connection.run(LogStatements.rollback, within: settings.limits.readLimit) }
+            throw explained(error)
         }
     }
 

@@ -32,7 +32,15 @@ struct LogStatements: Sendable {
     let listMembers: Statement
     let deleteMember: Statement
 
-    static let begin = Statement("begin")
+    /// Whatever the server's or the role's default is: a statement has to see what was committed while it waited.
+    static let begin = Statement("begin isolation level read committed")
+    /// What a transaction needs for itself where a session can't have it, behind a pooler; see `ServerCheck`.
+    static let pin = Statement(
+        """
+        select pg_catalog.set_config('statement_timeout', '0', true), pg_catalog.set_config('lock_timeout', '0', true),
+          pg_catalog.set_config('idle_in_transaction_session_timeout', '0', true),
+          pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true)
+        """)
     static let beginSnapshot = Statement("begin isolation level repeatable read read only")
     static let commit = Statement("commit")
     static let rollback = Statement("rollback")
@@ -40,15 +48,24 @@ struct LogStatements: Sendable {
     private static let headColumns = "cluster_id, revision, sub, digest, epoch, compact_revision"
     private static let rowColumns = "revision, sub, kind, key, value, create_revision, version, lease, origin"
 
-    init(schema name: SchemaName, chunkByteLimit: Int) {
+    /// `isGuarded`: whether an append has to be durable.
+    init(schema name: SchemaName, chunkByteLimit: Int, isGuarded: Bool = true) {
         let schema = name.quoted
         self.schema = schema
         self.chunkByteLimit = chunkByteLimit
+        // Settings may have changed a moment ago, and a pooler may have handed on a server connection that nobody has set up. So each
+        // append brings along what its commit needs, and divides by zero (22012) on a server that would not keep it: `LogSession` knows.
+        let guarded = """
+            1 / (case when 'off' in (pg_catalog.current_setting('fsync', true), pg_catalog.current_setting('full_page_writes', true))
+                  then 0 else 1 end),
+                case when pg_catalog.current_setting('synchronous_commit') not in ('on', 'remote_apply')
+                  then pg_catalog.set_config('synchronous_commit', 'on', true) end
+            """
         append = Statement(
             """
             with advanced as (
               update \(schema).head set revision = $1::bigint, sub = $2::int, digest = $3::bigint, compact_revision = $4::bigint
-               where digest = $5::bigint and epoch = $6::bigint returning 1)
+               where digest = $5::bigint and epoch = $6::bigint returning \(isGuarded ? guarded : "1"))
             insert into \(schema).changelog (\(Self.rowColumns))
             select unnest($7::bigint[]), unnest($8::int[]), unnest($9::smallint[]), unnest($10::bytea[]), unnest($11::bytea[]),
               unnest($12::bigint[]), unnest($13::bigint[]), unnest($14::bigint[]), unnest($15::bigint[]) from advanced
@@ -74,7 +91,7 @@ struct LogStatements: Sendable {
                   sub = case when \(advances) then $6::int else sub end,
                   begun = greatest(begun, $3::bigint), digest = $8::bigint
                where digest in ($7::bigint, $8::bigint) and \(isCompacted("$3")) and exists (
-                 select 1 from \(schema).duty where name = 'steward' and holder = $9::bigint and expires_at > now())
+                 select 1 from \(schema).duty where name = 'steward' and holder = $9::bigint and expires_at > pg_catalog.now())
               returning 1),
             gone as (
               delete from \(schema).changelog where exists (select 1 from told) and (revision, sub) in (
@@ -85,7 +102,7 @@ struct LogStatements: Sendable {
         whyNotDeleted = Statement(
             """
             select \(sweepColumns), \(isCompacted("$1")), exists (
-                select 1 from \(schema).duty where name = 'steward' and holder <> $2::bigint and expires_at > now())
+                select 1 from \(schema).duty where name = 'steward' and holder <> $2::bigint and expires_at > pg_catalog.now())
               from \(schema).sweep
             """)
         readSweep = Statement("select \(sweepColumns) from \(schema).sweep")
@@ -97,26 +114,31 @@ struct LogStatements: Sendable {
               join \(schema).changelog c on c.revision = r.revision and c.sub = r.sub
             """)
         // A hint that gets lost does no harm, so its commit need not wait for the disk.
-        hint = Statement("select set_config('synchronous_commit', 'off', true), pg_notify($1::text, '')")
+        hint = Statement("select pg_catalog.set_config('synchronous_commit', 'off', true), pg_catalog.pg_notify($1::text, '')")
         databaseSizes = Statement(
             """
             select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint,
               coalesce(max(case when c.relname = 'changelog' then c.reltuples end), 0)::bigint
-              from pg_class c join pg_namespace n on n.oid = c.relnamespace
+              from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
              where n.nspname = $1::text and c.relkind = 'r'
                and c.relname in ('head', 'changelog', 'member', 'duty', 'lease_deadline', 'sweep')
             """)
         upsertMember = Statement(
             """
-            insert into \(schema).member (id, name, client_urls, seen_at) values ($1::bigint, $2::text, $3::text[], now())
+            insert into \(schema).member (id, name, client_urls, seen_at) values ($1::bigint, $2::text, $3::text[], pg_catalog.now())
             on conflict (id) do update set name = excluded.name, client_urls = excluded.client_urls, seen_at = excluded.seen_at
             """)
         listMembers = Statement(
             """
-            select id, name, client_urls, (extract(epoch from now() - seen_at) * 1000)::bigint from \(schema).member
-             where seen_at > now() - $1::bigint * interval '1 millisecond' order by id
+            select id, name, client_urls, (extract(epoch from pg_catalog.now() - seen_at) * 1000)::bigint from \(schema).member
+             where seen_at between pg_catalog.now() - $1::bigint * interval '1 millisecond'
+               and pg_catalog.now() + $1::bigint * interval '1 millisecond' order by id
             """)
-        deleteMember = Statement("delete from \(schema).member where id = $1::bigint or seen_at < now() - interval '1 day'")
+        deleteMember = Statement(
+            """
+            delete from \(schema).member where id = $1::bigint
+              or seen_at not between pg_catalog.now() - interval '1 day' and pg_catalog.now() + interval '1 day'
+            """)
     }
 
     /// The rows after a position and the head, in one statement, so that they belong together. Each row starts with the head's

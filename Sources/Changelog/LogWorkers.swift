@@ -32,6 +32,9 @@ package final class LogWorkers: Sendable {
     private let histories = Mailbox<Reader.Message>(limit: 64)
     private let values = Mailbox<Reader.Message>(limit: 64)
     private let chores = Mailbox<Steward.Message>(limit: 1024)
+    /// Questions that wait for their answers: while the network swallows what is sent, no more of them pile up.
+    private let shared: SharedSession
+    private let asked = Mutex<Set<Steward.Question>>([])
     private let threads: Mutex<[WorkerThread]>
 
     /// Starts the threads. They connect by themselves, and again whenever the database was away.
@@ -41,6 +44,7 @@ package final class LogWorkers: Sendable {
         let metrics = metrics
         let outage = Outage(logger: logger, metrics: metrics)
         self.outage = outage
+        let durability = Durability(logger: logger, metrics: metrics)
         let slowStatements = SlowStatements(threshold: settings.limits.slowStatement, logger: logger, metrics: metrics)
         let (wire, pace, appends, reads, histories, values, chores) = (wire, pace, appends, reads, histories, values, chores)
         // Deadlines are set on one thread's connection and taken out on another's.
@@ -50,6 +54,15 @@ package final class LogWorkers: Sendable {
                 worker: worker, settings: settings, logger: logger, outage: outage, wire: wire, metrics: metrics,
                 pace: pace, slowStatements: slowStatements, count: count)
         }
+        let shared = SharedSession(wire: wire, logger: logger) {
+            reads.put(.guest($0))
+        } yieldOthers: {
+            histories.put(.yieldPlace)
+            values.put(.yieldPlace)
+            chores.put(.yieldPlace)
+        }
+        self.shared = shared
+        outage.whenCrowded { _ = shared.noteFailure($0, isEssential: true) }
         let hintRequest = HintRequest(hasPeers: settings.notifiesPeers)
         self.hintRequest = hintRequest
         let hint = { @Sendable in
@@ -65,7 +78,7 @@ package final class LogWorkers: Sendable {
             WorkerThread(name: "pine-read") {
                 var reader = Reader(
                     mailbox: reads, keeper: keeper("read"), settings: settings, logger: logger, hintRequest: hintRequest,
-                    deliver: deliver)
+                    shared: shared, durability: durability, deliver: deliver)
                 reader.run()
             },
             WorkerThread(name: "pine-history") {
@@ -74,7 +87,7 @@ package final class LogWorkers: Sendable {
                 settings.listensForHints = false
                 var reader = Reader(
                     mailbox: histories, keeper: keeper("history"), settings: settings, logger: logger,
-                    hintRequest: HintRequest(hasPeers: false), connectsOnDemand: true, deliver: deliver)
+                    hintRequest: HintRequest(hasPeers: false), shared: shared, connectsOnDemand: true, deliver: deliver)
                 reader.run()
             },
             WorkerThread(name: "pine-values") {
@@ -83,13 +96,13 @@ package final class LogWorkers: Sendable {
                 settings.listensForHints = false
                 var reader = Reader(
                     mailbox: values, keeper: keeper("values"), settings: settings, logger: logger,
-                    hintRequest: HintRequest(hasPeers: false), connectsOnDemand: true, deliver: deliver)
+                    hintRequest: HintRequest(hasPeers: false), shared: shared, connectsOnDemand: true, deliver: deliver)
                 reader.run()
             },
             WorkerThread(name: "pine-steward") {
                 var steward = Steward(
                     mailbox: chores, keeper: keeper("steward", count: leaseSessions), settings: settings, leaseSessions: leaseSessions,
-                    deliver: deliver)
+                    refusals: Refusals(logger: logger, metrics: metrics), shared: shared, deliver: deliver)
                 steward.run()
             },
         ])
@@ -135,7 +148,7 @@ package final class LogWorkers: Sendable {
     package func load(
         valueBytes: Int = .max, marks: [ServedMark] = [], _ deliver: @escaping @Sendable (LoadEvent) -> Void
     ) {
-        let (logger, outage, wire, metrics, pace) = (logger, outage, wire, metrics, pace)
+        let (logger, outage, wire, metrics, pace, shared) = (logger, outage, wire, metrics, pace, shared)
         // Its statements are long by nature: none of them is called slow, and the first may have to come from a cold disk.
         var patient = settings
         patient.limits.patience = max(patient.limits.patience, .seconds(5))
@@ -143,24 +156,27 @@ package final class LogWorkers: Sendable {
         let thread = WorkerThread(name: "pine-load") {
             var keeper = SessionKeeper(
                 worker: "load", settings: settings, logger: logger, outage: outage, wire: wire, metrics: metrics, pace: pace)
-            var hasDelivered = false
+            let hasDelivered = Atomic(false)
+            @Sendable func read(_ session: LogSession) throws(LogError) -> (head: Head, deleted: SweepState) {
+                let patience = session.patience
+                session.patience = settings.limits.patience
+                defer { session.patience = patience }
+                return try session.load(valueBytes: valueBytes, marks: marks) { rows, byteCounts, progress in
+                    hasDelivered.store(true, ordering: .relaxed)
+                    deliver(byteCounts.map { .rowsWithoutValues(rows, $0, progress) } ?? .rows(rows, progress))
+                    return true
+                }
+            }
             while true {
                 do throws(LogError) {
-                    if hasDelivered {
-                        deliver(.restarted)
-                        hasDelivered = false
-                    }
-                    let session = try keeper.ready()
-                    let (head, deleted) = try session.load(valueBytes: valueBytes, marks: marks) { rows, byteCounts, progress in
-                        hasDelivered = true
-                        deliver(byteCounts.map { .rowsWithoutValues(rows, $0, progress) } ?? .rows(rows, progress))
-                        return true
-                    }
+                    if hasDelivered.exchange(false, ordering: .relaxed) { deliver(.restarted) }
+                    let (head, deleted) = try shared.isCrowded ? shared.run(read) : read(keeper.ready())
                     keeper.worked()
                     keeper.drop()
                     deliver(.finished(head, deleted))
                     return
                 } catch {
+                    if shared.noteFailure(error, isEssential: false) { continue }
                     keeper.failed(error)
                     keeper.drop()
                     if !keeper.waitForNextAttempt() { return }
@@ -174,42 +190,48 @@ package final class LogWorkers: Sendable {
         }
     }
 
-    // MARK: Questions, answered on the steward's thread
+    // MARK: Questions, answered on the steward's thread. Of each kind one waits at most: another fails at once.
 
     package func databaseSizes(_ done: @escaping @Sendable (Result<DatabaseSizes, LogError>) -> Void) {
-        ask(done) { session throws(LogError) in try session.databaseSizes() }
+        ask(.databaseSizes, done) { session throws(LogError) in try session.databaseSizes() }
     }
 
     package func upsertMember(
         id: Int64, name: String, clientURLs: [String], _ done: @escaping @Sendable (Result<Void, LogError>) -> Void
     ) {
-        ask(done) { session throws(LogError) in try session.upsertMember(id: id, name: name, clientURLs: clientURLs) }
+        ask(.upsertMember, done) { session throws(LogError) in try session.upsertMember(id: id, name: name, clientURLs: clientURLs) }
     }
 
     package func listMembers(within age: Duration, _ done: @escaping @Sendable (Result<[Member], LogError>) -> Void) {
-        ask(done) { session throws(LogError) in try session.listMembers(within: age) }
+        ask(.listMembers, done) { session throws(LogError) in try session.listMembers(within: age) }
     }
 
     /// Lets another process be the steward at once.
     package func releaseDuty(holder: Int64, _ done: @escaping @Sendable (Result<Void, LogError>) -> Void) {
-        ask(done) { session throws(LogError) in try session.releaseDuty(holder: holder) }
+        ask(.releaseDuty, done) { session throws(LogError) in try session.releaseDuty(holder: holder) }
     }
 
     package func removeMember(id: Int64, _ done: @escaping @Sendable (Result<Void, LogError>) -> Void) {
-        ask(done) { session throws(LogError) in try session.removeMember(id: id) }
+        ask(.removeMember, done) { session throws(LogError) in try session.removeMember(id: id) }
     }
 
     private func ask<Answer>(
-        _ done: @escaping @Sendable (Result<Answer, LogError>) -> Void,
-        _ question: @escaping @Sendable (LogSession) throws(LogError) -> Answer
+        _ question: Steward.Question, _ done: @escaping @Sendable (Result<Answer, LogError>) -> Void,
+        _ body: @escaping @Sendable (LogSession) throws(LogError) -> Answer
     ) {
+        guard asked.withLock({ $0.insert(question).inserted }) else { return done(.failure(.noAnswer)) }
         chores.put(
-            .ask { session in
+            .ask(question) { [self] session in
+                let result: Result<Answer, LogError>
                 do throws(LogError) {
-                    done(.success(try question(try session.get())))
+                    result = .success(try body(try session.get()))
                 } catch {
-                    done(.failure(error))
+                    result = .failure(error)
                 }
+                _ = asked.withLock { $0.remove(question) }
+                done(result)
+                if case .failure(let error) = result { return error }
+                return nil
             })
     }
 }

@@ -90,7 +90,7 @@ package struct Migrator {
     private func versionTableExists(on session: LogSession) throws(LogError) -> Bool {
         try exists(
             """
-            select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace
+            select 1 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
              where n.nspname = $1::text and c.relname = 'schema_version'
             """, on: session)
     }
@@ -107,7 +107,7 @@ package struct Migrator {
     /// The schema and the table that records versions, each only where it is missing: a role that owns a schema need not have
     /// the right to make one.
     private func createVersionTable(on session: LogSession) throws(LogError) {
-        if try !exists("select 1 from pg_namespace where nspname = $1::text", on: session) {
+        if try !exists("select 1 from pg_catalog.pg_namespace where nspname = $1::text", on: session) {
             try run("create schema if not exists \(schema)", on: session)
         }
         if try !versionTableExists(on: session) {

@@ -29,15 +29,24 @@ final class Outage: Sendable {
     private let state = Mutex(State())
     private let logger: Logger
     private let metrics: LogMetrics
+    let hiddenPooler: HiddenPooler
+    let timelines = Timelines()
+    /// Hears of workers that can't work because there is no place for their connection.
+    private let crowded = Mutex<(@Sendable (LogError) -> Void)?>(nil)
 
     init(logger: Logger, metrics: LogMetrics) {
         self.logger = logger
         self.metrics = metrics
+        hiddenPooler = HiddenPooler(logger: logger)
     }
+
+    func whenCrowded(_ body: @escaping @Sendable (LogError) -> Void) { crowded.withLock { $0 = body } }
 
     /// `worker` can't work. What does not pass by itself is told to the operator as an error.
     func lost(_ worker: String, _ error: LogError) {
         let reason = "\(error)"
+        if error.isUnsafe { metrics.foundUnsafe() }
+        if error.isCrowded { crowded.withLock { $0 }?(error) }
         let news = state.withLock { state -> News in
             state.away.insert(worker)
             let now = ContinuousClock.now
@@ -49,7 +58,7 @@ final class Outage: Sendable {
             }
             // Connections break for the same cause in many words; why none can be made, or what the server says, is what matters.
             let lasts = since.duration(to: now) >= Self.quietTime
-            if lasts, !error.isLoss, state.told.count < Self.reasonLimit, state.told.insert(reason).inserted {
+            if lasts || error.isUnsafe, !error.isLoss, state.told.count < Self.reasonLimit, state.told.insert(reason).inserted {
                 state.lastTold = now
                 return .otherReason
             }
@@ -63,10 +72,10 @@ final class Outage: Sendable {
         if case .otherReason = news { metrics.outageGoesOn(reason) }
         switch news {
         case .nothing: logger.debug("PostgreSQL is still away", metadata: metadata)
-        case .begun, .otherReason: logger.log(level: level, "PostgreSQL is away", metadata: metadata)
+        case .begun, .otherReason: logger.log(level: level, error.headline, metadata: metadata)
         case .stillAway(let time):
             metadata["after"] = "\(time.brief)"
-            logger.log(level: level, "PostgreSQL is still away", metadata: metadata)
+            logger.log(level: level, error.isUnsafe ? error.headline : "PostgreSQL is still away", metadata: metadata)
         }
     }
 
@@ -85,4 +94,11 @@ final class Outage: Sendable {
 
 extension LogError {
     fileprivate var isLoss: Bool { if case .lost = self { true } else { false } }
+
+    fileprivate var isUnsafe: Bool { if case .unsafeDurability = self { true } else { false } }
+
+    /// What happened, before the reason.
+    fileprivate var headline: Logger.Message {
+        isUnsafe ? "stopped serving: PostgreSQL may lose acknowledged writes" : "PostgreSQL is away"
+    }
 }

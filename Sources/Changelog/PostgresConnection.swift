@@ -12,6 +12,14 @@ struct Statement: Hashable, Sendable {
     let text: String
 
     init(_ text: String) { self.text = text }
+
+    /// The same wherever it is prepared, and another for each text (FNV-1a): behind a pooler that hides itself, a name must not stand for
+    /// what somebody else has prepared.
+    var preparedName: String {
+        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+        for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        return "pine_" + String(hash, radix: 16)
+    }
 }
 
 /// A connection to PostgreSQL, confined to the thread that made it.
@@ -76,6 +84,9 @@ final class PostgresConnection {
     }
 
     var isOpen: Bool { raw.map { PQstatus($0) == CONNECTION_OK } ?? false }
+
+    /// Whether a transaction is open on the server, as it said last; it may have failed.
+    var isInTransaction: Bool { raw.map { isOpen && PQtransactionStatus($0) != PQTRANS_IDLE } ?? false }
 
     /// For poll(2) between statements: readable when a notification or the end of the connection has arrived.
     var socket: Int32 { raw.map { PQsocket($0) } ?? -1 }
@@ -280,7 +291,7 @@ final class PostgresConnection {
     private func prepare(_ statement: Statement, _ deadline: Deadline) throws(LogError) {
         guard prepares, prepared[statement.text] == nil, prepared.count < Self.preparedLimit else { return }
         let raw = try usable()
-        let name = "pine_\(prepared.count)"
+        let name = statement.preparedName
         guard PQsendPrepare(raw, name, statement.text, 0, nil) == 1 else { throw lose() }
         lastProgress = .now
         _ = try finishStatement(deadline)

@@ -29,6 +29,10 @@ struct Reader {
         case command(LogCommand)
         /// Others are to hear of an append of ours.
         case hintOthers
+        /// Something of another thread's that has no connection of its own.
+        case guest(SharedSession.Guest)
+        /// Others need the place of this connection more.
+        case yieldPlace
     }
 
     private let mailbox: Mailbox<Message>
@@ -37,20 +41,28 @@ struct Reader {
     private let logger: Logger
     private let hintRequest: HintRequest
     private let deliver: @Sendable (LogEvent) -> Void
+    private let shared: SharedSession
     private var pending: [LogCommand] = []
+    private var guests: [SharedSession.Guest] = []
     /// When the next hint to others is due.
     private var hintDue: ContinuousClock.Instant?
     private var lastHint: ContinuousClock.Instant?
     /// The session that listens, by its identity; a new one has to be told to.
     private var listening: ObjectIdentifier?
     private var serverHints = true
+    /// When the server's settings are looked at next.
+    private var nextLook: ContinuousClock.Instant = .now
+    private let durability: Durability?
     /// Whether a connection is made only once something is asked, and not kept up while nothing is.
     private let connectsOnDemand: Bool
 
     init(
         mailbox: Mailbox<Message>, keeper: SessionKeeper, settings: LogSettings, logger: Logger, hintRequest: HintRequest,
-        connectsOnDemand: Bool = false, deliver: @escaping @Sendable (LogEvent) -> Void
+        shared: SharedSession, durability: Durability? = nil, connectsOnDemand: Bool = false,
+        deliver: @escaping @Sendable (LogEvent) -> Void
     ) {
+        self.durability = durability
+        self.shared = shared
         self.connectsOnDemand = connectsOnDemand
         self.mailbox = mailbox
         self.keeper = keeper
@@ -69,14 +81,19 @@ struct Reader {
                 switch message {
                 case .command(let command): pending.append(command)
                 case .hintOthers: planHint()
+                case .guest(let guest): guests.append(guest)
+                case .yieldPlace: keeper.drop()
                 }
             }
+            if connectsOnDemand, keeper.session == nil, shared.isCrowded { handOver() }
             if wantsSession && keeper.untilNextAttempt == .zero { connect() }
+            lookAtServer()
             if keeper.session != nil {
                 let commands = pending
                 pending = []
                 for command in commands { answer(command) }
             }
+            serveGuests()
             if let hintDue, ContinuousClock.now >= hintDue { hintOthers() }
             if messages.isEmpty { idle() }
         }
@@ -89,6 +106,10 @@ struct Reader {
             timeout = keeper.untilNextAttempt
         } else if let hintDue {
             timeout = max(.zero, ContinuousClock.now.duration(to: hintDue))
+        }
+        if durability != nil, keeper.session != nil {
+            let untilLook = max(.zero, ContinuousClock.now.duration(to: nextLook))
+            timeout = min(timeout ?? untilLook, untilLook)
         }
         guard mailbox.wait(alongside: keeper.socket, timeout: timeout), let session = keeper.session else { return }
         do {
@@ -106,13 +127,56 @@ struct Reader {
     private mutating func connect() {
         do {
             let session = try keeper.ready()
+            durability?.note(session.serverState)
+            nextLook = .now.advanced(by: lookInterval)
             try listen(on: session)
             keeper.worked()
         } catch {
+            if shared.noteFailure(error, isEssential: !connectsOnDemand), connectsOnDemand { return handOver() }
             keeper.failed(error)
             let commands = pending
             pending = []
             for command in commands { fail(command, error) }
+            let failed = guests
+            guests = []
+            for guest in failed { guest(.failure(error)) }
+        }
+    }
+
+    /// What waits here is answered on the head reads' session.
+    private mutating func handOver() {
+        let commands = pending
+        pending = []
+        for command in commands {
+            let deliver = deliver
+            let answered = Result { () throws(LogError) in
+                try shared.run { session throws(LogError) in try Self.event(of: command, on: session) }
+            }
+            switch answered {
+            case .success(let event): if let event { deliver(event) }
+            case .failure(let error): fail(command, error)
+            }
+        }
+    }
+
+    private mutating func serveGuests() {
+        guard let session = keeper.session else { return }
+        let guests = guests
+        self.guests = []
+        for guest in guests { guest(session.isOpen ? .success(session) : .failure(.lost("a moment ago"))) }
+        if !session.isOpen { keeper.failed(.lost("while it was shared")) }
+    }
+
+    /// Looks every few seconds whether the server's settings have changed. A server that must not be used is left, as if it were away.
+    private mutating func lookAtServer() {
+        guard let durability, let session = keeper.session, ContinuousClock.now >= nextLook else { return }
+        nextLook = .now.advanced(by: lookInterval)
+        do {
+            try session.lookAtServer()
+            durability.note(session.serverState)
+        } catch {
+            keeper.drop()
+            keeper.failed(error)
         }
     }
 
@@ -136,25 +200,9 @@ struct Reader {
             // Lost while the commands before this one were answered: the next attempt has its own time.
             guard let session = keeper.session else { throw LogError.lost("a moment ago") }
             let start = ContinuousClock.now
-            switch command {
-            case .readHead:
-                let head = try session.readHead()
-                keeper.metrics.answered(.readHead, since: start)
-                deliver(.headRead(head))
-            case .readTail(let position, let limit):
-                let tail = try session.readTail(after: position, limit: limit)
-                keeper.metrics.answered(.readTail, since: start)
-                deliver(.tailRead(tail))
-            case .readHistory(let position, let limit):
-                let tail = try session.readTail(after: position, limit: limit)
-                keeper.metrics.answered(.readHistory, since: start)
-                deliver(.historyRead(tail))
-            case .readValues(let number, let positions):
-                let (head, values) = try session.readValues(positions)
-                keeper.metrics.answered(.readValues, since: start)
-                deliver(.valuesRead(number: number, head, values))
-            case .append, .lockHead, .unlockHead, .recover, .deleteRows, .lease: break
-            }
+            let event = try Self.event(of: command, on: session)
+            keeper.metrics.answered(command.operation, since: start)
+            if let event { deliver(event) }
             keeper.worked()
             hearHints(on: session)
         } catch {
@@ -162,6 +210,20 @@ struct Reader {
             // Whether all is well again is found out with a new session, since nobody may ask again.
             if connectsOnDemand { keeper.drop() }
             fail(command, error)
+        }
+    }
+
+    private static func event(of command: LogCommand, on session: LogSession) throws(LogError) -> LogEvent? {
+        switch command {
+        case .readHead: .headRead(try session.readHead())
+        case .readTail(let position, let limit): .tailRead(try session.readTail(after: position, limit: limit))
+        case .readHistory(let position, let limit): .historyRead(try session.readTail(after: position, limit: limit))
+        case .readValues(let number, let positions):
+            try { () throws(LogError) in
+                let (head, values) = try session.readValues(positions)
+                return .valuesRead(number: number, head, values)
+            }()
+        case .append, .lockHead, .unlockHead, .recover, .deleteRows, .lease: nil
         }
     }
 
@@ -212,6 +274,9 @@ struct Reader {
         }
     }
 }
+
+/// How often the server's settings are looked at while a session lasts.
+private let lookInterval = Duration.seconds(2)
 
 extension LogCommand {
     /// What a failure of it is counted as.

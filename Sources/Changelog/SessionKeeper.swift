@@ -86,7 +86,10 @@ struct SessionKeeper {
         do throws(LogError) {
             let connection = try connector.connect(settings, within: limit, interrupt: wire.descriptor, logger: logger)
             connected()
+            var settings = settings
+            if outage.hiddenPooler.isFound { settings.transactionPooling = true }
             fresh = try LogSession(on: connection, settings, patience: patience, logger: logger)
+            try outage.timelines.use(ServerCheck.timeline(on: fresh.connection, settings))
         } catch {
             waitedSince = start
             if error != .closed { metrics.failed(.connect) }
@@ -126,6 +129,7 @@ struct SessionKeeper {
 
     /// Connecting or an operation failed: sets the time of the next attempt. A session whose connection is gone is dropped.
     mutating func failed(_ error: LogError) {
+        if outage.hiddenPooler.isGivenAway(by: error) { session?.close() }
         if session?.isOpen != true { session = nil }
         if error == .noAnswer { silentSince = silentSince ?? .now }
         // Whoever has waited for long need not pause, too.

@@ -9,27 +9,42 @@ struct Steward {
     enum Message: Sendable {
         case deleteRows(Deletion)
         case lease(number: UInt64, LeaseCommand)
-        /// Something short, which answers for itself.
-        case ask(@Sendable (Result<LogSession, LogError>) -> Void)
+        /// Something short, which answers for itself and gives what it failed with.
+        case ask(Question, @Sendable (Result<LogSession, LogError>) -> LogError?)
+        /// Others need the place of this connection more.
+        case yieldPlace
+    }
+
+    /// The small questions, of each of which one waits at most.
+    enum Question: String, Sendable {
+        case databaseSizes = "database sizes"
+        case upsertMember = "say that this member is alive"
+        case listMembers = "list members"
+        case removeMember = "remove a member"
+        case releaseDuty = "give the duty back"
     }
 
     private let mailbox: Mailbox<Message>
     private var keeper: SessionKeeper
     private let settings: LogSettings
     private let leaseSessions: SessionCount
+    private let refusals: Refusals
+    private let shared: SharedSession
     private let deliver: @Sendable (LogEvent) -> Void
     private var deletions: Deque<Deletion> = []
     /// When the next delete statement is due.
     private var nextDelete: ContinuousClock.Instant = .now
 
     init(
-        mailbox: Mailbox<Message>, keeper: SessionKeeper, settings: LogSettings, leaseSessions: SessionCount,
-        deliver: @escaping @Sendable (LogEvent) -> Void
+        mailbox: Mailbox<Message>, keeper: SessionKeeper, settings: LogSettings, leaseSessions: SessionCount, refusals: Refusals,
+        shared: SharedSession, deliver: @escaping @Sendable (LogEvent) -> Void
     ) {
         self.mailbox = mailbox
         self.keeper = keeper
         self.settings = settings
         self.leaseSessions = leaseSessions
+        self.refusals = refusals
+        self.shared = shared
         self.deliver = deliver
     }
 
@@ -39,7 +54,8 @@ struct Steward {
                 switch message {
                 case .deleteRows(let order): deletions.append(order)
                 case .lease(let number, let command): answer(number, command)
-                case .ask(let question): ask(question)
+                case .ask(let question, let body): ask(question, body)
+                case .yieldPlace: keeper.drop()
                 }
             }
             if !deletions.isEmpty && ContinuousClock.now >= nextDelete { deleteSome() }
@@ -54,11 +70,26 @@ struct Steward {
 
     private mutating func connect() {
         do {
-            _ = try keeper.ready()
+            try withSession { _ in }
             keeper.worked()
         } catch {
             keeper.failed(error)
         }
+    }
+
+    /// With a session of its own, or where PostgreSQL has no place for that, with that of the head reads.
+    private mutating func withSession<R: Sendable>(
+        _ work: @escaping @Sendable (LogSession) throws(LogError) -> R
+    ) throws(LogError) -> R {
+        if keeper.session == nil, shared.isCrowded { return try shared.run(work) }
+        let session: LogSession
+        do throws(LogError) {
+            session = try keeper.ready()
+        } catch {
+            guard shared.noteFailure(error, isEssential: false) else { throw error }
+            return try shared.run(work)
+        }
+        return try work(session)
     }
 
     private mutating func idle() {
@@ -80,15 +111,13 @@ struct Steward {
         let outcome: LogSession.DeletionOutcome
         let started = ContinuousClock.now
         do {
-            let session = try keeper.ready()
-            let start = ContinuousClock.now
-            outcome = try session.delete(deletion)
-            keeper.metrics.answered(.deleteRows, since: start)
+            outcome = try withSession { session throws(LogError) in try session.delete(deletion) }
+            keeper.metrics.answered(.deleteRows, since: started)
             keeper.worked()
         } catch {
             // Simply tried again: to do it twice does no harm.
-            keeper.failed(.deleteRows, error)
-            nextDelete = .now.advanced(by: max(.milliseconds(50), keeper.untilNextAttempt))
+            let isRefused = failed(.deleteRows, "delete dead rows", error)
+            nextDelete = .now.advanced(by: isRefused ? refusedPause : max(.milliseconds(50), keeper.untilNextAttempt))
             return
         }
         let now = ContinuousClock.now
@@ -113,46 +142,77 @@ struct Steward {
             return
         }
         do throws(LogError) {
-            let session = try keeper.ready()
             let start = ContinuousClock.now
             let answer: LeaseAnswer?
             switch command {
             case .round(let round):
-                let (remainingMs, head) = try session.run(round)
+                let (remainingMs, head) = try withSession { session throws(LogError) in try session.run(round) }
                 answer = .roundDone(remainingMs: remainingMs, head: head)
             case .keepDuty(let holder, let termMs):
-                switch try session.keepDuty(holder: holder, termMs: termMs) {
+                switch try withSession({ session throws(LogError) in try session.keepDuty(holder: holder, termMs: termMs) }) {
                 case .held(let taken): answer = .dutyAsked(.held(taken: taken, sessions: leaseSessions.value))
                 case .heldByAnother(let forMs, let swept):
                     answer = .dutyAsked(.heldByAnother(forMs: Int(clamping: forMs), swept: swept))
                 }
             case .releaseDuty(let holder):
-                try session.releaseDuty(holder: holder)
+                try withSession { session throws(LogError) in try session.releaseDuty(holder: holder) }
                 answer = nil
             case .findDue(let holder, let limit):
-                let (due, nextMs) = try session.findDue(holder: holder, limit: limit)
+                let (due, nextMs) = try withSession { session throws(LogError) in
+                    try session.findDue(holder: holder, limit: limit)
+                }
                 answer = .dueFound(due, nextMs: nextMs, sessions: leaseSessions.value)
             }
             keeper.metrics.answered(.lease, since: start)
             keeper.worked()
             if let answer { deliver(.lease(number: number, answer)) }
         } catch {
-            keeper.failed(.lease, error)
+            failed(.lease, command.chore, error)
             if case .releaseDuty = command { return }
             deliver(.lease(number: number, .failed(reason: error.description)))
         }
     }
 
-    private mutating func ask(_ question: @Sendable (Result<LogSession, LogError>) -> Void) {
+    private mutating func ask(_ question: Question, _ body: @escaping @Sendable (Result<LogSession, LogError>) -> LogError?) {
         do {
-            question(.success(try keeper.ready()))
-            if keeper.session?.isOpen == true { keeper.worked() } else { keeper.drop() }
+            if let error = try withSession({ body(.success($0)) }) {
+                failed(.ask, question.rawValue, error)
+            } else {
+                keeper.worked()
+            }
         } catch {
             keeper.failed(error)
-            question(.failure(error))
+            _ = body(.failure(error))
+        }
+    }
+
+    /// True where PostgreSQL is there, and refused this one thing: no outage, but told.
+    @discardableResult
+    private mutating func failed(_ operation: LogOperation, _ chore: String, _ error: LogError) -> Bool {
+        guard case .refused(let state, _) = error, !SQLState.tellsOfPooler(state) else {
+            keeper.failed(operation, error)
+            return false
+        }
+        keeper.worked()
+        refusals.note(operation, chore: chore, state: state, error)
+        return true
+    }
+}
+
+extension LeaseCommand {
+    /// In a few words.
+    fileprivate var chore: String {
+        switch self {
+        case .round: "set lease deadlines"
+        case .keepDuty: "keep the steward's duty"
+        case .releaseDuty: "give the duty back"
+        case .findDue: "find expired leases"
         }
     }
 }
+
+/// Before it is tried again to delete where PostgreSQL refused it.
+private let refusedPause: Duration = .seconds(1)
 
 /// The pause after a statement that deletes, in multiples of what that took.
 private let relaxedPause = 9

@@ -27,12 +27,13 @@ extension Database {
     }
 
     /// Sees to it that the tables are at this Pine's version. A database that is away is waited for.
-    func prepare(_ settings: LogSettings, logger: Logger) async throws(ServerError) {
+    func prepare(_ given: LogSettings, logger: Logger) async throws(ServerError) {
+        var settings = given
         var waitMs = 100
         var told: (reason: String, at: ContinuousClock.Instant)?
         while true {
             do {
-                let server = try await onThread { () throws(LogError) in
+                let server = try await onThread { [settings] () throws(LogError) in
                     let migrator = Migrator(settings, logger: logger)
                     return migrates ? try migrator.migrate() : try migrator.check()
                 }
@@ -44,6 +45,11 @@ extension Database {
                 }
                 return
             } catch {
+                // A pooler that hides itself: the log's threads will find out as this has.
+                if error.tellsOfPooler, !settings.transactionPooling {
+                    settings.transactionPooling = true
+                    continue
+                }
                 guard error.passesByItself, !error.isRejection else { throw ServerError("\(error)") }
                 // Once, and now and then again while it lasts.
                 let reason = "\(error)"

@@ -182,9 +182,22 @@ extension Exposition {
         self.counters(
             "pine_postgres_failures_total", "What PostgreSQL refused or did not answer, by what was asked.",
             LogOperation.allCases.map { ([MetricLabel("operation", $0.rawValue)], log.failures[$0] ?? 0) })
+        self.counters(
+            "pine_postgres_refusals_total", "Background tasks' statements that PostgreSQL refused, by what was asked and SQLSTATE.",
+            log.refusals.sorted { ($0.key.operation.rawValue, $0.key.state) < ($1.key.operation.rawValue, $1.key.state) }.map {
+                ([MetricLabel("operation", $0.key.operation.rawValue), MetricLabel("sqlstate", $0.key.state)], $0.value)
+            })
         counter("pine_postgres_connections_made_total", "Connections to PostgreSQL.", log.connectionsMade)
         counter("pine_postgres_slow_statements_total", "Statements that took long (--warning-sql-duration).", log.slowStatements)
         gauge("pine_postgres_up", "Whether PostgreSQL is at hand: 1, otherwise 0.", observation.isDatabaseUp)
+        gauge(
+            "pine_postgres_unsafe_durability",
+            "Whether PostgreSQL's settings let acknowledged writes vanish (fsync or full_page_writes off): 1, otherwise 0.", log.isUnsafe)
+        if let isReplicated = log.isReplicated {
+            gauge(
+                "pine_postgres_synchronous_replication",
+                "Whether commits wait for a standby (synchronous_standby_names is set): 1, otherwise 0.", isReplicated)
+        }
         counter("pine_postgres_outages_total", "How often PostgreSQL was away.", log.outages)
         counter("pine_postgres_outage_seconds_total", "How long PostgreSQL was away, outages that are over.", log.outageSeconds)
         counter("pine_batches_appended_total", "Batches that were committed.", counters.batchesAppended)

@@ -263,7 +263,7 @@ final class SimulatedLog {
                 tables.duty = (holder, nowMs + Int64(termMs))
                 return .dutyAsked(.held(taken: false, sessions: sessions))
             }
-            if let duty = tables.duty, duty.endsAt > nowMs {
+            if let duty = tables.duty, duty.endsAt > nowMs, duty.endsAt <= nowMs + Int64(termMs) + 1_000 {
                 return .dutyAsked(.heldByAnother(forMs: Int(duty.endsAt - nowMs), swept: tables.deleted.swept))
             }
             tables.duty = (holder, nowMs + Int64(termMs))

@@ -91,6 +91,52 @@ struct LeaseDeadlineTests {
         #expect(try two.findDue(holder: 2, limit: 10).due == [])
     }
 
+    @Test("a duty that ends later than one term is nobody's, and is taken over with a line in the log", arguments: [false, true])
+    func dutyOfAnotherClock(transactionPooling: Bool) throws {
+        var settings = try freshSettings()
+        settings.transactionPooling = transactionPooling
+        let lines = Lines()
+        let (one, two) = (try session(settings), try LogSession(settings, logger: lines.logger))
+        #expect(try one.keepDuty(holder: 1, termMs: 6_000) == .held(taken: true))
+        // Within the bound: another's.
+        for (end, isAnothers) in [("6.5 seconds", true), ("10 seconds", false), ("1 hour", false), ("10 years", false)] {
+            try PostgresServer.shared().psql(
+                "update pine.duty set holder = 1, expires_at = clock_timestamp() + interval '\(end)'", connection: settings.conninfo)
+            let answer = try two.keepDuty(holder: 2, termMs: 6_000)
+            if isAnothers {
+                guard case .heldByAnother = answer else {
+                    Issue.record("\(answer)")
+                    continue
+                }
+            } else {
+                #expect(answer == .held(taken: true), "\(end)")
+                #expect(try one.findDue(holder: 1, limit: 1).nextMs == nil)
+            }
+        }
+        #expect(lines.count(of: "warning took over the steward's duty") == 3)
+        // Its own it renews, however late it was.
+        try PostgresServer.shared().psql(
+            "update pine.duty set expires_at = clock_timestamp() + interval '1 hour'", connection: settings.conninfo)
+        #expect(try two.keepDuty(holder: 2, termMs: 6_000) == .held(taken: false))
+        guard case .heldByAnother(let forMs, _) = try one.keepDuty(holder: 1, termMs: 6_000) else {
+            Issue.record("taken")
+            return
+        }
+        #expect(forMs <= 6_000)
+    }
+
+    @Test("a member that was seen later than it is now is none")
+    func memberOfAnotherClock() throws {
+        let settings = try freshSettings()
+        let session = try session(settings)
+        for id in 1...3 { try session.upsertMember(id: Int64(id), name: "m\(id)", clientURLs: []) }
+        try PostgresServer.shared().psql(
+            "update pine.member set seen_at = now() + (id - 1) * interval '13 hours'", connection: settings.conninfo)
+        #expect(try session.listMembers(within: .seconds(30)).map(\.id) == [1])
+        try session.removeMember(id: 9)
+        #expect(try PostgresServer.shared().psql("select count(*) from pine.member", connection: settings.conninfo) == "2")
+    }
+
     @Test("what is due is found, the earliest first, by the holder of the duty only, and how long it is until the next")
     func findDue() throws {
         let session = try session(try freshSettings())

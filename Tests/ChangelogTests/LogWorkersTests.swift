@@ -7,7 +7,7 @@ import Testing
 @testable import Changelog
 
 /// Everything that was delivered, in order.
-private final class Inbox<Event: Sendable>: Sendable {
+final class Inbox<Event: Sendable>: Sendable {
     private let events = Mutex<[Event]>([])
 
     func add(_ event: Event) { events.withLock { $0.append(event) } }

@@ -1,32 +1,7 @@
 import Logging
-import Synchronization
 import Testing
 
 @testable import Changelog
-
-/// Keeps what is logged.
-private final class Lines: Sendable {
-    private let lines = Mutex<[String]>([])
-
-    func add(_ line: String) { lines.withLock { $0.append(line) } }
-
-    func all() -> [String] { lines.withLock { $0 } }
-}
-
-private struct RecordingHandler: LogHandler {
-    let lines: Lines
-    var metadata: Logger.Metadata = [:]
-    var logLevel: Logger.Level = .info
-
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-        get { metadata[key] }
-        set { metadata[key] = newValue }
-    }
-
-    func log(event: Logging.LogEvent) {
-        lines.add("\(event.level) \(event.message) \(event.metadata?["reason"] ?? "")")
-    }
-}
 
 @Suite struct OutageTests {
     @Test("one line when the first connection is lost, one when all are back")

@@ -4,30 +4,35 @@ import Testing
 @testable import Changelog
 
 @Suite(.ownThreads) struct ServerCheckTests {
-    @Test("a session with synchronous_commit off is refused, naming the setting and the way out")
+    @Test("a session's synchronous_commit is on or more, unless less is allowed")
     func synchronousCommit() throws {
         var settings = try freshSettings()
         let server = try PostgresServer.shared()
         let database = try server.psql("select current_database()", connection: settings.conninfo)
-        try server.psql("alter database \(database) set synchronous_commit = off", connection: settings.conninfo)
-        do {
-            _ = try LogSession(settings, logger: quiet)
-            Issue.record("not refused")
-        } catch {
-            #expect(error == .unsafeDurability(setting: "synchronous_commit", value: "off"))
-            #expect(error.description.contains("synchronous_commit=on"))
-            #expect(error.description.contains("--allow-unsafe-durability"))
-            #expect(!error.passesByItself)
+        func commits(_ value: String) throws -> String {
+            try server.psql("alter database \(database) set synchronous_commit = \(value)", connection: settings.conninfo)
+            let session = try LogSession(settings, logger: quiet)
+            return try session.connection.run(Statement("select current_setting('synchronous_commit')"), within: .seconds(5)).text(0, 0)
         }
+        for value in ["off", "local", "remote_write", "on"] { #expect(try commits(value) == "on") }
+        #expect(try commits("remote_apply") == "remote_apply")
         settings.allowsUnsafeDurability = true
-        _ = try LogSession(settings, logger: quiet)
+        #expect(try commits("off") == "off")
     }
 
     @Test("a server without fsync or full page writes is refused", arguments: ["fsync", "full_page_writes"])
     func unsafeServer(setting: String) throws {
         let server = try PostgresServer(settings: [setting: "off"])
         var settings = LogSettings(conninfo: server.connectionString)
-        #expect(throws: LogError.unsafeDurability(setting: setting, value: "off")) { try LogSession(settings, logger: quiet) }
+        do {
+            _ = try LogSession(settings, logger: quiet)
+            Issue.record("not refused")
+        } catch {
+            #expect(error == .unsafeDurability(setting: setting, value: "off"))
+            #expect(error.description.contains("\(setting)=on"))
+            #expect(error.description.contains("--allow-unsafe-durability"))
+            #expect(!error.passesByItself)
+        }
         settings.allowsUnsafeDurability = true
         _ = try LogSession(settings, logger: quiet)
     }
@@ -58,7 +63,6 @@ import Testing
         let server = try PostgresServer.shared()
         for (conninfo, part) in [
             ("postgresql://postgres@127.0.0.1:1/x", "Connection refused"),
-            (server.connectionString(database: "nowhere"), "does not exist"),
             ("host=/nowhere-at-all", "No such file"),
         ] {
             do {
@@ -84,6 +88,51 @@ import Testing
             #expect(reason.contains("nonsense"))
             #expect(!error.passesByItself)
         }
+    }
+
+    @Test("a server that turns us away is told by its SQLSTATE, the same the second time")
+    func rejections() throws {
+        let server = try PostgresServer.shared()
+        try server.psql("create role crowded login connection limit 0")
+        defer { _ = try? server.psql("drop role crowded") }
+        for (conninfo, state, isRejection) in [
+            (server.connectionString(database: "nowhere"), "3D000", true),
+            (server.connectionString(database: "postgres", user: "nobody_at_all"), "28000", true),
+            (server.connectionString(database: "postgres", user: "crowded"), "53300", false),
+            ("host=127.0.0.1,127.0.0.1 port=\(server.port),\(server.port) user=postgres dbname=nowhere", "3D000", true),
+        ] {
+            for _ in 0..<2 {
+                let error = #expect(throws: LogError.self) { try LogSession(LogSettings(conninfo: conninfo), logger: quiet) }
+                guard case .rejected(state, let message)? = error else {
+                    Issue.record("\(conninfo): \(String(describing: error))")
+                    continue
+                }
+                #expect(!message.contains("LOCATION") && error?.isRejection == isRejection && error?.passesByItself == true)
+                #expect(error?.description.contains("(SQLSTATE \(state))") == true)
+            }
+        }
+        // One of two is not there, and may come back.
+        let mixed = "host=127.0.0.1,127.0.0.1 port=1,\(server.port) user=postgres dbname=nowhere"
+        let error = #expect(throws: LogError.self) { try LogSession(LogSettings(conninfo: mixed), logger: quiet) }
+        guard case .unreachable? = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(error?.isRejection == false)
+    }
+
+    @Test("what libpq says of a failed attempt is understood in every language")
+    func languages() {
+        let one = "connection to server at \"db\" (10.0.0.1), port 5432 failed: "
+        let german =
+            one
+            + "FATAL:  28P01: Passwort-Authentifizierung f\u{FC}r Benutzer \u{BB}pine\u{AB} fehlgeschlagen\nORT:  auth_failed, auth.c:335\n"
+        let russian = one + "\u{412}\u{410}\u{416}\u{41D}\u{41E}:  57P03: \u{441}\u{438}\u{441}\u{442}\u{435}\u{43C}\u{430}\n"
+        #expect(SQLState.ofRejection(by: 1, verbose: german) == "28P01")
+        #expect(SQLState.ofRejection(by: 1, verbose: russian) == "57P03")
+        #expect(SQLState.ofRejection(by: 2, verbose: german + russian) == "57P03")
+        #expect(SQLState.ofRejection(by: 2, verbose: german + one + "Connection refused\n\tIs the server running?\n") == nil)
+        #expect(SQLState.ofRejection(by: 1, verbose: one + "server closed the connection unexpectedly\n") == nil)
     }
 
     @Test("the session is set up, unless a pooler would hand it on")

@@ -12,6 +12,7 @@ package final class StatementFaults: Sendable {
         var random: SeededGenerator
         var share = 0.0
         var counts: [String: Int] = [:]
+        var losesPrepared = false
     }
 
     private let state: Mutex<State>
@@ -26,6 +27,11 @@ package final class StatementFaults: Sendable {
     /// From now on this share of the statements fails, one half with 40001, the other with 40P01.
     package func fail(share: Double) { state.withLock { $0.share = share } }
 
+    /// From now on no prepared statement is there, as behind a pooler that gives each transaction another server connection.
+    package func losePrepared() { state.withLock { $0.losesPrepared = true } }
+
+    fileprivate var losesPrepared: Bool { state.withLock { $0.losesPrepared } }
+
     /// How many statements failed, by SQLSTATE, and how many passed ("").
     package var counts: [String: Int] { state.withLock { $0.counts } }
 
@@ -37,7 +43,7 @@ package final class StatementFaults: Sendable {
             var raised: String?
             if lacksHints, folded.hasPrefix("listen ") || folded.contains("pg_notify(") {
                 raised = "0A000"
-            } else if folded != "begin", folded != "rollback", state.random.chance(state.share) {
+            } else if !folded.hasPrefix("begin"), folded != "rollback", state.random.chance(state.share) {
                 // No server refuses to begin or to roll back for the sake of others.
                 raised = state.random.chance(0.5) ? "40001" : "40P01"
             }
@@ -98,7 +104,8 @@ private struct StatementFilter: ProxyFilter {
         case UInt8(ascii: "B"):
             _ = body.readNullTerminatedString()
             let name = body.readNullTerminatedString() ?? ""
-            guard let state = faults.stateToRaise(for: texts[name] ?? "") else {
+            let isLost = !name.isEmpty && faults.losesPrepared
+            guard let state = isLost ? "26000" : faults.stateToRaise(for: texts[name] ?? "") else {
                 isReplacing = false
                 out.writeImmutableBuffer(message)
                 return
