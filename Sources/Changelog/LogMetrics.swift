@@ -20,6 +20,9 @@ package struct LogCounters: Sendable {
     /// Whether PostgreSQL is away now, and why.
     package var away: String?
     package var slowStatements: UInt64 = 0
+    /// How often the log's rows were compared with their hashes, by loading or apart, and what was found the last time.
+    package var rowChecks: UInt64 = 0
+    package var rowFinding = RowFinding()
 
     package init() {
         for operation in LogOperation.allCases {
@@ -88,6 +91,13 @@ final class LogMetrics: Sendable {
         state.withLock {
             $0.outageSeconds += duration.seconds
             $0.away = nil
+        }
+    }
+
+    func checked(_ finding: RowFinding) {
+        state.withLock {
+            $0.rowChecks += 1
+            $0.rowFinding = finding
         }
     }
 

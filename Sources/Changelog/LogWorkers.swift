@@ -151,13 +151,17 @@ package final class LogWorkers: Sendable {
                         hasDelivered = false
                     }
                     let session = try keeper.ready()
-                    let (head, deleted) = try session.load(valueBytes: valueBytes, marks: marks) { rows, byteCounts, progress in
+                    let (head, deleted, finding) = try session.load(valueBytes: valueBytes, marks: marks) { rows, byteCounts, progress in
                         hasDelivered = true
                         deliver(byteCounts.map { .rowsWithoutValues(rows, $0, progress) } ?? .rows(rows, progress))
                         return true
                     }
                     keeper.worked()
                     keeper.drop()
+                    if let finding {
+                        metrics.checked(finding)
+                        finding.tell(logger)
+                    }
                     deliver(.finished(head, deleted))
                     return
                 } catch {
@@ -167,11 +171,41 @@ package final class LogWorkers: Sendable {
                 }
             }
         }
+        keep(thread)
+    }
+
+    /// A thread that ends by itself.
+    private func keep(_ thread: WorkerThread) {
         threads.withLock { threads in
             // A log that does not add up is read again and again.
             threads.removeAll(where: \.hasEnded)
             threads.append(thread)
         }
+    }
+
+    /// Looks for rows that are not those that were written, on a thread of its own, with pauses so long that others hardly notice. What
+    /// is found is logged and counted. A connection that is lost ends it.
+    package func checkRows() {
+        let (logger, outage, wire, metrics, pace, settings) = (logger, outage, wire, metrics, pace, settings)
+        keep(
+            WorkerThread(name: "pine-check") {
+                var keeper = SessionKeeper(
+                    worker: "check", settings: settings, logger: logger, outage: outage, wire: wire, metrics: metrics, pace: pace)
+                defer { keeper.drop() }
+                do throws(LogError) {
+                    let session = try keeper.ready()
+                    guard var finding = try session.checkSums({ !wire.wait(.zero) }) else { return }
+                    let altered = try session.checkRows { duration in !wire.wait(duration * checkPause) }
+                    guard let altered else { return }
+                    finding.altered = altered.altered
+                    finding.alteredCount = altered.alteredCount
+                    metrics.checked(finding)
+                    finding.tell(logger)
+                    keeper.worked()
+                } catch {
+                    logger.info("could not check the log's rows; the next check will", metadata: ["reason": "\(error)"])
+                }
+            })
     }
 
     // MARK: Questions, answered on the steward's thread
@@ -213,3 +247,6 @@ package final class LogWorkers: Sendable {
             })
     }
 }
+
+/// The pause after each chunk of rows that is checked, in multiples of what that took.
+private let checkPause = 9

@@ -9,12 +9,31 @@ struct LogTables {
     var head = Head(clusterID: 7, position: .start, digest: .start, epoch: 0, compactRevision: -1)
     /// In position order.
     var rows: [LogRow] = []
+    /// What rows are hashed under; nil for a log that was made without a key.
+    let key: DigestKey?
+    /// The sums of the hashes of the rows that were appended, and of those that were deleted.
+    var appendedSum = RowHash.zero
+    var deletedSum = RowHash.zero
     /// Which era's rows these are, and how many of its archive had been appended: a standby may never have heard of the newest.
     var era = 0
     var archived = 0
     var deadlines: [LeaseID: Int64] = [:]
     var duty: (holder: Int64, endsAt: Int64)?
     var deleted = SweepState.start
+
+    init(key: DigestKey?) {
+        self.key = key
+        guard let row = key?.row(at: Position(0, 0), origin: 1) else { return }
+        rows = [row]
+        head.digest = head.digest.appending(row)
+    }
+
+    /// Whether the rows are those that were appended and not deleted, as far as their hashes tell.
+    var isWell: Bool {
+        guard let key else { return true }
+        let own = rows.filter { $0.kind != .digestKey }
+        return own.allSatisfy { key.hash($0) == $0.hash } && own.reduce(.zero) { $0 + $1.hash } == appendedSum - deletedSum
+    }
 
     /// Where the first row after `position` is.
     private func index(after position: Position) -> Int {
@@ -115,8 +134,8 @@ struct Top {
 typealias SessionID = Int
 
 final class SimulatedLog {
-    var tables = LogTables()
-    private(set) var eras = [Era(stamp: 0, archive: [], digests: [.start: .start])]
+    var tables: LogTables
+    private(set) var eras: [Era]
     var era: Era { eras[eras.count - 1] }
     var isAway = false
     /// Changes when the server does: what was sent to the old one is never executed.
@@ -138,6 +157,11 @@ final class SimulatedLog {
     /// Taken out under the lock, not committed.
     private var removed: [LeaseID: Int64] = [:]
     private var waiters: [(server: Int, run: () -> Void)] = []
+
+    init(key: DigestKey?) {
+        tables = LogTables(key: key)
+        eras = [Era(stamp: 0, archive: [], digests: [.start: tables.head.digest])]
+    }
 
     func nowMs(_ now: TrueTime) -> Int64 { Int64(now / 1_000) + clockOffsetMs }
 
@@ -188,6 +212,7 @@ final class SimulatedLog {
         defer { releaseLock(session, commits: true) }
         guard batch.expectedDigest == tables.head.digest, batch.expectedEpoch == tables.head.epoch else { return false }
         tables.rows.append(contentsOf: batch.rows)
+        for row in batch.rows where row.hash.isKnown { tables.appendedSum = tables.appendedSum + row.hash }
         era.archive.append(contentsOf: batch.rows)
         tables.archived = era.archive.count
         let epoch = tables.head.epoch
@@ -223,6 +248,7 @@ final class SimulatedLog {
             return isKnown && isCompacted(to: order.compactRevision) ? nil : .deletionRefused(number: order.number)
         }
         let removed = tables.remove(order.positions)
+        for row in removed where row.hash.isKnown { tables.deletedSum = tables.deletedSum + row.hash }
         if let row = removed.first(where: { tables.isRevived(without: $0) }) {
             mistake = mistake ?? "the row at \(row.position) was deleted before what it ended"
         }
