@@ -10,7 +10,7 @@ struct LogTables {
     /// In position order.
     var rows: [LogRow] = []
     /// What rows are hashed under; nil for a log that was made without a key.
-    let key: DigestKey?
+    private(set) var key: DigestKey?
     /// The sums of the hashes of the rows that were appended, and of those that were deleted.
     var appendedSum = RowHash.zero
     var deletedSum = RowHash.zero
@@ -30,9 +30,19 @@ struct LogTables {
 
     /// Whether the rows are those that were appended and not deleted, as far as their hashes tell.
     var isWell: Bool {
-        guard let key else { return true }
-        let own = rows.filter { $0.kind != .digestKey }
-        return own.allSatisfy { key.hash($0) == $0.hash } && own.reduce(.zero) { $0 + $1.hash } == appendedSum - deletedSum
+        guard let key, let keyRow = rows.firstIndex(where: { $0.kind == .digestKey }) else { return self.key == nil }
+        let hashed = rows[(keyRow + 1)...]
+        return hashed.allSatisfy { key.hash($0) == $0.hash } && hashed.reduce(.zero) { $0 + $1.hash } == appendedSum - deletedSum
+    }
+
+    /// As an operator gives a log its key while it is at work: the row that does.
+    mutating func give(_ new: DigestKey) -> LogRow {
+        let row = new.row(at: Position(head.position.revision, head.position.sub + 1), origin: 1)
+        rows.append(row)
+        head.position = row.position
+        head.digest = head.digest.appending(row)
+        key = new
+        return row
     }
 
     /// Where the first row after `position` is.
@@ -232,6 +242,13 @@ final class SimulatedLog {
             }
         }
         return removed.keys.sorted()
+    }
+
+    func give(_ key: DigestKey, stamp: UInt64) {
+        era.archive.append(tables.give(key))
+        tables.archived = era.archive.count
+        era.digests[tables.head.position] = tables.head.digest
+        era.commits.append((stamp, tables.archived))
     }
 
     func raiseEpoch() { tables.head.epoch += 1 }

@@ -39,9 +39,9 @@ final class World {
     var fingerprint = Fingerprint()
     private let tells: Bool
 
-    init(seed: UInt64, tells: Bool) {
+    init(seed: UInt64, tells: Bool, hasLateKey: Bool) {
         // No draw of the run's own, so that the seeds that once failed play as they did.
-        log = SimulatedLog(key: seed % 4 == 0 ? nil : DigestKey(seed, ~seed))
+        log = SimulatedLog(key: hasLateKey || seed % 4 == 0 ? nil : DigestKey(seed, ~seed))
         standby = log.tables
         backup = log.tables
         chance = Chance(seed: seed)
@@ -52,6 +52,21 @@ final class World {
         for _ in 0..<swarm.writerCount { writers.append(Writer(self)) }
         for _ in 0..<swarm.leaseholderCount { leaseholders.append(Leaseholder(self)) }
         for _ in 0..<swarm.watcherCount { informers.append(Informer(self)) }
+        if hasLateKey { giveKeyLater(DigestKey(seed, ~seed)) }
+    }
+
+    /// An operator gives the log its key, once it can be reached, and again where a loss has taken it back.
+    private func giveKeyLater(_ key: DigestKey) {
+        plan(after: chance.delay(1_000_000)) { [self] in
+            if !log.isAway, log.tables.key == nil {
+                log.whenFree(0) { [self] in
+                    guard log.tables.key == nil else { return }
+                    log.give(key, stamp: stamp())
+                    say("the log has its key at \(log.tables.head.position)")
+                }
+            }
+            if clientsRun { giveKeyLater(key) }
+        }
     }
 
     // MARK: Time
@@ -192,6 +207,7 @@ final class World {
 
     func append(_ batch: AppendBatch, _ session: SessionID) -> Bool {
         let before = log.tables.head
+        var key = log.tables.key
         let lost = batch.newHead.compactRevision > before.compactRevision ? lostTops(by: before) : []
         let isRaised = batch.rows.contains(where: \.isRaise)
         guard log.append(batch, session, stamp: stamp()) else { return false }
@@ -200,7 +216,7 @@ final class World {
             for informer in informers { informer.lookForMistakes(against: log.era.archive) }
         }
         say("appended \(batch.rows.count) rows up to \(batch.newHead.position) by \(batch.rows[0].origin)")
-        var (digest, position, key) = (before.digest, before.position, log.tables.key)
+        var (digest, position) = (before.digest, before.position)
         for row in batch.rows {
             if row.position <= position { fail("row \(row.position) was appended after \(position)") }
             position = row.position
