@@ -136,10 +136,7 @@ package final class LogWorkers: Sendable {
         valueBytes: Int = .max, marks: [ServedMark] = [], _ deliver: @escaping @Sendable (LoadEvent) -> Void
     ) {
         let (logger, outage, wire, metrics, pace) = (logger, outage, wire, metrics, pace)
-        // Its statements are long by nature: none of them is called slow, and the first may have to come from a cold disk.
-        var patient = settings
-        patient.limits.patience = max(patient.limits.patience, .seconds(5))
-        let settings = patient
+        let settings = patientSettings
         let thread = WorkerThread(name: "pine-load") {
             var keeper = SessionKeeper(
                 worker: "load", settings: settings, logger: logger, outage: outage, wire: wire, metrics: metrics, pace: pace)
@@ -174,6 +171,13 @@ package final class LogWorkers: Sendable {
         keep(thread)
     }
 
+    /// For statements that are long by nature: none of them is called slow, and the first may have to come from a cold disk.
+    private var patientSettings: LogSettings {
+        var patient = settings
+        patient.limits.patience = max(patient.limits.patience, .seconds(5))
+        return patient
+    }
+
     /// A thread that ends by itself.
     private func keep(_ thread: WorkerThread) {
         threads.withLock { threads in
@@ -186,7 +190,7 @@ package final class LogWorkers: Sendable {
     /// Looks for rows that are not those that were written, on a thread of its own, with pauses so long that others hardly notice. What
     /// is found is logged and counted. A connection that is lost ends it.
     package func checkRows() {
-        let (logger, outage, wire, metrics, pace, settings) = (logger, outage, wire, metrics, pace, settings)
+        let (logger, outage, wire, metrics, pace, settings) = (logger, outage, wire, metrics, pace, patientSettings)
         keep(
             WorkerThread(name: "pine-check") {
                 var keeper = SessionKeeper(
