@@ -100,7 +100,7 @@ private struct ReportStatements {
 
     init(schema name: SchemaName) {
         let schema = name.quoted
-        oldest = Statement("select revision from \(schema).changelog order by revision, sub limit 1")
+        oldest = Statement("select revision from \(schema).changelog where revision > 0 order by revision, sub limit 1")
         swept = Statement("select least(compact_revision, revision) from \(schema).sweep")
         steward = Statement(
             """

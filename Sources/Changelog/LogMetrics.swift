@@ -26,6 +26,9 @@ package struct LogCounters: Sendable {
     package var isUnsafe = false
     /// Whether commits wait for a standby; nil until the server was asked.
     package var isReplicated: Bool?
+    /// How often the log's rows were compared with their hashes, by loading or apart, and what was found the last time.
+    package var rowChecks: UInt64 = 0
+    package var rowFinding = RowFinding()
 
     package init() {
         for operation in LogOperation.allCases {
@@ -118,6 +121,13 @@ final class LogMetrics: Sendable {
     }
 
     func foundUnsafe() { state.withLock { $0.isUnsafe = true } }
+
+    func checked(_ finding: RowFinding) {
+        state.withLock {
+            $0.rowChecks += 1
+            $0.rowFinding = finding
+        }
+    }
 
     func statementWasSlow() { state.withLock { $0.slowStatements += 1 } }
 }

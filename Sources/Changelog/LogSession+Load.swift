@@ -31,35 +31,44 @@ extension LogSession {
     /// Where all values together take more than `valueBytes`, as far as the catalog tells, rows come without theirs (then the
     /// values' lengths are not nil) except the newest, and those past any of `marks`, which the log is to be compared with.
     ///
+    /// All rows that come with their values are compared with the hashes that were stored with them, and all together with the sums of
+    /// these; what is found is given as well, nil where the store has no key.
+    ///
     /// `chunk` stops the loading by returning false; then `closed` is thrown.
     package func load(
         valueBytes: Int = .max, marks: [ServedMark] = [], _ chunk: ([LogRow], [Int]?, LoadProgress) -> Bool
-    ) throws(LogError) -> (head: Head, deleted: SweepState) {
+    ) throws(LogError) -> (head: Head, deleted: SweepState, finding: RowFinding?) {
         let limits = settings.limits
         let sizes = try databaseSizes()
         return try finishingTransaction { () throws(LogError) in
             _ = try connection.run(LogStatements.beginSnapshot, within: limits.readLimit)
             let deleted = try readSweep()
+            let sums = try readRowSums()
+            var check = RowCheck()
             var after = Position(0, -1)
             var progress = LoadProgress(rows: 0, estimatedRows: sizes.estimatedRows)
             if var bound = try lastWithoutValue(sizes, valueBytes: valueBytes) {
                 let head = try readHead()
                 for mark in marks where mark.isOpen(at: head) { bound = min(bound, mark.position) }
-                try loadMetadata(through: bound, &progress, chunk)
+                try loadMetadata(through: bound, &check, &progress, chunk)
                 after = bound
             }
-            let statement = statements.readTail(limit: limits.loadRowLimit)
+            let statement = statements.readTail(limit: limits.loadRowLimit, withHashes: true)
             try connection.start(statement, .position(after), within: limits.readLimit)
             while true {
                 let tail = try connection.finishStatement(within: limits.readLimit)
-                    .tail(after: after, limit: limits.loadRowLimit, chunkByteLimit: limits.chunkByteLimit)
+                    .tail(after: after, limit: limits.loadRowLimit, chunkByteLimit: limits.chunkByteLimit, hashColumn: 15)
                 if let last = tail.rows.last { after = last.position }
                 if !tail.reachesHead { try connection.start(statement, .position(after), within: limits.readLimit) }
                 progress.advance(by: tail.rows.count)
+                for row in tail.rows { check.pass(row) }
                 let goesOn = tail.rows.isEmpty || chunk(tail.rows, nil, progress)
                 if tail.reachesHead {
                     _ = try connection.run(LogStatements.commit, within: limits.readLimit)
-                    return (tail.head, deleted)
+                    guard let sums else { return (tail.head, deleted, nil) }
+                    guard check.hasKey else { throw LogError.malformed("the row with the store's key is gone; restore a backup") }
+                    check.compare(sums)
+                    return (tail.head, deleted, check.finding)
                 }
                 guard goesOn else {
                     _ = try connection.finishStatement(within: limits.readLimit)
@@ -78,7 +87,7 @@ extension LogSession {
     }
 
     private func loadMetadata(
-        through bound: Position, _ progress: inout LoadProgress, _ chunk: ([LogRow], [Int]?, LoadProgress) -> Bool
+        through bound: Position, _ check: inout RowCheck, _ progress: inout LoadProgress, _ chunk: ([LogRow], [Int]?, LoadProgress) -> Bool
     ) throws(LogError) {
         let limit = settings.limits.loadRowLimit
         let statement = statements.readMetadata(limit: limit)
@@ -101,7 +110,8 @@ extension LogSession {
             rows.reserveCapacity(result.rowCount)
             byteCounts.reserveCapacity(result.rowCount)
             for row in 0..<result.rowCount {
-                rows.append(try result.logRow(row, from: 6))
+                rows.append(try result.logRow(row, from: 6, hashColumn: 16))
+                check.pass(rows[row], hasValue: false)
                 byteCounts.append(Int(try result.integer(row, 15, as: Int32.self)))
             }
             guard zip(rows, rows.dropFirst()).allSatisfy({ $0.position < $1.position }) else {

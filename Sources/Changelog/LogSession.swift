@@ -292,6 +292,23 @@ package final class LogSession {
         try connection.run(statements.readSweep, within: settings.limits.readLimit).sweepState()
     }
 
+    /// The sums of the rows' hashes; nil where the store has no key.
+    func readRowSums() throws(LogError) -> RowSums? {
+        let result = try connection.run(statements.readRowSums, within: settings.limits.readLimit)
+        guard result.rowCount == 1 else { throw LogError.malformed("the tables head and sweep have \(result.rowCount) pairs of rows") }
+        let (appended, deleted) = (try result.rowHash(0, 0), try result.rowHash(0, 1))
+        return appended.isKnown && deleted.isKnown ? RowSums(appended: appended, deleted: deleted) : nil
+    }
+
+    /// The row with the store's key; nil where it has none.
+    func readKeyRow() throws(LogError) -> LogRow? {
+        let result = try connection.run(statements.readKey, within: settings.limits.readLimit)
+        guard result.rowCount == 1 else { return nil }
+        let row = try result.logRow(0, from: 0)
+        guard row.kind == .digestKey else { throw LogError.malformed("a \(row.kind) row where the store's key should be") }
+        return row
+    }
+
     // MARK: Inside
 
     /// How a transaction of several statements begins.

@@ -7,8 +7,9 @@ struct LogStatements: Sendable {
     private let chunkByteLimit: Int
 
     /// Appends if the head is still where we believe it is. Parameters: the new revision, sub, digest and compact revision; the
-    /// digest and the epoch that are expected; then an array for each column of the changelog. All of one length, they are taken
-    /// apart side by side. In the select list, because in the from clause PostgreSQL would first make a table of them, and put that
+    /// digest and the epoch that are expected; then an array for each column of the changelog, and the sum of the hashes. All of one
+    /// length, but for that of the hashes, which is empty where the store has no key, they are taken apart side by side. In the select
+    /// list, because in the from clause PostgreSQL would first make a table of them, and put that
     /// into a file where it is larger than `work_mem`: that took as long as all the rest.
     let append: Statement
     let readHead: Statement
@@ -26,6 +27,10 @@ struct LogStatements: Sendable {
     /// holder.
     let whyNotDeleted: Statement
     let readSweep: Statement
+    /// The sums of the hashes of the rows that were appended, and of those that were deleted; nulls where the store has no key.
+    let readRowSums: Statement
+    /// Where the row with the store's key is, as the columns of a row; no row where it has none.
+    let readKey: Statement
     let hint: Statement
     let databaseSizes: Statement
     let upsertMember: Statement
@@ -47,6 +52,8 @@ struct LogStatements: Sendable {
 
     private static let headColumns = "cluster_id, revision, sub, digest, epoch, compact_revision"
     private static let rowColumns = "revision, sub, kind, key, value, create_revision, version, lease, origin"
+    /// Adds to the column `row_sum`, modulo 2^62. One that is null stays so.
+    private static func rowSum(plus term: String) -> String { "(row_sum + \(term)) & \(RowHash.mask)::bigint" }
 
     /// `isGuarded`: whether an append has to be durable.
     init(schema name: SchemaName, chunkByteLimit: Int, isGuarded: Bool = true) {
@@ -64,11 +71,13 @@ struct LogStatements: Sendable {
         append = Statement(
             """
             with advanced as (
-              update \(schema).head set revision = $1::bigint, sub = $2::int, digest = $3::bigint, compact_revision = $4::bigint
+              update \(schema).head set revision = $1::bigint, sub = $2::int, digest = $3::bigint, compact_revision = $4::bigint,
+                  row_sum = \(Self.rowSum(plus: "$17::bigint"))
                where digest = $5::bigint and epoch = $6::bigint returning \(isGuarded ? guarded : "1"))
-            insert into \(schema).changelog (\(Self.rowColumns))
+            insert into \(schema).changelog (\(Self.rowColumns), hash)
             select unnest($7::bigint[]), unnest($8::int[]), unnest($9::smallint[]), unnest($10::bytea[]), unnest($11::bytea[]),
-              unnest($12::bigint[]), unnest($13::bigint[]), unnest($14::bigint[]), unnest($15::bigint[]) from advanced
+              unnest($12::bigint[]), unnest($13::bigint[]), unnest($14::bigint[]), unnest($15::bigint[]), unnest($16::bigint[])
+              from advanced
             """)
         readHead = Statement("select \(Self.headColumns) from \(schema).head")
         raiseEpoch = Statement("update \(schema).head set epoch = epoch + 1 returning epoch")
@@ -85,17 +94,21 @@ struct LogStatements: Sendable {
         // In one statement, so that whoever loads the log, or goes on with it on a standby that has taken over, knows of all that is gone.
         delete = Statement(
             """
-            with told as (
+            with allowed as (
+              select 1 from \(schema).sweep where digest in ($7::bigint, $8::bigint) and \(isCompacted("$3")) and exists (
+                 select 1 from \(schema).duty where name = 'steward' and holder = $9::bigint and expires_at > pg_catalog.now())
+              for update),
+            gone as (
+              delete from \(schema).changelog where exists (select 1 from allowed) and (revision, sub) in (
+                select d.revision, d.sub from unnest($1::bigint[], $2::int[]) as d(revision, sub)) returning hash),
+            told as (
               update \(schema).sweep set compact_revision = case when \(advances) then $4::bigint else compact_revision end,
                   revision = case when \(advances) then $5::bigint else revision end,
                   sub = case when \(advances) then $6::int else sub end,
-                  begun = greatest(begun, $3::bigint), digest = $8::bigint
-               where digest in ($7::bigint, $8::bigint) and \(isCompacted("$3")) and exists (
-                 select 1 from \(schema).duty where name = 'steward' and holder = $9::bigint and expires_at > pg_catalog.now())
-              returning 1),
-            gone as (
-              delete from \(schema).changelog where exists (select 1 from told) and (revision, sub) in (
-                select d.revision, d.sub from unnest($1::bigint[], $2::int[]) as d(revision, sub)) returning 1)
+                  begun = greatest(begun, $3::bigint), digest = $8::bigint,
+                  row_sum = \(Self.rowSum(plus: "(select (coalesce(sum(hash), 0) % \(RowHash.mask + 1))::bigint from gone)"))
+               where exists (select 1 from allowed)
+              returning 1)
             select exists (select 1 from told), (select count(*) from gone)
             """)
         let sweepColumns = "compact_revision, revision, sub, begun, digest"
@@ -106,6 +119,12 @@ struct LogStatements: Sendable {
               from \(schema).sweep
             """)
         readSweep = Statement("select \(sweepColumns) from \(schema).sweep")
+        readRowSums = Statement("select h.row_sum, s.row_sum from \(schema).head h, \(schema).sweep s")
+        readKey = Statement(
+            """
+            select \(Self.rowColumns.split(separator: ", ").map { "c." + $0 }.joined(separator: ", ")) from \(schema).head h
+              join \(schema).changelog c on c.revision = h.key_revision and c.sub = h.key_sub
+            """)
         readValues = Statement(
             """
             select revision, sub, null::bytea, cluster_id, digest, epoch, compact_revision from \(schema).head
@@ -145,16 +164,17 @@ struct LogStatements: Sendable {
     /// columns; without rows there is one, with nulls in the other columns. The first row comes however large it is, a further
     /// one only while those before it stay under the byte limit. Parameters: revision and sub.
     ///
-    /// The row limit is part of the text, because the planner must know it to choose the index.
-    func readTail(limit: Int) -> Statement {
+    /// The row limit is part of the text, because the planner must know it to choose the index. `withHashes`: each row ends with its hash.
+    func readTail(limit: Int, withHashes: Bool = false) -> Statement {
         Statement(
             """
             select h.cluster_id, h.revision, h.sub, h.digest, h.epoch, h.compact_revision,
-              c.revision, c.sub, c.kind, c.key, c.value, c.create_revision, c.version, c.lease, c.origin
+              c.revision, c.sub, c.kind, c.key, c.value, c.create_revision, c.version, c.lease, c.origin\(withHashes ? ", c.hash" : "")
               from \(schema).head h left join lateral (
                 select r.*, sum(octet_length(r.key) + octet_length(r.value))
                     over (order by r.revision, r.sub rows unbounded preceding) - octet_length(r.key) - octet_length(r.value) as earlier
-                  from (select \(Self.rowColumns) from \(schema).changelog where (revision, sub) > ($1::bigint, $2::int)
+                  from (select \(Self.rowColumns)\(withHashes ? ", hash" : "") from \(schema).changelog
+                         where (revision, sub) > ($1::bigint, $2::int)
                          order by revision, sub limit \(limit)) r) c
                 on c.earlier < \(chunkByteLimit)
             """)
@@ -176,17 +196,27 @@ struct LogStatements: Sendable {
             """)
     }
 
-    /// Rows after a position up to another, without values, whose lengths come last; and the head, as `readTail`. Parameters: both
-    /// positions.
+    /// Rows after a position up to another, without values, whose lengths come last but for their hashes; and the head, as `readTail`.
+    /// Parameters: both positions.
     func readMetadata(limit: Int) -> Statement {
         Statement(
             """
             select h.cluster_id, h.revision, h.sub, h.digest, h.epoch, h.compact_revision,
-              c.revision, c.sub, c.kind, c.key, ''::bytea, c.create_revision, c.version, c.lease, c.origin, octet_length(c.value)
+              c.revision, c.sub, c.kind, c.key, ''::bytea, c.create_revision, c.version, c.lease, c.origin, octet_length(c.value),
+              c.hash
               from \(schema).head h left join lateral (
-                select \(Self.rowColumns) from \(schema).changelog
+                select \(Self.rowColumns), hash from \(schema).changelog
                  where (revision, sub) > ($1::bigint, $2::int) and (revision, sub) <= ($3::bigint, $4::int)
                  order by revision, sub limit \(limit)) c on true
+            """)
+    }
+
+    /// The positions and hashes of rows after a position. Parameters: revision and sub.
+    func readHashes(limit: Int) -> Statement {
+        Statement(
+            """
+            select revision, sub, hash from \(schema).changelog where (revision, sub) > ($1::bigint, $2::int)
+             order by revision, sub limit \(limit)
             """)
     }
 

@@ -149,15 +149,12 @@ package final class LogWorkers: Sendable {
         valueBytes: Int = .max, marks: [ServedMark] = [], _ deliver: @escaping @Sendable (LoadEvent) -> Void
     ) {
         let (logger, outage, wire, metrics, pace, shared) = (logger, outage, wire, metrics, pace, shared)
-        // Its statements are long by nature: none of them is called slow, and the first may have to come from a cold disk.
-        var patient = settings
-        patient.limits.patience = max(patient.limits.patience, .seconds(5))
-        let settings = patient
+        let settings = patientSettings
         let thread = WorkerThread(name: "pine-load") {
             var keeper = SessionKeeper(
                 worker: "load", settings: settings, logger: logger, outage: outage, wire: wire, metrics: metrics, pace: pace)
             let hasDelivered = Atomic(false)
-            @Sendable func read(_ session: LogSession) throws(LogError) -> (head: Head, deleted: SweepState) {
+            @Sendable func read(_ session: LogSession) throws(LogError) -> (head: Head, deleted: SweepState, finding: RowFinding?) {
                 let patience = session.patience
                 session.patience = settings.limits.patience
                 defer { session.patience = patience }
@@ -170,9 +167,13 @@ package final class LogWorkers: Sendable {
             while true {
                 do throws(LogError) {
                     if hasDelivered.exchange(false, ordering: .relaxed) { deliver(.restarted) }
-                    let (head, deleted) = try shared.isCrowded ? shared.run(read) : read(keeper.ready())
+                    let (head, deleted, finding) = try shared.isCrowded ? shared.run(read) : read(keeper.ready())
                     keeper.worked()
                     keeper.drop()
+                    if let finding {
+                        metrics.checked(finding)
+                        finding.tell(logger)
+                    }
                     deliver(.finished(head, deleted))
                     return
                 } catch {
@@ -183,11 +184,48 @@ package final class LogWorkers: Sendable {
                 }
             }
         }
+        keep(thread)
+    }
+
+    /// For statements that are long by nature: none of them is called slow, and the first may have to come from a cold disk.
+    private var patientSettings: LogSettings {
+        var patient = settings
+        patient.limits.patience = max(patient.limits.patience, .seconds(5))
+        return patient
+    }
+
+    /// A thread that ends by itself.
+    private func keep(_ thread: WorkerThread) {
         threads.withLock { threads in
             // A log that does not add up is read again and again.
             threads.removeAll(where: \.hasEnded)
             threads.append(thread)
         }
+    }
+
+    /// Looks for rows that are not those that were written, on a thread of its own, with pauses so long that others hardly notice. What
+    /// is found is logged and counted. A connection that is lost ends it.
+    package func checkRows() {
+        let (logger, outage, wire, metrics, pace, settings) = (logger, outage, wire, metrics, pace, patientSettings)
+        keep(
+            WorkerThread(name: "pine-check") {
+                var keeper = SessionKeeper(
+                    worker: "check", settings: settings, logger: logger, outage: outage, wire: wire, metrics: metrics, pace: pace)
+                defer { keeper.drop() }
+                do throws(LogError) {
+                    let session = try keeper.ready()
+                    guard var finding = try session.checkSums({ !wire.wait(.zero) }) else { return }
+                    let altered = try session.checkRows { duration in !wire.wait(duration * checkPause) }
+                    guard let altered else { return }
+                    finding.altered = altered.altered
+                    finding.alteredCount = altered.alteredCount
+                    metrics.checked(finding)
+                    finding.tell(logger)
+                    keeper.worked()
+                } catch {
+                    logger.info("could not check the log's rows; the next check will", metadata: ["reason": "\(error)"])
+                }
+            })
     }
 
     // MARK: Questions, answered on the steward's thread. Of each kind one waits at most: another fails at once.
@@ -235,3 +273,6 @@ package final class LogWorkers: Sendable {
             })
     }
 }
+
+/// The pause after each chunk of rows that is checked, in multiples of what that took.
+private let checkPause = 9

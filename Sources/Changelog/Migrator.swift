@@ -136,6 +136,7 @@ package struct Migrator {
             let migration = Migration.all[found]
             try run(migration.sql(in: settings.schema), on: session)
             if migration.version == 1 { try insertHead(on: session) }
+            if migration.version == Self.keyVersion { try giveKeyToEmpty(on: session) }
             try run(
                 "insert into \(schema).schema_version (version, name) values (\(migration.version), '\(migration.name)')",
                 on: session)
@@ -152,6 +153,55 @@ package struct Migrator {
             """
             insert into \(schema).head (cluster_id, revision, sub, digest, epoch, compact_revision) values
             (\(Int64.random(in: 1...Int64.max)), \(start.revision), \(start.sub), \(Digest.start.rawValue), 0, -1)
+            """, on: session)
+    }
+
+    // MARK: The store's key
+
+    /// The first version of the tables that has room for one.
+    private static let keyVersion = 7
+
+    /// Gives the store its key before its first row, where it has none.
+    private func giveKeyToEmpty(on session: LogSession) throws(LogError) {
+        let head = try lockHead(on: session)
+        guard head.position == .start, head.digest == .start, head.compactRevision < 0 else { return }
+        try giveKey(at: Position(0, 0), head, on: session)
+    }
+
+    /// Gives a store its key that was made without one: rows from now on are hashed under it. Pines that know nothing of keys can't read
+    /// the log any more. False where the store has a key.
+    package func giveKey() throws(LogError) -> Bool {
+        let session = try LogSession(settings, logger: logger)
+        _ = try check(on: session)
+        return try session.finishingTransaction { () throws(LogError) in
+            try run("begin", on: session)
+            let head = try lockHead(on: session)
+            guard try session.readKeyRow() == nil else {
+                try run("rollback", on: session)
+                return false
+            }
+            try giveKey(at: Position(head.position.revision, head.position.sub + 1), head, on: session)
+            try run("commit", on: session)
+            return true
+        }
+    }
+
+    private func lockHead(on session: LogSession) throws(LogError) -> Head {
+        try session.connection.run(session.statements.lockHead, within: settings.limits.appendLimit).head(0)
+    }
+
+    /// The head is locked. It stays where it is for a row that comes before all others.
+    private func giveKey(at position: Position, _ head: Head, on session: LogSession) throws(LogError) {
+        let row = DigestKey.random().row(at: position, origin: .random(in: 1 ... .max))
+        let digest = head.digest.appending(row)
+        let end = max(head.position, position)
+        try run(
+            """
+            insert into \(schema).changelog (revision, sub, kind, key, value, create_revision, version, lease, origin) values
+              (\(position.revision), \(position.sub), \(row.kind.rawValue), '', '', \(row.createRevision), \(row.version), 0, \(row.origin));
+            update \(schema).head set revision = \(end.revision), sub = \(end.sub), digest = \(digest.rawValue), row_sum = 0,
+              key_revision = \(position.revision), key_sub = \(position.sub);
+            update \(schema).sweep set row_sum = 0
             """, on: session)
     }
 

@@ -32,6 +32,10 @@ package struct RestorePlan: Sendable {
         let session = try LogSession(settings, logger: logger)
         _ = try Migrator(settings, logger: logger).check(on: session)
         var compared = marks.map { ComparedMark($0) }
+        // Rows before the oldest mark are not read; the key may be one of them.
+        if let key = try session.readKeyRow() {
+            for index in compared.indices where key.position <= compared[index].served.position { compared[index].pass(key) }
+        }
         var head = try session.readHead()
         let open = marks.filter { $0.isOpen(at: head) }.map(\.position)
         if var after = open.min() {
@@ -62,8 +66,9 @@ package struct RestorePlan: Sendable {
         let origin = Int64.random(in: 1 ... .max)
         while true {
             let head = try session.readHead()
+            let key = try session.readKeyRow().map { DigestKey($0) }
             let batch = AppendBatch.raising(
-                head, to: max(head.position.revision, served) + revisionRaiseMargin, number: 1, origin: origin)
+                head, key: key, to: max(head.position.revision, served) + revisionRaiseMargin, number: 1, origin: origin)
             // Members that run may write meanwhile.
             if case .appended = try session.append(batch) { return batch.newHead.position.revision }
         }

@@ -12,8 +12,9 @@ extension Parameters {
                 keyBytes += rows[index].key.count
                 valueBytes += rows[index].value.count
             }
-            let layout = AppendLayout(rowCount: rows.count, keyBytes: keyBytes, valueBytes: valueBytes)
-            return .build(capacity: 64 + layout.size) { writer in
+            let isHashed = rows.allSatisfy(\.hash.isKnown)
+            let layout = AppendLayout(rowCount: rows.count, keyBytes: keyBytes, valueBytes: valueBytes, isHashed: isHashed)
+            return .build(capacity: 80 + layout.size) { writer in
                 writer.add(batch.newHead.position.revision)
                 writer.add(batch.newHead.position.sub)
                 writer.add(batch.newHead.digest.rawValue)
@@ -21,6 +22,7 @@ extension Parameters {
                 writer.add(batch.expectedDigest.rawValue)
                 writer.add(batch.expectedEpoch)
                 writer.add(columnsOf: layout.sizes) { base in layout.fill(base, with: rows) }
+                writer.add(isHashed ? rows.reduce(RowHash.zero) { $0 + $1.hash }.rawValue : 0)
             }
         }
     }
@@ -61,30 +63,34 @@ extension Parameters {
 /// Where the arrays of an append go: one for each column of the changelog, in the table's order, one after the other.
 private struct AppendLayout {
     private static let types = [
-        TypeID.int8, TypeID.int4, TypeID.int2, TypeID.bytea, TypeID.bytea, TypeID.int8, TypeID.int8, TypeID.int8, TypeID.int8,
+        TypeID.int8, TypeID.int4, TypeID.int2, TypeID.bytea, TypeID.bytea, TypeID.int8, TypeID.int8, TypeID.int8, TypeID.int8, TypeID.int8,
     ]
     /// In bytes, of each array.
     let sizes: [Int]
     private let rowCount: Int
+    /// Whether the rows have hashes; else there is an empty array for them.
+    private let isHashed: Bool
 
     var size: Int { sizes.reduce(0, +) }
 
-    init(rowCount: Int, keyBytes: Int, valueBytes: Int) {
+    init(rowCount: Int, keyBytes: Int, valueBytes: Int, isHashed: Bool) {
         self.rowCount = rowCount
+        self.isHashed = isHashed
         let lengthWords = 4 * rowCount
         let content = [8 * rowCount, 4 * rowCount, 2 * rowCount, keyBytes, valueBytes] + Array(repeating: 8 * rowCount, count: 4)
-        sizes = content.map { ArrayCursor.headerSize + lengthWords + $0 }
+        sizes = content.map { ArrayCursor.headerSize + lengthWords + $0 } + [ArrayCursor.headerSize + (isHashed ? 12 * rowCount : 0)]
     }
 
     func fill(_ base: UnsafeMutableRawPointer, with rows: UnsafeBufferPointer<LogRow>) {
         var at = base
         func next(_ column: Int) -> ArrayCursor {
             defer { at += sizes[column] }
-            return ArrayCursor(at, of: Self.types[column], count: rowCount)
+            return ArrayCursor(at, of: Self.types[column], count: column < 9 || isHashed ? rowCount : 0)
         }
         var (revisions, subs, kinds) = (next(0), next(1), next(2))
         var (keys, values) = (next(3), next(4))
         var (createRevisions, versions, leases, origins) = (next(5), next(6), next(7), next(8))
+        var hashes = next(9)
         for index in rows.indices {
             revisions.put(rows[index].position.revision)
             subs.put(rows[index].position.sub)
@@ -95,8 +101,9 @@ private struct AppendLayout {
             versions.put(rows[index].version)
             leases.put(rows[index].lease)
             origins.put(rows[index].origin)
+            if isHashed { hashes.put(rows[index].hash.rawValue) }
         }
-        invariant(origins.at == base + size, "the arrays of an append are not as large as laid out")
+        invariant(hashes.at == base + size, "the arrays of an append are not as large as laid out")
     }
 }
 
@@ -129,16 +136,23 @@ extension PostgresResult {
     }
 
     /// A row of the log, whose columns start at `first`. Its value is kept, its key is not: each has storage of its own.
-    func logRow(_ row: Int, from first: Int) throws(LogError) -> LogRow {
+    func logRow(_ row: Int, from first: Int, hashColumn: Int? = nil) throws(LogError) -> LogRow {
         let kindNumber: Int16 = try integer(row, first + 2)
         guard let kind = RowKind(rawValue: kindNumber) else {
             throw LogError.malformed("a row of kind \(kindNumber), which a newer Pine may have written")
         }
-        return LogRow(
+        var read = LogRow(
             position: Position(try integer(row, first), try integer(row, first + 1)), kind: kind,
             key: ByteString(copying: bytes(row, first + 3)), value: ByteString(copying: bytes(row, first + 4)),
             createRevision: try integer(row, first + 5), version: try integer(row, first + 6),
             lease: try integer(row, first + 7), origin: try integer(row, first + 8))
+        if let hashColumn { read.hash = try rowHash(row, hashColumn) }
+        return read
+    }
+
+    /// The hash of a row, unknown where the column is null.
+    func rowHash(_ row: Int, _ column: Int) throws(LogError) -> RowHash {
+        isNull(row, column) ? .unknown : RowHash(rawValue: try integer(row, column))
     }
 
     /// What `LogStatements.readRecent` gives after `position`, up to the first large row; nil where that comes first.
@@ -168,7 +182,9 @@ extension PostgresResult {
     }
 
     /// What `LogStatements.readTail` gives after `position`.
-    func tail(after position: Position, limit: Int, chunkByteLimit: Int) throws(LogError) -> Tail {
+    func tail(
+        after position: Position, limit: Int, chunkByteLimit: Int, hashColumn: Int? = nil
+    ) throws(LogError) -> Tail {
         guard rowCount > 0 else { throw LogError.malformed("the head table is empty; was it truncated?") }
         let head = try head(0)
         if isNull(0, 6) { return Tail(head: head, rows: [], reachesHead: true) }
@@ -178,7 +194,7 @@ extension PostgresResult {
         var inOrder = true
         var byteCount = 0
         for index in 0..<rowCount {
-            let row = try logRow(index, from: 6)
+            let row = try logRow(index, from: 6, hashColumn: hashColumn)
             inOrder = inOrder && last < row.position
             last = row.position
             byteCount += row.key.count + row.value.count

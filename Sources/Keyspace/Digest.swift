@@ -1,4 +1,6 @@
 // Owns: the rolling hash of the log's history. Its value is stored in `head.digest` and `sweep.digest`, so the function never changes.
+// Rows that come after the store's key are hashed under it (`DigestKey`); a store that was made by a Pine without keys has none until it is
+// given one.
 internal import Bytes
 
 /// A 64-bit hash of every row up to a position, in order. Equal digests mean equal histories.
@@ -12,7 +14,20 @@ package struct Digest: Hashable, Sendable {
     /// The digest of a log without rows.
     package static let start = Digest(rawValue: 0x5049_4E45_0000_0001)
 
-    /// The digest after `row`.
+    /// The digest after `row`, which goes on under its key from a row on that gives it one. Gives the row's hash as well.
+    package mutating func append(_ row: LogRow, _ key: inout DigestKey?) -> RowHash {
+        var hash = RowHash.unknown
+        if let key {
+            hash = key.hash(row)
+            self = key.digest(after: self, hash)
+        } else {
+            self = appending(row)
+        }
+        if row.kind == .digestKey { key = DigestKey(row) }
+        return hash
+    }
+
+    /// The digest after `row` without a key.
     ///
     /// Every field is folded in through a 64 × 64 → 128-bit multiplication, both halves kept; byte strings eight bytes at
     /// a time, little-endian, with their lengths, so that no two rows feed the same words.
@@ -41,7 +56,7 @@ package struct Digest: Hashable, Sendable {
 
     // Odd constants with about half of their bits set: the fractional parts of the square roots of 3 and 7.
     @inline(__always)
-    private static func mix(_ state: UInt64, _ word: UInt64) -> UInt64 {
+    static func mix(_ state: UInt64, _ word: UInt64) -> UInt64 {
         let product = (state ^ 0xBB67_AE85_84CA_A73B).multipliedFullWidth(by: word ^ 0xA54F_F53A_5F1D_36F1)
         // The word is added once more, so that a factor of zero can't swallow the state.
         return (product.high ^ product.low) &+ state.rotatedLeft(29) &+ word
@@ -67,5 +82,5 @@ package struct Digest: Hashable, Sendable {
 
 extension UInt64 {
     @inline(__always)
-    fileprivate func rotatedLeft(_ bits: UInt64) -> UInt64 { self << bits | self >> (64 - bits) }
+    func rotatedLeft(_ bits: UInt64) -> UInt64 { self << bits | self >> (64 - bits) }
 }

@@ -175,7 +175,8 @@ extension Store {
     }
 
     private mutating func append(_ row: LogRow, _ rows: inout [LogRow]) {
-        apply(row)
+        var row = row
+        row.hash = apply(row)
         rows.append(row)
     }
 }

@@ -17,6 +17,10 @@ package enum RowKind: Int16, Sendable {
     /// An alarm was raised or disarmed: `lease` is the member, `createRevision` etcd's number of the alarm, `version` says which
     /// (see `AlarmChange`).
     case alarm = 6
+    /// The store's secret key (see `DigestKey`): rows after this one are hashed under it. `createRevision` and `version` are its halves.
+    /// A store has one at most, and it is never deleted. One that had its key from the start has it at revision 0, before all other rows;
+    /// a Pine without keys can't read this kind, and so can't append to, or delete from, a store that has one.
+    case digestKey = 7
 }
 
 /// One row of the changelog, complete in itself: folding it needs no earlier row.
@@ -30,6 +34,8 @@ package struct LogRow: Hashable, Sendable {
     package var lease: LeaseID
     /// Which process appended it: a random number that a process draws at its start.
     package var origin: Int64
+    /// The hash of all the above, as it was when the row was made; unknown for rows that were read without it.
+    package var hash = RowHash.unknown
 
     package init(
         position: Position, kind: RowKind, key: ByteString = ByteString(), value: ByteString = ByteString(),

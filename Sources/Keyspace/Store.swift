@@ -29,6 +29,8 @@ package struct Store: ~Copyable {
     package private(set) var tipDigest = Digest.start
     package private(set) var committed = Position.start
     package private(set) var committedDigest = Digest.start
+    /// What rows are hashed under; nil where the log has no key so far. A row that gives one is never speculation.
+    package private(set) var digestKey: DigestKey?
     /// Reads below this revision are refused. -1 before the first compaction, as in etcd.
     package private(set) var compactRevision: Revision = -1
     /// The same, speculation included.
@@ -44,16 +46,22 @@ package struct Store: ~Copyable {
 
     // MARK: Folding
 
-    /// Applies the row after the tip.
-    package mutating func apply(_ row: LogRow) {
+    /// Applies the row after the tip. Gives its hash under the store's key.
+    @discardableResult
+    package mutating func apply(_ row: LogRow) -> RowHash {
         fold(row, coldBytes: nil)
-        tipDigest = tipDigest.appending(row)
+        return tipDigest.append(row, &digestKey)
     }
 
     /// Applies a row whose value was left in the log; what the digest is, `adopt` has to tell.
-    package mutating func applyWithoutValue(_ row: LogRow, byteCount: Int) { fold(row, coldBytes: byteCount) }
+    package mutating func applyWithoutValue(_ row: LogRow, byteCount: Int) {
+        fold(row, coldBytes: byteCount)
+        if row.kind == .digestKey { digestKey = DigestKey(row) }
+    }
 
     private mutating func fold(_ row: LogRow, coldBytes: Int?) {
+        // The key that a store was made with stands before its start.
+        if row.kind == .digestKey, row.position < .start, tip == .start { return }
         invariant(row.position > tip, "row \(row.position) is not after the tip \(tip)")
         switch row.kind {
         case .put, .delete:
@@ -68,6 +76,7 @@ package struct Store: ~Copyable {
             deadRows.compacted(at: row.position)
             tipCompactRevision = max(tipCompactRevision, row.version)
         case .alarm: apply(alarm: row)
+        case .digestKey: break
         }
         tip = row.position
     }

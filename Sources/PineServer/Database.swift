@@ -80,8 +80,9 @@ extension Database {
         }
     }
 
-    /// Makes the tables or brings them up to date, once, and lets `role` serve from them if one is named.
-    package func migrate(grantingTo role: String?, logger: Logger) async throws(ServerError) {
+    /// Makes the tables or brings them up to date, once, lets `role` serve from them if one is named, and gives the store its key if that
+    /// is asked for.
+    package func migrate(grantingTo role: String?, givingKey: Bool, logger: Logger) async throws(ServerError) {
         let settings = try logSettings()
         do {
             try await onThread { () throws(LogError) in
@@ -91,6 +92,12 @@ extension Database {
                     logger.notice("the tables are up to date", metadata: ["schema": "\(schema)", "version": "\(found.version)"])
                 }
                 if let role { try migrator.grant(to: role) }
+                if givingKey {
+                    let isNew = try migrator.giveKey()
+                    logger.notice(
+                        isNew ? "gave the store its digest key" : "the store has its digest key already",
+                        metadata: ["schema": "\(schema)"])
+                }
             }
         } catch {
             throw ServerError("\(error)")

@@ -138,7 +138,12 @@ package final class PineServer: Sendable {
         let own = Int64(memberID)
         // Nobody is forgotten by this but those who died long ago.
         log.removeMember(id: own) { _ in }
+        var nextCheck = ContinuousClock.now.advanced(by: firstCheckDelay)
         while !Task.isCancelled {
+            if ContinuousClock.now >= nextCheck, shared.current.counters.isSteward {
+                nextCheck = .now.advanced(by: checkInterval)
+                log.checkRows()
+            }
             log.upsertMember(id: own, name: configuration.name, clientURLs: clientURLs) { _ in }
             log.listMembers(within: .seconds(30)) { members in
                 // While the database is away what was known last is the best answer; the log's threads report the outage.
@@ -193,6 +198,10 @@ extension PineServer {
         timer.cancel()
     }
 }
+
+/// When a steward has the log's rows checked: some time after its start, and then again and again.
+private let firstCheckDelay: Duration = .seconds(3600)
+private let checkInterval: Duration = .seconds(24 * 3600)
 
 /// The fields of etcd's clients: whether a call wants a leader, and which version of the API its client has.
 let leaderField: StaticString = "hasleader"

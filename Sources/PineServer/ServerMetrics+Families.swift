@@ -231,6 +231,10 @@ extension Exposition {
         gauge("pine_steward", "Whether this member is the steward, which expires leases and deletes dead rows.", counters.isSteward)
         gauge("pine_members", "Members that were alive when the database was last asked.", observation.status.members.count)
         gauge("pine_log_damaged", "Whether the log's rows don't add up to its digest.", counters.isLogDamaged)
+        gauge(
+            "pine_log_corrupt", "Whether the last check found rows of the log altered, missing or added: 1, otherwise 0.",
+            !log.rowFinding.isWell)
+        counter("pine_log_checks_total", "How often the log's rows were compared with their hashes.", log.rowChecks)
         counter("pine_lease_rounds_total", "Transactions on the leases' deadlines.", counters.leaseRounds)
         counter(
             "pine_lease_extensions_total", "How often all leases were given their full time, after an outage or a change of steward.",

@@ -37,16 +37,22 @@ package struct ComparedMark: Sendable {
     package let served: ServedMark
     /// What the digest would be had the log's rows after the mark come after it.
     private var digest: Digest
+    /// The store's key there.
+    private var key: DigestKey?
 
     package init(_ served: ServedMark) {
         self.served = served
         digest = served.digest
     }
 
-    /// Takes the log's next row. It needs its value, where it lies past the mark.
+    /// Takes the log's next row. It needs its value, where it lies past the mark. Of the rows before only the one with the store's key
+    /// matters.
     package mutating func pass(_ row: LogRow) {
-        guard row.position > served.position else { return }
-        digest = digest.appending(row)
+        if row.position > served.position {
+            _ = digest.append(row, &key)
+        } else if row.kind == .digestKey {
+            key = DigestKey(row)
+        }
     }
 
     /// Whether the log lacks something of what was served, and nobody who has seen it is told.
@@ -64,12 +70,15 @@ struct RevisionRaise {
 
 extension AppendBatch {
     /// Moves the log that ends at `head` to `revision`, which must be past it, and compacts everything before.
-    package static func raising(_ head: Head, to revision: Revision, number: UInt64, origin: Int64) -> AppendBatch {
-        let row = LogRow(
+    package static func raising(
+        _ head: Head, key: DigestKey?, to revision: Revision, number: UInt64, origin: Int64
+    ) -> AppendBatch {
+        var key = key
+        var row = LogRow(
             position: Position(revision, 0), kind: .compact, createRevision: head.position.revision, version: revision, origin: origin)
         var raised = head
         raised.position = row.position
-        raised.digest = head.digest.appending(row)
+        row.hash = raised.digest.append(row, &key)
         raised.compactRevision = revision
         return AppendBatch(
             number: number, expectedDigest: head.digest, expectedEpoch: head.epoch, newHead: raised, rows: [row])
@@ -109,7 +118,8 @@ extension Replica {
             clusterID: clusterID, position: store.committed, digest: store.committedDigest, epoch: epoch,
             compactRevision: store.compactRevision)
         let append = AppendBatch.raising(
-            head, to: max(store.revision, lost) + configuration.revisionRaise, number: nextBatchNumber, origin: configuration.origin)
+            head, key: store.digestKey, to: max(store.revision, lost) + configuration.revisionRaise, number: nextBatchNumber,
+            origin: configuration.origin)
         nextBatchNumber += 1
         for row in append.rows { store.apply(row) }
         actions.append(.log(.append(append)))

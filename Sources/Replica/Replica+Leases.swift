@@ -259,7 +259,7 @@ extension Replica {
                 if row.origin == configuration.origin, !leases.steward.revoking.contains(row.lease) {
                     leases.touched.insert(row.lease)
                 }
-            case .put, .delete, .compact, .alarm: break
+            case .put, .delete, .compact, .alarm, .digestKey: break
             }
         }
     }

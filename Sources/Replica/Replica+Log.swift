@@ -64,6 +64,7 @@ extension Replica {
         for (row, byteCount) in zip(rows, byteCounts) { store.applyWithoutValue(row, byteCount: byteCount) }
         store.commit()
         isWhollyRead = false
+        comparePast(rows.filter { $0.kind == .digestKey })
         counters.rowsFolded += UInt64(rows.count)
     }
 
@@ -171,7 +172,7 @@ extension Replica {
         if tail.head.position < since { return historyChanged() }
         if mayHaveGap(tail) { return overtaken() }
         let tip = UnverifiedRows.Point(position: store.tip, digest: store.tipDigest)
-        guard let known = unverified.take(tail, after: tip, byteLimit: configuration.unverifiedByteLimit) else {
+        guard let known = unverified.take(tail, after: tip, key: store.digestKey, byteLimit: configuration.unverifiedByteLimit) else {
             return historyChanged()
         }
         for row in known.rows {

@@ -14,13 +14,8 @@ extension Replica {
     func mayHaveGap(_ tail: Tail) -> Bool {
         guard Sweep.firstKept(compactedTo: tail.head.compactRevision) > store.revision else { return false }
         guard tail.reachesHead else { return true }
-        var digest = unverified.passed?.digest ?? store.committedDigest
-        var position = unverified.passed?.position ?? store.committed
-        for row in unverified.rows + tail.rows where row.position > position && row.position <= tail.head.position {
-            digest = digest.appending(row)
-            position = row.position
-        }
-        return position != tail.head.position || digest != tail.head.digest
+        let folded = UnverifiedRows.Point(position: store.committed, digest: store.committedDigest)
+        return !unverified.lead(with: tail.rows, after: folded, key: store.digestKey, to: tail.head)
     }
 
     mutating func overtaken() {

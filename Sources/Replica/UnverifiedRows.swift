@@ -34,6 +34,8 @@ struct UnverifiedRows {
     private var byteCount = 0
     /// Up to here rows were read and forgotten.
     private(set) var passed: Point?
+    /// The store's key there.
+    private var passedKey: DigestKey?
     private var points = Deque<Point>()
 
     /// Whether nothing is known to come after what was folded.
@@ -47,9 +49,12 @@ struct UnverifiedRows {
 
     /// Takes a tail in, and gives what is known to come after `folded` by now, the tail's head being right. nil where it is of another
     /// history.
-    mutating func take(_ tail: Tail, after folded: Point, byteLimit: Int) -> Verdict? {
+    ///
+    /// `key`: the store's where folding has come to.
+    mutating func take(_ tail: Tail, after folded: Point, key: DigestKey?, byteLimit: Int) -> Verdict? {
         let nothing = Verdict(rows: [], end: folded)
         let start = passed ?? folded
+        var key = passed == nil ? key : passedKey
         add(tail.rows, after: start.position)
         let end: Point
         if tail.reachesHead {
@@ -58,7 +63,7 @@ struct UnverifiedRows {
             end = known
         } else {
             // Stretches are read again up to a known point, however large.
-            if byteCount > byteLimit, passed != nil || points.isEmpty { pass(after: start) }
+            if byteCount > byteLimit, passed != nil || points.isEmpty { pass(after: start, key) }
             return nothing
         }
         // It was read before what is here, or before our own last append.
@@ -67,7 +72,7 @@ struct UnverifiedRows {
             points.removeAll { $0.position <= end.position }
             return Verdict(rows: takeRows(through: end.position), end: end)
         }
-        guard digest(of: rows.prefix { $0.position <= end.position }, after: start) == end else { return nil }
+        guard Self.digest(of: rows.prefix { $0.position <= end.position }, after: start, &key) == end else { return nil }
         if end != start { points.append(end) }
         passed = nil
         rows = []
@@ -91,12 +96,14 @@ struct UnverifiedRows {
     }
 
     /// Forgets all whole revisions.
-    private mutating func pass(after start: Point) {
+    private mutating func pass(after start: Point, _ key: DigestKey?) {
         guard let revision = rows.last?.position.revision else { return }
         let whole = rows.prefix { $0.position.revision < revision }
         guard !whole.isEmpty else { return }
-        let point = digest(of: whole, after: start)
+        var key = key
+        let point = Self.digest(of: whole, after: start, &key)
         passed = point
+        passedKey = key
         points.append(point)
         rows.removeFirst(whole.count)
         byteCount = Self.size(rows[...])
@@ -112,10 +119,25 @@ struct UnverifiedRows {
         return Array(taken.prefix { $0.position <= end })
     }
 
-    private func digest(of rows: ArraySlice<LogRow>, after start: Point) -> Point {
-        rows.reduce(into: start) { point, row in
-            point = Point(position: row.position, digest: point.digest.appending(row))
+    private static func digest(of rows: ArraySlice<LogRow>, after start: Point, _ key: inout DigestKey?) -> Point {
+        var point = start
+        for row in rows {
+            point.position = row.position
+            _ = point.digest.append(row, &key)
         }
+        return point
+    }
+
+    /// Whether `rows` of a tail and those that wait here, after `folded`, lead to a head.
+    func lead(with more: [LogRow], after folded: Point, key: DigestKey?, to head: Head) -> Bool {
+        var key = passed == nil ? key : passedKey
+        let start = passed ?? folded
+        var point = start
+        for row in rows + more where row.position > point.position && row.position <= head.position {
+            point.position = row.position
+            _ = point.digest.append(row, &key)
+        }
+        return point == Point(position: head.position, digest: head.digest)
     }
 
     /// What rows cost: their bytes and their places.

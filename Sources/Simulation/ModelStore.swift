@@ -392,6 +392,7 @@ extension ModelStore {
         case .alarm:
             let change = AlarmChange(row)
             set(AlarmMember(memberID: change.member, alarm: change.alarm), isRaised: change.action != .disarm)
+        case .digestKey: break
         }
     }
 }

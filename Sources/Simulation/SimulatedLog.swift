@@ -9,12 +9,41 @@ struct LogTables {
     var head = Head(clusterID: 7, position: .start, digest: .start, epoch: 0, compactRevision: -1)
     /// In position order.
     var rows: [LogRow] = []
+    /// What rows are hashed under; nil for a log that was made without a key.
+    private(set) var key: DigestKey?
+    /// The sums of the hashes of the rows that were appended, and of those that were deleted.
+    var appendedSum = RowHash.zero
+    var deletedSum = RowHash.zero
     /// Which era's rows these are, and how many of its archive had been appended: a standby may never have heard of the newest.
     var era = 0
     var archived = 0
     var deadlines: [LeaseID: Int64] = [:]
     var duty: (holder: Int64, endsAt: Int64)?
     var deleted = SweepState.start
+
+    init(key: DigestKey?) {
+        self.key = key
+        guard let row = key?.row(at: Position(0, 0), origin: 1) else { return }
+        rows = [row]
+        head.digest = head.digest.appending(row)
+    }
+
+    /// Whether the rows are those that were appended and not deleted, as far as their hashes tell.
+    var isWell: Bool {
+        guard let key, let keyRow = rows.firstIndex(where: { $0.kind == .digestKey }) else { return self.key == nil }
+        let hashed = rows[(keyRow + 1)...]
+        return hashed.allSatisfy { key.hash($0) == $0.hash } && hashed.reduce(.zero) { $0 + $1.hash } == appendedSum - deletedSum
+    }
+
+    /// As an operator gives a log its key while it is at work: the row that does.
+    mutating func give(_ new: DigestKey) -> LogRow {
+        let row = new.row(at: Position(head.position.revision, head.position.sub + 1), origin: 1)
+        rows.append(row)
+        head.position = row.position
+        head.digest = head.digest.appending(row)
+        key = new
+        return row
+    }
 
     /// Where the first row after `position` is.
     private func index(after position: Position) -> Int {
@@ -115,8 +144,8 @@ struct Top {
 typealias SessionID = Int
 
 final class SimulatedLog {
-    var tables = LogTables()
-    private(set) var eras = [Era(stamp: 0, archive: [], digests: [.start: .start])]
+    var tables: LogTables
+    private(set) var eras: [Era]
     var era: Era { eras[eras.count - 1] }
     var isAway = false
     /// Changes when the server does: what was sent to the old one is never executed.
@@ -138,6 +167,11 @@ final class SimulatedLog {
     /// Taken out under the lock, not committed.
     private var removed: [LeaseID: Int64] = [:]
     private var waiters: [(server: Int, run: () -> Void)] = []
+
+    init(key: DigestKey?) {
+        tables = LogTables(key: key)
+        eras = [Era(stamp: 0, archive: [], digests: [.start: tables.head.digest])]
+    }
 
     func nowMs(_ now: TrueTime) -> Int64 { Int64(now / 1_000) + clockOffsetMs }
 
@@ -188,6 +222,7 @@ final class SimulatedLog {
         defer { releaseLock(session, commits: true) }
         guard batch.expectedDigest == tables.head.digest, batch.expectedEpoch == tables.head.epoch else { return false }
         tables.rows.append(contentsOf: batch.rows)
+        for row in batch.rows where row.hash.isKnown { tables.appendedSum = tables.appendedSum + row.hash }
         era.archive.append(contentsOf: batch.rows)
         tables.archived = era.archive.count
         let epoch = tables.head.epoch
@@ -209,6 +244,13 @@ final class SimulatedLog {
         return removed.keys.sorted()
     }
 
+    func give(_ key: DigestKey, stamp: UInt64) {
+        era.archive.append(tables.give(key))
+        tables.archived = era.archive.count
+        era.digests[tables.head.position] = tables.head.digest
+        era.commits.append((stamp, tables.archived))
+    }
+
     func raiseEpoch() { tables.head.epoch += 1 }
 
     /// Deletes what `order` names, and says so. nil where the duty is nobody's. PostgreSQL is asked up to three times for this; what it
@@ -223,6 +265,7 @@ final class SimulatedLog {
             return isKnown && isCompacted(to: order.compactRevision) ? nil : .deletionRefused(number: order.number)
         }
         let removed = tables.remove(order.positions)
+        for row in removed where row.hash.isKnown { tables.deletedSum = tables.deletedSum + row.hash }
         if let row = removed.first(where: { tables.isRevived(without: $0) }) {
             mistake = mistake ?? "the row at \(row.position) was deleted before what it ended"
         }

@@ -270,16 +270,21 @@ final class SimulatedProcess {
                 if hasDelivered { post(.loadRestarted) }
                 guard !world.log.isAway else { return after(100_000) { attempt(hasDelivered: false) } }
                 let tables = world.log.tables
-                handIn(tables.rows[...], tables.head, tables.deleted)
+                // The key comes along with what comes first.
+                let key = tables.rows.prefix { $0.kind == .digestKey }
+                handIn(Array(key), tables.rows.dropFirst(key.count), tables.head, tables.deleted)
             }
         }
-        func handIn(_ rows: ArraySlice<LogRow>, _ head: Head, _ deleted: SweepState) {
+        func handIn(_ key: [LogRow], _ rows: ArraySlice<LogRow>, _ head: Head, _ deleted: SweepState) {
             after(world.chance.delay(world.swarm.tripTime)) { [self] in
                 if world.log.isAway || world.chance.happens(world.swarm.lostBefore) { return attempt(hasDelivered: true) }
-                guard !rows.isEmpty else { return post(.loadFinished(head, deleted)) }
+                guard !rows.isEmpty else {
+                    if !key.isEmpty { post(.rowsLoaded(key)) }
+                    return post(.loadFinished(head, deleted))
+                }
                 let part = rows.prefix(world.chance.pick([1, 10, 1_000]))
-                post(.rowsLoaded(Array(part)))
-                handIn(rows.dropFirst(part.count), head, deleted)
+                post(.rowsLoaded(key + part))
+                handIn([], rows.dropFirst(part.count), head, deleted)
             }
         }
         attempt(hasDelivered: false)

@@ -14,9 +14,10 @@ package struct SimulationResult: Sendable, Hashable {
 }
 
 package enum Simulation {
-    /// Plays the run of `seed`. With `tells`, what happens is printed.
-    package static func run(seed: UInt64, tells: Bool = false) -> SimulationResult {
-        let world = World(seed: seed, tells: tells)
+    /// Plays the run of `seed`. With `tells`, what happens is printed. `hasLateKey`: the log is given its digest key while it is at work,
+    /// instead of before, or never.
+    package static func run(seed: UInt64, tells: Bool = false, hasLateKey: Bool = false) -> SimulationResult {
+        let world = World(seed: seed, tells: tells, hasLateKey: hasLateKey)
         let failure = world.play()
         defer { world.end() }
         return SimulationResult(

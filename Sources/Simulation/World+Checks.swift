@@ -11,6 +11,7 @@ extension World {
         for informer in informers {
             if let difference = informer.difference(from: log.era.archive) { return fail(difference) }
         }
+        if !log.tables.isWell { return fail("the log's rows are not those that were appended and not deleted") }
         let lost = lostTops(by: log.tables.head)
         if let top = lost.first { return fail("\(top.position) was served and is lost, and nobody was told") }
         for process in processes {

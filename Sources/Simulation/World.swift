@@ -9,10 +9,10 @@ final class World {
     private var agenda = Agenda()
     var chance: Chance
     var swarm: Swarm
-    let log = SimulatedLog()
+    let log: SimulatedLog
     /// What a standby has received, and what a backup holds.
-    var standby = LogTables()
-    var backup = LogTables()
+    var standby: LogTables
+    var backup: LogTables
     private(set) var processes: [SimulatedProcess] = []
     var maker: RequestMaker
     private var writers: [Writer] = []
@@ -39,7 +39,11 @@ final class World {
     var fingerprint = Fingerprint()
     private let tells: Bool
 
-    init(seed: UInt64, tells: Bool) {
+    init(seed: UInt64, tells: Bool, hasLateKey: Bool) {
+        // No draw of the run's own, so that the seeds that once failed play as they did.
+        log = SimulatedLog(key: hasLateKey || seed % 4 == 0 ? nil : DigestKey(seed, ~seed))
+        standby = log.tables
+        backup = log.tables
         chance = Chance(seed: seed)
         swarm = Swarm(&chance)
         maker = RequestMaker(keyCount: swarm.keyCount)
@@ -48,6 +52,21 @@ final class World {
         for _ in 0..<swarm.writerCount { writers.append(Writer(self)) }
         for _ in 0..<swarm.leaseholderCount { leaseholders.append(Leaseholder(self)) }
         for _ in 0..<swarm.watcherCount { informers.append(Informer(self)) }
+        if hasLateKey { giveKeyLater(DigestKey(seed, ~seed)) }
+    }
+
+    /// An operator gives the log its key, once it can be reached, and again where a loss has taken it back.
+    private func giveKeyLater(_ key: DigestKey) {
+        plan(after: chance.delay(1_000_000)) { [self] in
+            if !log.isAway, log.tables.key == nil {
+                log.whenFree(0) { [self] in
+                    guard log.tables.key == nil else { return }
+                    log.give(key, stamp: stamp())
+                    say("the log has its key at \(log.tables.head.position)")
+                }
+            }
+            if clientsRun { giveKeyLater(key) }
+        }
     }
 
     // MARK: Time
@@ -188,6 +207,7 @@ final class World {
 
     func append(_ batch: AppendBatch, _ session: SessionID) -> Bool {
         let before = log.tables.head
+        var key = log.tables.key
         let lost = batch.newHead.compactRevision > before.compactRevision ? lostTops(by: before) : []
         let isRaised = batch.rows.contains(where: \.isRaise)
         guard log.append(batch, session, stamp: stamp()) else { return false }
@@ -200,7 +220,7 @@ final class World {
         for row in batch.rows {
             if row.position <= position { fail("row \(row.position) was appended after \(position)") }
             position = row.position
-            digest = digest.appending(row)
+            _ = digest.append(row, &key)
             log.era.digests[position] = digest
             if row.isRaise, lost.isEmpty { fail("the revision was raised to \(position.revision) without need") }
             guard row.kind == .revoke else { continue }

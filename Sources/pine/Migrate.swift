@@ -27,6 +27,12 @@ struct Migrate: AsyncParsableCommand {
             "Let this role serve: it gets the right to use the schema, and to read and write its tables.", valueName: "role"))
     var grantTo: String?
 
+    @Flag(
+        help: ArgumentHelp(
+            "Give a store from before Pine had them its secret digest key, once. Older Pines that still run stop serving.",
+            discussion: "New stores have one from the start. See \"The digest's key\" in docs/operating.md."))
+    var keyDigest = false
+
     @OptionGroup(title: "Log") var log: LogOptions
     @OptionGroup(title: "Settings") var settings: SettingsOptions
 
@@ -35,7 +41,7 @@ struct Migrate: AsyncParsableCommand {
             throw UsageError("which database? Give --postgres or --postgres-file. (A private PostgreSQL is migrated by `pine serve`.)")
         }
         do {
-            try await database.migrate(grantingTo: grantTo, logger: log.makeLogger())
+            try await database.migrate(grantingTo: grantTo, givingKey: keyDigest, logger: log.makeLogger())
         } catch {
             throw UsageError(error.message)
         }

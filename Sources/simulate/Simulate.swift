@@ -24,6 +24,9 @@ struct Simulate: ParsableCommand {
     @Option(help: "How many to play at a time. The default is one a core.")
     var jobs: Int?
 
+    @Flag(help: "Give the log its digest key while it is at work.")
+    var lateKey = false
+
     @Flag(help: "Tell what happens in each run.")
     var verbose = false
 
@@ -38,7 +41,7 @@ struct Simulate: ParsableCommand {
         DispatchQueue.concurrentPerform(iterations: jobs) { job in
             while let seed = tally.next() {
                 underWay(job, seed)
-                tally.add(Simulation.run(seed: seed, tells: verbose))
+                tally.add(Simulation.run(seed: seed, tells: verbose, hasLateKey: lateKey))
             }
         }
         let failed = tally.finish()

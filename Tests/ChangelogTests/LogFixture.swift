@@ -23,10 +23,13 @@ struct Writer {
     var origin: Int64
     var batches: UInt64 = 0
     var rows: [LogRow] = []
+    /// What rows are hashed under, for a test in which that matters.
+    var key: DigestKey?
 
-    init(head: Head, origin: Int64 = 1) {
+    init(head: Head, origin: Int64 = 1, key: DigestKey? = nil) {
         self.head = head
         self.origin = origin
+        self.key = key
     }
 
     /// A batch of one transaction, whose rows put `pairs`.
@@ -36,10 +39,10 @@ struct Writer {
         var digest = head.digest
         var made: [LogRow] = []
         for (index, pair) in pairs.enumerated() {
-            let row = LogRow(
+            var row = LogRow(
                 position: Position(revision, Int32(index)), kind: .put, key: pair.key, value: pair.value,
                 createRevision: revision, version: 1, lease: Int64(index), origin: origin)
-            digest = digest.appending(row)
+            row.hash = digest.append(row, &key)
             made.append(row)
         }
         var newHead = head

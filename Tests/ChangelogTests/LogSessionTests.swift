@@ -13,7 +13,9 @@ import Testing
         let head = try session.readHead()
         #expect(head.clusterID > 0)
         #expect(head.position == .start)
-        #expect(head.digest == .start)
+        let key = try #require(try session.readKeyRow())
+        #expect(key.position < .start)
+        #expect(head.digest == Digest.start.appending(key), "the key is the only row")
         #expect(head.epoch == 0)
         #expect(head.compactRevision == -1)
         let tail = try session.readTail(after: .start, limit: 10)
@@ -349,13 +351,14 @@ import Testing
         let other = try LogSession(settings, logger: quiet)
         var rows: [LogRow] = []
         var next = writer
-        let (head, deleted) = try session.load { chunk, _, progress in
+        let (head, deleted, _) = try session.load { chunk, _, progress in
             rows += chunk
             #expect(progress.rows == rows.count)
             // What is written meanwhile is not in the snapshot.
             #expect(throws: Never.self) { try other.put(next.batch(), &next) }
             return true
         }
+        #expect(rows.removeFirst().kind == .digestKey)
         #expect(rows == writer.rows)
         #expect(head == writer.head)
         #expect(deleted == .start)
@@ -374,13 +377,15 @@ import Testing
         let total = try session.databaseSizes().total
         var rows: [LogRow] = []
         var byteCounts: [Int] = []
-        let (head, _) = try session.load(valueBytes: Int(total) / 4) { chunk, lengths, progress in
+        let (head, _, _) = try session.load(valueBytes: Int(total) / 4) { chunk, lengths, progress in
             rows += chunk
             if let lengths { byteCounts += lengths }
             #expect(progress.rows == rows.count)
             return true
         }
         #expect(head == writer.head)
+        #expect(rows.removeFirst().kind == .digestKey)
+        #expect(byteCounts.removeFirst() == 0)
         #expect(rows.map(\.position) == writer.rows.map(\.position))
         #expect((17_000...20_000).contains(byteCounts.count))
         #expect(byteCounts == writer.rows.prefix(byteCounts.count).map(\.value.count))

@@ -493,6 +493,7 @@ extension Inbox where Event == LogEvent {
                 #expect(deleted == .start)
             }
         }
+        #expect(rows.removeFirst().kind == .digestKey)
         #expect(rows == writer.rows)
         #expect(restarts == 1)
     }

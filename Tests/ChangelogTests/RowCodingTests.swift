@@ -30,13 +30,16 @@ import Testing
             column(TypeID.int8, \.version)
             column(TypeID.int8, \.lease)
             column(TypeID.int8, \.origin)
+            let isHashed = batch.rows.allSatisfy(\.hash.isKnown)
+            writer.array(of: TypeID.int8, isHashed ? batch.rows : []) { $0.element($1.hash.rawValue) }
+            writer.add(batch.rows.reduce(RowHash.zero) { isHashed ? $0 + $1.hash : $0 }.rawValue)
         }
     }
 
-    @Test("a batch laid out in one pass has the bytes of one written element by element", arguments: [1, 2, 3, 50])
-    func append(count: Int) {
+    @Test("a batch laid out in one pass has the bytes of one written element by element", arguments: [1, 2, 3, 50], [false, true])
+    func append(count: Int, isKeyed: Bool) {
         let head = Head(clusterID: 1, position: Position(5, 1), digest: .start, epoch: 3, compactRevision: -1)
-        var writer = Writer(head: head, origin: -9)
+        var writer = Writer(head: head, origin: -9, key: isKeyed ? DigestKey(1, 2) : nil)
         for size in [0, 1, 7, 300] {
             var batch = writer.batch(count: count, valueSize: size)
             batch.rows[0].key = ByteString()

@@ -4,6 +4,10 @@ import Replica
 
 final class CountedLog {
     private var head = Head(clusterID: 7, position: .start, digest: .start, epoch: 0, compactRevision: -1)
+    /// With a key, as stores have one.
+    private let keyRow = DigestKey(1, 2).row(at: Position(0, 0), origin: 1)
+
+    init() { head.digest = head.digest.appending(keyRow) }
 
     /// The answer to `command`; nil for what is never asked of a process that is alone.
     func answer(_ command: LogCommand) -> LogEvent? {
@@ -17,5 +21,5 @@ final class CountedLog {
         }
     }
 
-    func load() -> [ReplicaEvent] { [.rowsLoaded([]), .loadFinished(head, .start)] }
+    func load() -> [ReplicaEvent] { [.rowsLoaded([keyRow]), .loadFinished(head, .start)] }
 }

@@ -16,6 +16,28 @@ final class MemoryLog {
     /// Every row there ever was: deleted ones stay here.
     private(set) var archive: [LogRow] = []
 
+    /// What rows are hashed under from the key's row on.
+    private(set) var key: DigestKey?
+
+    /// `key`: of a log that had one from the start.
+    init(key: DigestKey? = nil) {
+        self.key = key
+        guard let row = key?.row(at: Position(0, 0), origin: 1) else { return }
+        rows = [row]
+        archive = rows
+        head.digest = head.digest.appending(row)
+    }
+
+    /// As `pine migrate --key-digest` does.
+    func giveKey(_ new: DigestKey) {
+        let row = new.row(at: Position(head.position.revision, head.position.sub + 1), origin: 1)
+        rows.append(row)
+        archive.append(row)
+        head.position = row.position
+        head.digest = head.digest.appending(row)
+        key = new
+    }
+
     /// What becomes of the next appends, in order; then they all arrive.
     enum Fate {
         case lostBeforeCommit
@@ -34,8 +56,10 @@ final class MemoryLog {
     func lose(last count: Int) {
         rows.removeLast(count)
         archive.removeLast(count)
-        head.position = archive.last?.position ?? .start
-        head.digest = archive.reduce(.start) { $0.appending($1) }
+        head.position = max(.start, archive.last?.position ?? .start)
+        head.digest = .start
+        key = nil
+        for row in archive { _ = head.digest.append(row, &key) }
     }
 
     /// As after a failover to a standby that lacks deletions.
@@ -194,7 +218,7 @@ final class TestReplica {
         case .log(let command):
             if let event = log.answer(command) { pending.append(event) }
         case .load:
-            var rows = log.tail(after: .start).rows
+            var rows = log.tail(after: Position(0, -1)).rows
             if loadsWithoutValues {
                 let byteCounts = rows.map(\.value.count)
                 for index in rows.indices { rows[index].value = ByteString() }

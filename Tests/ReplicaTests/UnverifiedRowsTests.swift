@@ -55,7 +55,7 @@ struct UnverifiedRowsTests {
                 let end = reads > 300 ? possible[possible.count - 1] : possible.randomElement(using: &generator)!
                 if isNext { known = end }
                 let tail = history.tail(after: after, endingAt: end, limit: Int.random(in: 1...8, using: &generator))
-                let verdict = unverified.take(tail, after: folded, byteLimit: byteLimit)
+                let verdict = unverified.take(tail, after: folded, key: nil, byteLimit: byteLimit)
                 guard let verdict else {
                     Issue.record("the history was taken for another")
                     return
@@ -96,7 +96,7 @@ struct UnverifiedRowsTests {
             while true {
                 let limit = Int.random(in: 1...8, using: &generator)
                 let tail = other.tail(after: unverified.end ?? folded.position, endingAt: head, limit: limit)
-                guard let verdict = unverified.take(tail, after: folded, byteLimit: byteLimit) else { break }
+                guard let verdict = unverified.take(tail, after: folded, key: nil, byteLimit: byteLimit) else { break }
                 for row in verdict.rows { folded = Point(position: row.position, digest: folded.digest.appending(row)) }
                 if folded != verdict.end { break }
                 #expect(verdict.rows.isEmpty)

@@ -72,6 +72,15 @@ import Testing
         }
     }
 
+    @Test("Fresh seeds are fine where the log is given its digest key while it is at work")
+    func lateKeys() {
+        let first = UInt64.random(in: 1...1 << 32)
+        for seed in first..<first + 10 {
+            let failure = Simulation.run(seed: seed, hasLateKey: true).failure
+            #expect(failure == nil, "seed \(seed): swift run -c release simulate --seed \(seed) --late-key --verbose")
+        }
+    }
+
     @Test("Appends are sent behind others in most runs")
     func pipelined() {
         let pipelined = (1...20 as ClosedRange<UInt64>).filter { Simulation.run(seed: $0).pipelinedAppends > 0 }
