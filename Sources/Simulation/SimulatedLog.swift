@@ -139,6 +139,22 @@ final class SimulatedLog {
     private var removed: [LeaseID: Int64] = [:]
     private var waiters: [(server: Int, run: () -> Void)] = []
 
+    /// What is there before anything begins.
+    func fill(_ rows: [LogRow]) {
+        var digests: [Position: Digest] = [.start: .start]
+        var digest = Digest.start
+        for row in rows {
+            digest = digest.appending(row)
+            digests[row.position] = digest
+        }
+        eras = [Era(stamp: 0, archive: rows, digests: digests)]
+        tables.rows = rows
+        tables.archived = rows.count
+        guard let last = rows.last else { return }
+        tables.head.position = last.position
+        tables.head.digest = digest
+    }
+
     func nowMs(_ now: TrueTime) -> Int64 { Int64(now / 1_000) + clockOffsetMs }
 
     /// Another server's clock must not make any difference.

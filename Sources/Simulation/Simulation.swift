@@ -14,9 +14,9 @@ package struct SimulationResult: Sendable, Hashable {
 }
 
 package enum Simulation {
-    /// Plays the run of `seed`. With `tells`, what happens is printed.
-    package static func run(seed: UInt64, tells: Bool = false) -> SimulationResult {
-        let world = World(seed: seed, tells: tells)
+    /// Plays the run of `seed` in a world of that kind. With `tells`, what happens is printed.
+    package static func run(seed: UInt64, world kind: WorldKind = .mixed, tells: Bool = false) -> SimulationResult {
+        let world = World(seed: seed, kind, tells: tells)
         let failure = world.play()
         defer { world.end() }
         return SimulationResult(
