@@ -24,8 +24,8 @@ package struct HeavyTraits: OptionSet, Hashable, Sendable {
 
     package static let all: HeavyTraits = [.reads, .writeTxns, .leases, .revokes, .statements, .links, .abandoned]
 
-    /// Those that plain seeds may have. The others are played on demand only, since Pine does not hold what they check yet.
-    package static let enabled: HeavyTraits = []
+    /// Those that plain seeds may have. Others are played on demand only.
+    package static let enabled: HeavyTraits = .all
 
     /// By their names on the command line.
     package static let named: [(name: String, traits: HeavyTraits)] = [
@@ -54,7 +54,7 @@ package struct LogRules: Hashable, Sendable {
         countsLeavingBytes: true, keepsLockWhileArriving: true, cutsLargeAppends: true, answersUntilFast: .max)
 
     /// Those that Changelog follows.
-    package static let current = LogRules.impatient
+    package static let current = LogRules.patient
 }
 
 package enum WorldKind: Hashable, Sendable {
