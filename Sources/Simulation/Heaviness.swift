@@ -116,6 +116,8 @@ struct Heaviness {
     /// may lose its races against neighbours for longer than a request waits.
     func smallPutLimitMs(at process: Int) -> Int? {
         if !hasSlowLink { return 2_000 }
+        // Several kinds of large appends may follow each other.
+        if traits.intersection([.leases, .revokes, .statements, .links]).rawValue.nonzeroBitCount > 1 { return nil }
         return links.count == 1 || links[process].bytesPerSecond == nil ? 6_500 : nil
     }
 
@@ -128,6 +130,7 @@ struct Heaviness {
         let rows = (bulkLeases.map(\.keyCount).max() ?? 0) * max(bulkLeases.count, 1)
         let slowest = links.compactMap(\.bytesPerSecond).min()
         let transferMs = slowest.map { rows * (LogRow.fixedWireBytes + bulkKeyBytes) * 1_000 / $0 } ?? 0
-        return Int(ttl) * 3_000 + LeaseLimits().slackMaxMs + 10_000 + 3 * (transferMs + rows * turnCost.madeRowMicroseconds / 1_000)
+        let othersMs = traits.contains(.links) ? 30_000 : 10_000
+        return Int(ttl) * 3_000 + LeaseLimits().slackMaxMs + othersMs + 3 * (transferMs + rows * turnCost.madeRowMicroseconds / 1_000)
     }
 }
