@@ -144,18 +144,20 @@ extension KeyIndex {
         case .unbounded: end = nil
         case .before(let bound): end = bound
         }
-        var left = visitLimit
+        var limit = visitLimit
+        var visited = 0
         var next: ByteString?
         tree.walk(from: start, to: end) { record in
-            if left == 0 {
+            if visited == limit {
                 next = record.key
                 return false
             }
-            left -= 1
+            visited += 1
             guard let version = record.version(at: bound), !version.pointee.isTombstone else { return true }
-            if body(KeyView(record, version)) == .stop { left = 0 }
+            if body(KeyView(record, version)) == .stop { limit = visited }
             return true
         }
+        visits.add(visited)
         return next
     }
 

@@ -57,6 +57,9 @@ package struct KeyIndex: ~Copyable {
     /// Bytes of keys and values of all versions, as their rows hold them.
     package internal(set) var rowBytes = 0
     var historyBytes = 0
+    /// Keys that scans and sorts have looked at, in all: what a turn costs in the simulator.
+    package var visitedKeys: UInt64 { visits.count }
+    let visits = KeyVisits()
 
     /// What values may take in memory, in bytes.
     package var valueByteLimit = Int.max
@@ -200,3 +203,10 @@ package struct KeyIndex: ~Copyable {
 
 // The index owns its nodes alone and can't be copied; a thread that borrows it only reads.
 extension KeyIndex: @unchecked Sendable {}
+
+/// A count that grows while the index is only read.
+final class KeyVisits {
+    fileprivate(set) var count: UInt64 = 0
+
+    func add(_ keys: Int) { count &+= UInt64(keys) }
+}

@@ -63,6 +63,7 @@ package struct RangeScan: Sendable {
             isScanned = true
         }
         if mustCollect {
+            index.visits.add(found.count)
             guard encodeFound(cold, into: &writer) else { return false }
         }
         writer.appendRangeTail(more: more, count: Int64(count ?? seen))

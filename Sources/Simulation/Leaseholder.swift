@@ -75,6 +75,8 @@ struct LeasePromises {
     /// Until when each lease was last promised to live, and from when on.
     private var promised: [LeaseID: (from: TrueTime, until: TrueTime)] = [:]
     private var ended: [LeaseID: TrueTime] = [:]
+    /// By lease: its time to live, and until when it may live by what was asked for it.
+    private var expected: [LeaseID: (ttl: Int64, until: TrueTime)] = [:]
     /// Leases that a client wanted to end.
     private var unwanted: Set<LeaseID> = []
 
@@ -88,7 +90,26 @@ struct LeasePromises {
         }
         let until = now + UInt64(ttl) * 1_000_000
         if until > promised[lease]?.until ?? 0 { promised[lease] = (from, until) }
+        expected[lease] = (max(ttl, expected[lease]?.ttl ?? 0), max(until, expected[lease]?.until ?? 0))
         return nil
+    }
+
+    /// The log has it before anything begins: its time begins with the first steward's.
+    mutating func hasFrom(start lease: LeaseID, ttl: Int64) { expected[lease] = (ttl, UInt64(ttl) * 1_000_000) }
+
+    /// A client asked for more time and was not answered.
+    mutating func mayHavePromised(_ lease: LeaseID, now: TrueTime) {
+        guard let known = expected[lease] else { return }
+        expected[lease]?.until = max(known.until, now + UInt64(known.ttl) * 1_000_000)
+    }
+
+    /// What is wrong where a lease lives on for longer than its time to live allows.
+    func overdue(now: TrueTime, allowedMs: (_ ttl: Int64) -> Int) -> String? {
+        let late = expected.filter { lease, time in
+            ended[lease] == nil && now > time.until + UInt64(allowedMs(time.ttl)) * 1_000
+        }
+        guard let first = late.keys.min(), let time = expected[first] else { return nil }
+        return "lease \(first) of \(time.ttl) s is there at \(now / 1_000) ms, and was to end at \(time.until / 1_000) ms"
     }
 
     /// The lease's revoke was committed. What is wrong with that, if anything. A clock that was put forward counts for nobody.

@@ -18,6 +18,8 @@ private final class Flight {
     private(set) var isExecuted = false
     private(set) var isAnswered = false
     var lost: () -> Void = {}
+    /// When its last byte reaches the server; nil in a light world.
+    var arrivesAt: TrueTime?
     /// What waits for it to be executed, or to be answered.
     var afterExecution: () -> Void = {}
     var afterAnswer: () -> Void = {}
@@ -80,6 +82,13 @@ final class LogThread {
     private var backoffMs = 0
     private var lockNumber = 0
 
+    // In heavy worlds
+    private var patience = Patience()
+    /// When bytes last went either way, and until when an answer is arriving.
+    private var lastProgress: TrueTime = 0
+    private var receivingUntil: TrueTime = 0
+    private var isWatchingSilence = false
+
     init(_ kind: Kind, of process: SimulatedProcess, _ world: World) {
         self.kind = kind
         self.process = process
@@ -138,6 +147,7 @@ final class LogThread {
             if kind == .append || kind == .steward { process.leaseSessions += 1 }
             isKilled = false
             session = world.newSession()
+            patience.connected(at: world.now)
             body(session)
         }
     }
@@ -147,6 +157,9 @@ final class LogThread {
         guard let old = session else { return }
         let flights = flights
         session = nil
+        receivingUntil = 0
+        process.link.up.forget(kind.rawValue)
+        process.link.down.forget(kind.rawValue)
         if log.lockHolder == old {
             world.plan(after: world.chance.pick([0, 1_000, 1_000_000, 5_000_000])) { [self] in
                 guard log.lockHolder == old else { return }
@@ -172,8 +185,13 @@ final class LogThread {
 
     /// Has `execute` run at the log, once, and `done` here with what it gave; with nil where the connection was lost, whether
     /// it ran or will run or not.
+    /// - Parameters:
+    ///   - bytes: what is sent takes so many, and names so many rows.
+    ///   - answerBytes: what the answer takes.
     private func ask<Answer>(
-        limitMs: Int = 10_000, _ execute: @escaping (_ finish: @escaping (Answer) -> Void) -> Void,
+        limitMs: Int = 10_000, bytes: Int = fixedMessageBytes, rows: Int = 0,
+        answerBytes: @escaping (Answer) -> Int = { _ in fixedMessageBytes },
+        _ execute: @escaping (_ finish: @escaping (Answer) -> Void) -> Void,
         _ done: @escaping (Answer?) -> Void
     ) {
         let world = world
@@ -183,7 +201,8 @@ final class LogThread {
         var trip = world.chance.delay(world.swarm.tripTime)
         if world.chance.happens(world.swarm.stalledStatement) { trip += world.chance.number(100_000...4_000_000) }
         let isLostAfter = world.chance.happens(world.swarm.lostAfter)
-        if isKilled || log.isAway || world.chance.happens(world.swarm.lostBefore) {
+        let isTooLarge = pass(sent, bytes, rows: rows, &trip)
+        if isKilled || log.isAway || isTooLarge || world.chance.happens(world.swarm.lostBefore) {
             after(trip) { [self] in if isUnderWay(sent) { cut(dropping: true) } }
         } else if world.chance.happens(world.swarm.late) {
             after(trip) { [self] in if isUnderWay(sent) { cut(dropping: false) } }
@@ -196,12 +215,13 @@ final class LogThread {
                 execute { answer in
                     sent.wasExecuted()
                     guard !sent.isCut else { return }
-                    self.after(world.chance.delay(world.swarm.tripTime)) { [self] in
+                    self.after(world.chance.delay(world.swarm.tripTime) + self.takeBack(answerBytes(answer))) { [self] in
                         inTurn(sent.ahead, \.isAnswered, \.afterAnswer) { [self] in
                             guard !sent.isCut else { return }
                             if isLostAfter { return cut(dropping: false) }
                             sent.isCut = true
                             flights.removeAll { $0 === sent }
+                            noteAnswer()
                             done(answer)
                             sent.wasAnswered()
                         }
@@ -209,6 +229,71 @@ final class LogThread {
                 }
             }
         }
+    }
+
+    // MARK: Sizes and speeds
+
+    /// Sends a statement over the link: `trip` gets as much longer as that, and the statement itself, take. True where the server does
+    /// not take so large a message.
+    private func pass(_ sent: Flight, _ bytes: Int, rows: Int, _ trip: inout Int) -> Bool {
+        guard let heavy = world.swarm.heaviness else { return false }
+        trip += process.link.latencyMicroseconds + process.link.up.pass(bytes, on: kind.rawValue, at: world.now)
+        sent.arrivesAt = world.now + UInt64(trip)
+        trip += rows * heavy.server.rowMicroseconds
+        lastProgress = world.now
+        watchSilence()
+        return bytes > heavy.server.messageByteLimit && !heavy.rules.cutsLargeAppends
+    }
+
+    /// How many microseconds longer the answer takes for its size.
+    private func takeBack(_ bytes: Int) -> Int {
+        guard world.swarm.heaviness != nil else { return 0 }
+        let microseconds = process.link.latencyMicroseconds + process.link.down.pass(bytes, on: kind.rawValue, at: world.now)
+        receivingUntil = max(receivingUntil, world.now + UInt64(microseconds))
+        return microseconds
+    }
+
+    private func noteAnswer() {
+        guard let heavy = world.swarm.heaviness else { return }
+        lastProgress = world.now
+        patience.answered(heavy.rules)
+    }
+
+    /// When the server has said nothing for too long.
+    private func silenceEnd(_ heavy: Heaviness) -> TrueTime {
+        let leavingUntil = heavy.rules.countsLeavingBytes ? process.link.up.end(on: kind.rawValue) : 0
+        return max(lastProgress, receivingUntil, leavingUntil) + UInt64(patience.limitMs) * 1_000
+    }
+
+    /// Gives the connection up once the server has said nothing for too long while something is under way.
+    private func watchSilence() {
+        guard let heavy = world.swarm.heaviness, !isWatchingSilence, !flights.isEmpty else { return }
+        isWatchingSilence = true
+        after(Int(silenceEnd(heavy) - min(world.now, silenceEnd(heavy))) + 1) { [self] in
+            isWatchingSilence = false
+            guard !flights.isEmpty, world.now >= silenceEnd(heavy) else { return watchSilence() }
+            world.say("process \(process.index) has heard nothing on its \(kind) connection for \(patience.limitMs) ms")
+            patience.wasSilent(at: world.now)
+            cut(dropping: false)
+        }
+    }
+
+    /// The server has waited for too long for a client that holds the head row's lock.
+    private func endIdleLock(_ holder: SessionID, _ count: Int) {
+        guard log.lockCount == count, log.lockHolder == holder else { return }
+        if let heavy = world.swarm.heaviness, session == holder, let arrival = flights.first?.arrivesAt {
+            // What has arrived is being executed.
+            guard arrival > world.now else { return }
+            if heavy.rules.keepsLockWhileArriving {
+                world.plan(after: Int(arrival - world.now) + 1) { [self] in endIdleLock(holder, count) }
+                return
+            }
+            world.say("the log ends process \(process.index)'s session, whose append under the lock is still arriving")
+            log.releaseLock(holder, commits: false)
+            return cut(dropping: true)
+        }
+        isKilled = isKilled || session == holder
+        log.releaseLock(holder, commits: false)
     }
 
     private func isUnderWay(_ sent: Flight) -> Bool { flights.contains { $0 === sent } }
@@ -234,16 +319,20 @@ final class LogThread {
             disconnect()
             recover(after: position)
         case .readHead:
-            read({ $0.head }, event: { head in head.map { .headRead($0) } ?? .headReadFailed(reason: "cut") })
+            read(
+                { $0.head }, bytes: { _ in fixedMessageBytes },
+                event: { head in head.map { .headRead($0) } ?? .headReadFailed(reason: "cut") })
         case .readTail(let position, let limit):
             read(
-                { $0.tail(after: position, limit: limit) }, event: { $0.map { .tailRead($0) } ?? .tailReadFailed(reason: "cut") })
+                { $0.tail(after: position, limit: limit) }, bytes: { $0.wireBytes },
+                event: { $0.map { .tailRead($0) } ?? .tailReadFailed(reason: "cut") })
         case .readHistory(let position, let limit):
             read(
-                { $0.tail(after: position, limit: limit) }, event: { $0.map { .historyRead($0) } ?? .historyReadFailed(reason: "cut") })
+                { $0.tail(after: position, limit: limit) }, bytes: { $0.wireBytes },
+                event: { $0.map { .historyRead($0) } ?? .historyReadFailed(reason: "cut") })
         case .readValues(let number, let positions):
             read(
-                { ($0.head, $0.values(at: positions)) },
+                { ($0.head, $0.values(at: positions)) }, bytes: { $0.1.values.reduce(fixedMessageBytes) { $0 + 16 + $1.count } },
                 event: { $0.map { .valuesRead(number: number, $0, $1) } ?? .valuesReadFailed(number: number, reason: "cut") })
         case .deleteRows(let order):
             jobs.append(.deletion(order))
@@ -252,10 +341,12 @@ final class LogThread {
         }
     }
 
-    private func read<Answer>(_ what: @escaping (LogTables) -> Answer, event: @escaping (Answer?) -> LogEvent) {
+    private func read<Answer>(
+        _ what: @escaping (LogTables) -> Answer, bytes: @escaping (Answer) -> Int, event: @escaping (Answer?) -> LogEvent
+    ) {
         withSession { [self] session in
             guard session != nil else { return done(event(nil)) }
-            ask({ [self] finish in finish(what(log.tables)) }) { [self] in done(event($0)) }
+            ask(answerBytes: bytes, { [self] finish in finish(what(log.tables)) }) { [self] in done(event($0)) }
         }
     }
 
@@ -275,7 +366,7 @@ final class LogThread {
         let execute = { [self] (finish: @escaping (Bool) -> Void) in
             log.whenFree(session) { [self] in finish(world.append(batch, session)) }
         }
-        ask(execute) { [self] in appended(batch, $0) }
+        ask(bytes: batch.wireBytes, rows: batch.rows.count, execute) { [self] in appended(batch, $0) }
     }
 
     /// Sends the next append behind those that are under way, if it rests on them and they may still get into the log.
@@ -304,7 +395,7 @@ final class LogThread {
         guard appending == 0 else { return sendAhead() }
         guard let first = refused.first else { return done(nil) }
         let read = { [self] (finish: @escaping (Tail) -> Void) in finish(log.tables.tail(after: first.before, limit: tailLimit)) }
-        ask(read) { [self] tail in
+        ask(answerBytes: \.wireBytes, read) { [self] tail in
             for earlier in refused {
                 process.post(
                     .log(
@@ -325,11 +416,7 @@ final class LogThread {
                         log.takeLock(session)
                         // The server doesn't wait for ever for a client that holds it.
                         let count = log.lockCount
-                        world.plan(after: 2 * lockHoldMs * 1_000) { [self] in
-                            guard log.lockCount == count, log.lockHolder == session else { return }
-                            isKilled = isKilled || self.session == session
-                            log.releaseLock(session, commits: false)
-                        }
+                        world.plan(after: 2 * lockHoldMs * 1_000) { [self] in endIdleLock(session, count) }
                         finish(LogEvent.headLocked(log.tables.head, expired: world.expire(expiring), sessions: process.leaseSessions))
                     }
                 }) { [self] locked in
@@ -361,11 +448,11 @@ final class LogThread {
             guard let session else { return recover(after: position) }
             let raise = { [self] (finish: @escaping (Tail) -> Void) in
                 log.whenFree(session) { [self] in
-                    log.raiseEpoch()
+                    world.raiseEpoch(process)
                     finish(log.tables.tail(after: position, limit: tailLimit))
                 }
             }
-            ask(limitMs: 30_000, raise) { [self] tail in
+            ask(limitMs: 30_000, answerBytes: \.wireBytes, raise) { [self] tail in
                 if let tail { return done(.recovered(tail)) }
                 disconnect()
                 backoffMs = 50
@@ -377,7 +464,12 @@ final class LogThread {
     private func delete(_ order: Deletion) {
         withSession { [self] session in
             guard session != nil else { return later(order, afterMs: 50) }
-            ask({ [self] finish in finish(log.delete(order, at: world.now)) }) { [self] (answer: LogEvent??) in
+            ask(
+                bytes: fixedMessageBytes + 20 * order.positions.count, rows: order.positions.count,
+                {
+                    [self] finish in finish(log.delete(order, at: world.now))
+                }
+            ) { [self] (answer: LogEvent??) in
                 if let mistake = log.mistake { world.fail(mistake) }
                 guard let answer else { return later(order, afterMs: 50) }
                 guard let event = answer else { return later(order, afterMs: 200) }
@@ -400,7 +492,8 @@ final class LogThread {
         if case .releaseDuty = command { failed = nil }
         withSession { [self] session in
             guard session != nil else { return done(failed) }
-            ask({ [self] finish in execute(command, startedAt: world.now, finish) }) { [self] (answer: LeaseAnswer??) in
+            ask(bytes: command.wireBytes, { [self] finish in execute(command, startedAt: world.now, finish) }) {
+                [self] (answer: LeaseAnswer??) in
                 guard let answer else { return done(failed) }
                 done(answer.map { .lease(number: number, $0) })
             }

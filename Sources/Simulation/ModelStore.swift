@@ -37,6 +37,8 @@ package struct ModelStore: Sendable {
     private(set) var compactRevision: Revision = -1
     /// Every version of every key. Compaction only moves the bound.
     private var keys: [ByteString: History] = [:]
+    /// All of them, in order.
+    private var order: [ByteString] = []
     private var leases: [LeaseID: Int64] = [:]
     /// In order of their kind, then of their members.
     private var alarms: [AlarmMember] = []
@@ -59,6 +61,7 @@ package struct ModelStore: Sendable {
     // MARK: What is true
 
     private mutating func add(_ key: ByteString, _ version: Version) {
+        if keys[key] == nil { order.insert(key, at: place(of: key)) }
         keys[key, default: History()].add(version)
         var hash = Fingerprint()
         hash.mix(key)
@@ -102,16 +105,28 @@ package struct ModelStore: Sendable {
 
     private func alive(_ key: ByteString, _ end: ByteString, at revision: Revision) -> [(key: ByteString, version: Version)] {
         var found: [(key: ByteString, version: Version)] = []
-        for candidate in keys.keys where Self.names(key, end, candidate) {
+        for candidate in order[place(of: key)...] {
+            guard Self.names(key, end, candidate) else { break }
             if let version = version(of: candidate, at: revision) { found.append((candidate, version)) }
         }
-        return found.sorted { $0.key < $1.key }
+        return found
     }
 
+    /// Where a key is in `order`, or would be.
+    private func place(of key: ByteString) -> Int {
+        var low = 0
+        var high = order.count
+        while low < high {
+            let middle = (low + high) / 2
+            if order[middle] < key { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    /// Whether a range names a key that is not before it.
     private static func names(_ key: ByteString, _ end: ByteString, _ candidate: ByteString) -> Bool {
         if end.isEmpty { return candidate == key }
-        if end == ByteString([0]) { return candidate >= key }
-        return candidate >= key && candidate < end
+        return end == ByteString([0]) || candidate < end
     }
 
     private func pair(_ key: ByteString, _ version: Version) -> KeyValue {

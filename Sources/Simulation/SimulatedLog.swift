@@ -35,6 +35,21 @@ struct LogTables {
         return hashed.allSatisfy { key.hash($0) == $0.hash } && hashed.reduce(.zero) { $0 + $1.hash } == appendedSum - deletedSum
     }
 
+    /// Appends rows that come from nobody. Calls `passed` with each position and the digest there; gives the rows with their hashes.
+    mutating func fill(_ rows: [LogRow], _ passed: (Position, Digest) -> Void) -> [LogRow] {
+        var filled: [LogRow] = []
+        for var row in rows {
+            row.hash = head.digest.append(row, &key)
+            if row.hash.isKnown { appendedSum = appendedSum + row.hash }
+            head.position = row.position
+            passed(row.position, head.digest)
+            filled.append(row)
+        }
+        self.rows += filled
+        archived += filled.count
+        return filled
+    }
+
     /// As an operator gives a log its key while it is at work: the row that does.
     mutating func give(_ new: DigestKey) -> LogRow {
         let row = new.row(at: Position(head.position.revision, head.position.sub + 1), origin: 1)
@@ -171,6 +186,13 @@ final class SimulatedLog {
     init(key: DigestKey?) {
         tables = LogTables(key: key)
         eras = [Era(stamp: 0, archive: [], digests: [.start: tables.head.digest])]
+    }
+
+    /// What is there before anything begins.
+    func fill(_ rows: [LogRow]) {
+        var digests: [Position: Digest] = [.start: tables.head.digest]
+        let filled = tables.fill(rows) { digests[$0] = $1 }
+        eras = [Era(stamp: 0, archive: filled, digests: digests)]
     }
 
     func nowMs(_ now: TrueTime) -> Int64 { Int64(now / 1_000) + clockOffsetMs }

@@ -52,6 +52,10 @@ final class SimulatedProcess {
     /// Turns that are planned are told apart by this number; only the newest counts.
     private var turnNumber = 0
     private var turnAt: TrueTime = .max
+    /// A turn that takes time is under way.
+    private var isInTurn = false
+    /// To the log and back.
+    var link: Link
     private var calls: [RequestID: PendingCall] = [:]
     private var clockStart: UInt64 = 0
     /// How much faster its clock runs, in millionths.
@@ -68,6 +72,7 @@ final class SimulatedProcess {
         self.world = world
         configuration = ReplicaConfiguration(origin: 1, memberID: 1)
         replica = Replica(configuration: configuration)
+        link = Link(LinkSpeed(), connectionCount: connectionCount)
     }
 
     // MARK: Life
@@ -83,9 +88,11 @@ final class SimulatedProcess {
         clockDrift = Int64(world.chance.number(-200...200))
         formerThreads += threads
         threads = LogThread.Kind.allCases.map { LogThread($0, of: self, world) }
+        link = Link(world.swarm.heaviness?.links[index] ?? LinkSpeed(), connectionCount: connectionCount)
         inbox = []
         calls = [:]
         turnAt = .max
+        isInTurn = false
         wake(after: 0)
     }
 
@@ -189,6 +196,8 @@ final class SimulatedProcess {
     // MARK: Turns
 
     private func wake(after microseconds: Int) {
+        // The turn under way looks again when it ends.
+        guard !isInTurn else { return }
         let time = world.now + UInt64(max(microseconds, 0))
         guard time < turnAt else { return }
         turnAt = time
@@ -205,16 +214,33 @@ final class SimulatedProcess {
         let now = clock
         let events = inbox
         inbox = []
+        let meter = world.swarm.heaviness == nil ? nil : TurnMeter(replica)
         for event in events { replica.step(event, now: now) }
         let actions = replica.endTurn(now: now)
         world.fingerprint.mix(world.now)
         world.fingerprint.mix(index)
         world.fingerprint.mix(UInt64(bitPattern: replica.store.committedDigest.rawValue))
+        guard let heavy = world.swarm.heaviness, let work = meter?.end(replica, actions, isOpen: isOpen) else { return end(actions) }
+        if let mistake = heavy.mistake(in: work) { world.fail("process \(index): \(mistake)") }
+        let microseconds = heavy.turnCost.microseconds(work)
+        guard microseconds > 0 else { return end(actions) }
+        // Nobody hears of it before it is over, and nothing else happens in between.
+        isInTurn = true
+        after(microseconds, in: life) { [self] in
+            isInTurn = false
+            end(actions)
+            if !inbox.isEmpty { wake(after: world.chance.delay(20)) }
+        }
+    }
+
+    /// Hands out what the turn wants done, and plans the next.
+    private func end(_ actions: [Action]) {
         // Before anybody hears of it.
         if let served = replica.served { self.served = served }
         for action in actions { perform(action) }
         if let served = replica.served { world.check(self, at: served.position, served.digest) }
         if replica.hasMoreWork { return wake(after: world.chance.delay(10)) }
+        let now = clock
         let deadline = replica.nextDeadline
         let nanoseconds = deadline > now ? min(deadline.nanoseconds - now.nanoseconds, 60_000_000_000) : 0
         wake(after: Int(nanoseconds / 1_000) + 1)
@@ -282,9 +308,13 @@ final class SimulatedProcess {
                     if !key.isEmpty { post(.rowsLoaded(key)) }
                     return post(.loadFinished(head, deleted))
                 }
-                let part = rows.prefix(world.chance.pick([1, 10, 1_000]))
-                post(.rowsLoaded(key + part))
-                handIn([], rows.dropFirst(part.count), head, deleted)
+                let part = key + rows.prefix(world.chance.pick([1, 10, 1_000]))
+                func arrived() {
+                    post(.rowsLoaded(part))
+                    handIn([], rows.dropFirst(part.count - key.count), head, deleted)
+                }
+                let microseconds = link.down.pass(part.wireBytes, on: loadConnection, at: world.now)
+                if microseconds == 0 { arrived() } else { after(microseconds, arrived) }
             }
         }
         attempt(hasDelivered: false)
@@ -300,6 +330,10 @@ final class SimulatedProcess {
 
     func handOverDuty() { post(.stopping) }
 }
+
+/// The log's threads have a connection each, and loading has one.
+private let loadConnection = LogThread.Kind.allCases.count
+private let connectionCount = loadConnection + 1
 
 extension LogCommand {
     fileprivate var thread: LogThread.Kind {

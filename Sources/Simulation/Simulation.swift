@@ -14,10 +14,12 @@ package struct SimulationResult: Sendable, Hashable {
 }
 
 package enum Simulation {
-    /// Plays the run of `seed`. With `tells`, what happens is printed. `hasLateKey`: the log is given its digest key while it is at work,
-    /// instead of before, or never.
-    package static func run(seed: UInt64, tells: Bool = false, hasLateKey: Bool = false) -> SimulationResult {
-        let world = World(seed: seed, tells: tells, hasLateKey: hasLateKey)
+    /// Plays the run of `seed` in a world of that kind. With `tells`, what happens is printed. `hasLateKey`: the log is given its digest key
+    /// while it is at work, instead of before, or never.
+    package static func run(
+        seed: UInt64, world kind: WorldKind = .mixed, tells: Bool = false, hasLateKey: Bool = false
+    ) -> SimulationResult {
+        let world = World(seed: seed, kind, tells: tells, hasLateKey: hasLateKey)
         let failure = world.play()
         defer { world.end() }
         return SimulationResult(

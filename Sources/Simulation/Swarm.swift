@@ -38,6 +38,9 @@ struct Swarm {
     var quotaBytes: Int64 = 0
     var autoCompaction = AutoCompaction.off
 
+    /// nil for a light world.
+    private(set) var heaviness: Heaviness?
+
     init(_ chance: inout Chance) {
         lengthMs = chance.pick([3_000, 6_000, 12_000, 25_000])
         processCount = chance.number(3...5)
@@ -59,6 +62,21 @@ struct Swarm {
         if chance.happens(300) { stalledStatement = chance.pick([1, 5]) }
         faultIntervalMs = chance.pick([150, 600, 2_000])
         for fault in Fault.allCases where chance.happens(fault.share) { faults.append(fault) }
+    }
+
+    /// Makes a light world heavy, by chance of its own: fewer of everything, each of them heavier.
+    mutating func makeHeavy(_ traits: HeavyTraits, _ rules: LogRules, _ chance: inout Chance) {
+        processCount = chance.number(1...3)
+        let heavy = Heaviness(traits, rules: rules, processCount: processCount, &chance)
+        lengthMs = chance.pick([6_000, 12_000, 20_000])
+        writerCount = chance.number(1...3)
+        watcherCount = chance.number(0...2)
+        leaseholderCount = chance.number(0...2)
+        thinkTime = chance.pick([50_000, 200_000])
+        quotaBytes = 0
+        alarms = 0
+        if heavy.isCalm { heal() }
+        heaviness = heavy
     }
 
     /// No faults at all from here on.
@@ -136,6 +154,27 @@ extension Swarm {
         var ownChance = Chance(seed: UInt64(bitPattern: origin))
         configuration.unverifiedByteLimit = ownChance.pick([0, 400, 3_000, 1 << 20])
         configuration.deletedRowLimit = ownChance.pick([1, 3, 20, 500])
+        if let heaviness { weigh(&configuration, heaviness, &ownChance) }
         return configuration
+    }
+
+    /// Bounds for thousands of rows, where bounds of one row would only be slow.
+    private func weigh(_ configuration: inout ReplicaConfiguration, _ heavy: Heaviness, _ chance: inout Chance) {
+        configuration.batchRowLimit = chance.pick([20, 100, 1_000])
+        configuration.batchByteLimit = heavy.batchByteLimit
+        configuration.tailRowLimit = chance.pick([50, 200])
+        configuration.historyRowLimit = chance.pick([100, 1_000])
+        configuration.scanKeyLimit = heavy.scanKeyLimit
+        configuration.streamChunkBytes = chance.pick([5_000, 100_000])
+        configuration.watchHistoryBytes = chance.pick([3_000, 1 << 20])
+        configuration.valueCacheBytes = .max
+        configuration.watchStreamBufferMinBytes = 16_000
+        configuration.watchStreamBufferMaxBytes = 100_000
+        configuration.watchBufferBytes = 1_000_000
+        configuration.unverifiedByteLimit = 1 << 20
+        configuration.deletedRowLimit = chance.pick([20, 500])
+        configuration.requestTimeoutMs = 7_000
+        configuration.leaseLimits.roundLimit = 4_000
+        configuration.leaseLimits.expiryRowLimit = chance.pick([50, 100])
     }
 }

@@ -19,7 +19,29 @@ extension World {
             if lagging > 0 { return fail("process \(process.index) has \(lagging) lagging watchers at rest") }
         }
         checkReads()
+        checkHeavyReads()
         checkOrder()
+    }
+
+    /// Each read of many keys showed what was true at its revision, whatever else went on while it was made.
+    private func checkHeavyReads() {
+        let reads = heavyReads.sorted { ($0.answer.revision ?? 0) < ($1.answer.revision ?? 0) }
+        var isTrue = [Bool](repeating: false, count: reads.count)
+        for era in log.eras {
+            var store = ModelStore()
+            var folded = 0
+            for (index, read) in reads.enumerated() where !isTrue[index] {
+                while folded < era.archive.count, era.archive[folded].position.revision <= read.answer.revision ?? 0 {
+                    store.fold(era.archive[folded])
+                    folded += 1
+                }
+                var copy = store
+                isTrue[index] = copy.apply(read.call) == read.answer
+            }
+        }
+        if let wrong = isTrue.firstIndex(of: false) {
+            fail("a read of many keys at \(reads[wrong].answer.revision ?? 0) showed what never was: \(reads[wrong].call)")
+        }
     }
 
     /// Each serializable read showed what was true at its revision.

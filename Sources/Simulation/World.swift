@@ -18,6 +18,8 @@ final class World {
     private var writers: [Writer] = []
     private var leaseholders: [Leaseholder] = []
     private(set) var informers: [Informer] = []
+    private var heavyClients: [HeavyClient] = []
+    private var probers: [Prober] = []
 
     private var lastRequest: UInt64 = 0
     private var lastSession = 0
@@ -35,23 +37,28 @@ final class World {
     private var openCalls = 0
     var serializableReads: [(revision: Revision, kvs: [KeyValue])] = []
     private var promises = LeasePromises()
+    var heavyReads: [HeavyRead] = []
+    /// How often the epoch was raised.
+    private var raisedEpochs = 0
     private(set) var failure: String?
     var fingerprint = Fingerprint()
     private let tells: Bool
 
-    init(seed: UInt64, tells: Bool, hasLateKey: Bool) {
+    init(seed: UInt64, _ kind: WorldKind, tells: Bool, hasLateKey: Bool) {
         // No draw of the run's own, so that the seeds that once failed play as they did.
         log = SimulatedLog(key: hasLateKey || seed % 4 == 0 ? nil : DigestKey(seed, ~seed))
         standby = log.tables
         backup = log.tables
         chance = Chance(seed: seed)
         swarm = Swarm(&chance)
+        if let (traits, rules) = kind.heavy(seed) { swarm.makeHeavy(traits, rules, &chance) }
         maker = RequestMaker(keyCount: swarm.keyCount)
         self.tells = tells
         for index in 0..<swarm.processCount { processes.append(SimulatedProcess(index, self)) }
         for _ in 0..<swarm.writerCount { writers.append(Writer(self)) }
         for _ in 0..<swarm.leaseholderCount { leaseholders.append(Leaseholder(self)) }
         for _ in 0..<swarm.watcherCount { informers.append(Informer(self)) }
+        if let heavy = swarm.heaviness { fill(heavy) }
         if hasLateKey { giveKeyLater(DigestKey(seed, ~seed)) }
     }
 
@@ -67,6 +74,16 @@ final class World {
             }
             if clientsRun { giveKeyLater(key) }
         }
+    }
+
+    /// What a heavy world has from the start, and who is there beside the others.
+    private func fill(_ heavy: Heaviness) {
+        log.fill(Bulk.rows(heavy))
+        (standby, backup) = (log.tables, log.tables)
+        for (_, trait) in HeavyTraits.named where heavy.traits.contains(trait) {
+            heavyClients.append(HeavyClient(self, heavy, habit: trait))
+        }
+        for process in processes { probers.append(Prober(self, heavy, process)) }
     }
 
     // MARK: Time
@@ -121,6 +138,11 @@ final class World {
         return up.isEmpty ? nil : chance.pick(up)
     }
 
+    func anyServingProcess() -> SimulatedProcess? {
+        let serving = processes.filter(\.isServing)
+        return serving.isEmpty ? nil : chance.pick(serving)
+    }
+
     /// A point in the order of everything that clients see.
     private func stamp() -> UInt64 {
         lastStamp += 1
@@ -155,6 +177,8 @@ final class World {
             guard isOpen else { return }
             isOpen = false
             openCalls -= 1
+            // It may have been done nevertheless.
+            if answer == nil, case .keepAlive(let lease) = call { promises.mayHavePromised(lease, now: now) }
             if let answer { operation.end(answer, at: stamp()) }
             say("process \(process.index): \(operation)")
             then(answer)
@@ -231,6 +255,21 @@ final class World {
         return true
     }
 
+    /// A process that lost sight of an append raises the epoch. While nothing is broken that has to be rare.
+    func raiseEpoch(_ process: SimulatedProcess) {
+        log.raiseEpoch()
+        raisedEpochs += 1
+        say("process \(process.index) raises the epoch")
+        guard let heavy = swarm.heaviness, heavy.isCalm, heavy.traits.contains(.links) else { return }
+        if raisedEpochs > heavy.raisedEpochLimit { fail("the epoch was raised \(raisedEpochs) times, and nothing is broken") }
+    }
+
+    /// While nothing is broken, leases end soon after their time.
+    private func watchLeases(_ heavy: Heaviness) {
+        if let mistake = promises.overdue(now: now, allowedMs: heavy.leaseDelayMs) { fail(mistake) }
+        plan(after: 500_000) { [self] in if !isOver { watchLeases(heavy) } }
+    }
+
     func expire(_ expiring: LeaseExpiry?) -> [LeaseID] { expiring.map { log.expire($0, at: now) } ?? [] }
 
     func hintOthers(than sender: SimulatedProcess) {
@@ -284,6 +323,12 @@ final class World {
         for writer in writers { writer.goOn() }
         for leaseholder in leaseholders { leaseholder.goOn() }
         for informer in informers { informer.goOn() }
+        for client in heavyClients { client.goOn() }
+        for prober in probers { prober.goOn() }
+        if let heavy = swarm.heaviness, heavy.isCalm, !heavy.traits.isDisjoint(with: [.leases, .revokes]) {
+            for (index, lease) in heavy.bulkLeases.enumerated() { promises.hasFrom(start: Bulk.lease(index), ttl: lease.ttl) }
+            watchLeases(heavy)
+        }
         strikeLater()
         copyLater()
         run(forMs: swarm.lengthMs)
@@ -302,6 +347,8 @@ final class World {
         writers = []
         leaseholders = []
         informers = []
+        heavyClients = []
+        probers = []
     }
 
     private func makePeace() {

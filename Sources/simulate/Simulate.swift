@@ -27,6 +27,57 @@ struct Simulate: ParsableCommand {
     @Flag(help: "Give the log its digest key while it is at work.")
     var lateKey = false
 
+    @Option(help: "Play light worlds, heavy ones, or the mixture of both that tests play.")
+    var world = World.mixed
+
+    @Option(help: "The traits that heavy worlds may have, separated by commas: \(HeavyTraits.all.names).")
+    var traits = HeavyTraits.all.names
+
+    @Option(help: "How the log treats what is slow or large in heavy worlds.")
+    var logRules = Rules.current
+
+    enum World: String, ExpressibleByArgument, CaseIterable {
+        case light, heavy, mixed
+    }
+
+    enum Rules: String, ExpressibleByArgument, CaseIterable {
+        case current, impatient, patient
+
+        var rules: LogRules {
+            switch self {
+            case .current: .current
+            case .impatient: .impatient
+            case .patient: .patient
+            }
+        }
+    }
+
+    private var kind: WorldKind {
+        switch world {
+        case .light: return .light
+        case .mixed: return .mixed
+        case .heavy:
+            let names = traits.split(separator: ",").map(String.init)
+            let known = HeavyTraits.named.filter { names.contains($0.name) }
+            return .heavy(HeavyTraits(known.map(\.traits)), rules: logRules.rules)
+        }
+    }
+
+    /// The options that play a seed again as it was played.
+    private var kindOptions: String {
+        switch world {
+        case .mixed: ""
+        case .light: " --world light"
+        case .heavy: " --world heavy --traits \(traits)\(logRules == .current ? "" : " --log-rules \(logRules.rawValue)")"
+        }
+    }
+
+    func validate() throws {
+        for name in traits.split(separator: ",") where !HeavyTraits.named.contains(where: { $0.name == name }) {
+            throw ValidationError("--traits has no '\(name)'; use some of \(HeavyTraits.all.names)")
+        }
+    }
+
     @Flag(help: "Tell what happens in each run.")
     var verbose = false
 
@@ -35,13 +86,13 @@ struct Simulate: ParsableCommand {
 
     func run() throws {
         let jobs = verbose ? 1 : max(jobs ?? Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))), 1)
-        let tally = Tally(first: seed, count: seeds, stopsAtFailure: !keepGoing)
+        let tally = Tally(first: seed, count: seeds, stopsAtFailure: !keepGoing, options: kindOptions)
         reportCrashes()
-        let verbose = verbose
+        let (verbose, kind) = (verbose, kind)
         DispatchQueue.concurrentPerform(iterations: jobs) { job in
             while let seed = tally.next() {
                 underWay(job, seed)
-                tally.add(Simulation.run(seed: seed, tells: verbose, hasLateKey: lateKey))
+                tally.add(Simulation.run(seed: seed, world: kind, tells: verbose, hasLateKey: lateKey))
             }
         }
         let failed = tally.finish()
@@ -64,9 +115,12 @@ private final class Tally: Sendable {
     private let state: Mutex<State>
     private let end: UInt64
     private let stopsAtFailure: Bool
+    /// What plays a seed again as it was played.
+    private let options: String
     private let started = ContinuousClock.now
 
-    init(first: UInt64, count: UInt64, stopsAtFailure: Bool) {
+    init(first: UInt64, count: UInt64, stopsAtFailure: Bool, options: String) {
+        self.options = options
         state = Mutex(State(next: first))
         end = first &+ count
         self.stopsAtFailure = stopsAtFailure
@@ -90,7 +144,7 @@ private final class Tally: Sendable {
             state.failed += 1
             return """
                 seed \(result.seed) failed \(failure)
-                  play it again: swift run -c release simulate --seed \(result.seed) --verbose
+                  play it again: swift run -c release simulate --seed \(result.seed)\(options) --verbose
                 """
         }
         if let text { print(text) }

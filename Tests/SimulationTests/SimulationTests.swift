@@ -60,7 +60,7 @@ import Testing
             1_092_320,
         ] as [UInt64])
     func keptSeeds(seed: UInt64) {
-        #expect(Simulation.run(seed: seed).failure == nil)
+        #expect(Simulation.run(seed: seed, world: .light).failure == nil)
     }
 
     @Test("Fresh seeds are fine")
@@ -83,7 +83,7 @@ import Testing
 
     @Test("Appends are sent behind others in most runs")
     func pipelined() {
-        let pipelined = (1...20 as ClosedRange<UInt64>).filter { Simulation.run(seed: $0).pipelinedAppends > 0 }
+        let pipelined = (1...20 as ClosedRange<UInt64>).filter { Simulation.run(seed: $0, world: .light).pipelinedAppends > 0 }
         #expect(pipelined.count >= 10)
     }
 

@@ -1,0 +1,58 @@
+// Owns: what a turn of a process has done, and what is too much for one turn.
+internal import Keyspace
+internal import Replica
+
+/// What a turn has done.
+struct TurnWork {
+    /// Keys that were looked at in walks over ranges, and in sorting.
+    var visitedKeys = 0
+    var madeRows = 0
+    var foldedRows = 0
+    var answerBytes = 0
+    /// Of these, for clients that had given up before the turn began.
+    var wastedBytes = 0
+}
+
+extension Heaviness {
+    /// What is wrong with a turn, if anything.
+    func mistake(in turn: TurnWork) -> String? {
+        if !traits.isDisjoint(with: [.reads, .writeTxns]), turn.visitedKeys > visitedKeyLimit(rows: turn.madeRows) {
+            return "a turn that made \(turn.madeRows) rows looked at \(turn.visitedKeys) keys, where \(scanKeyLimit) are one step of a scan"
+        }
+        guard traits.contains(.abandoned) else { return nil }
+        if turn.wastedBytes > wastedByteLimit { return "a turn made \(turn.wastedBytes) bytes of answers for clients that had given up" }
+        if turn.answerBytes > turnAnswerByteLimit { return "a turn handed out \(turn.answerBytes) bytes of answers" }
+        return nil
+    }
+}
+
+/// Counts what a turn does.
+struct TurnMeter {
+    private let visitedKeys: UInt64
+    private let rowsFolded: UInt64
+
+    init(_ replica: borrowing Replica) {
+        visitedKeys = replica.store.index.visitedKeys
+        rowsFolded = replica.counters.rowsFolded
+    }
+
+    func end(_ replica: borrowing Replica, _ actions: [Action], isOpen: (RequestID) -> Bool) -> TurnWork {
+        var work = TurnWork()
+        // An index that was made anew counts from nothing.
+        let visited = replica.store.index.visitedKeys
+        work.visitedKeys = Int(visited < visitedKeys ? visited : visited - visitedKeys)
+        work.foldedRows = Int(replica.counters.rowsFolded - rowsFolded)
+        for action in actions {
+            switch action {
+            case .respond(let id, let message):
+                work.answerBytes += message.count
+                if !isOpen(id) { work.wastedBytes += message.count }
+            case .send(_, let message, _): work.answerBytes += message.count
+            case .sendParts(_, let parts, _): work.answerBytes += parts.reduce(0) { $0 + $1.count }
+            case .log(.append(let batch)): work.madeRows += batch.rows.count
+            default: break
+            }
+        }
+        return work
+    }
+}
