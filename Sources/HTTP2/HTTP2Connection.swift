@@ -47,11 +47,10 @@ package final class HTTP2Connection: ChannelInboundHandler, RemovableChannelHand
     private static let shutdownPing: UInt64 = 0x50_49_4e_45_5f_62_79_65
     private static let keepAlivePing: UInt64 = 0x50_49_4e_45_5f_69_73_5f
 
-    package init(loop: HTTP2Loop, takesAnyAuthority: Bool = false) {
+    package init(loop: HTTP2Loop) {
         self.loop = loop
         let now = loop.now
-        session = HTTP2Session(
-            isServer: true, table: loop.streams, memory: loop.memory, limits: loop.limits, takesAnyAuthority: takesAnyAuthority)
+        session = HTTP2Session(isServer: true, table: loop.streams, memory: loop.memory, limits: loop.limits)
         phaseBegan = now
         floodGuard = FloodGuard(limits: loop.limits, now: now)
         keepAlive = KeepAlive(policy: loop.keepAlive, now: now)

@@ -92,8 +92,7 @@ package final class HTTP2Server: Sendable {
             for (index, address) in configuration.addresses.enumerated() {
                 let bootstrap = makeBootstrap(configuration, address: index, group: group, gate: gate) { [loops] channel in
                     let loop = loops[indexes[ObjectIdentifier(channel.eventLoop)]!].value
-                    let isUnix = channel.localAddress?.protocol == .unix
-                    try channel.pipeline.syncOperations.addHandler(HTTP2Connection(loop: loop, takesAnyAuthority: isUnix))
+                    try channel.pipeline.syncOperations.addHandler(HTTP2Connection(loop: loop))
                 }
                 listeners.append(try await bind(bootstrap, address, group))
             }

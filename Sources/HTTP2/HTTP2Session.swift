@@ -47,11 +47,7 @@ final class HTTP2Session {
     /// Events that a drained session keeps room for.
     private static let keptEventLimit = 1_024
 
-    /// `takesAnyAuthority` is for unix sockets: etcd's older clients send the socket's path as the authority, which RFC 9113
-    /// doesn't allow. nghttp2 can let that pass only with all other faults of a request's fields; gRPC looks at what it needs.
-    init(
-        isServer: Bool, table: StreamTable, memory: SessionMemory, limits: HTTP2Limits, takesAnyAuthority: Bool = false
-    ) {
+    init(isServer: Bool, table: StreamTable, memory: SessionMemory, limits: HTTP2Limits) {
         self.table = table
         self.memory = memory
         state = .allocate(capacity: 1)
@@ -66,7 +62,8 @@ final class HTTP2Session {
         // Window is given back when its bytes are used, not when they arrive.
         nghttp2_option_set_no_auto_window_update(options, 1)
         nghttp2_option_set_no_closed_streams(options, 1)
-        if takesAnyAuthority { nghttp2_option_set_no_http_messaging(options, 1) }
+        // `RequestCheck` looks instead: nghttp2 can be told to take any `:authority` only together with all other faults.
+        if isServer { nghttp2_option_set_no_http_messaging(options, 1) }
         nghttp2_option_set_max_outbound_ack(options, limits.outboundAcknowledgementsLimit)
         nghttp2_option_set_max_continuations(options, limits.continuationsLimit)
         // Only what one read can bring past our own look at it: nghttp2 would say INTERNAL_ERROR, and nobody would count it.

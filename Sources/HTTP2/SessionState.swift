@@ -71,6 +71,8 @@ struct SessionState {
     var isInHeaderBlock = false
     var headerStart = 0
     var headerListSize = 0
+    /// A server's look at the block that is being received.
+    var requestCheck = RequestCheck()
 
     // Output of the `produce` call that is running.
     var output: UnsafeMutablePointer<UInt8>?

@@ -46,6 +46,8 @@ struct StreamState {
     var queuedBytes = 0
     /// Bytes that this stream may still send before the others get their turn.
     var quantum = 0
+    /// What is still to come of the bytes that the request's `content-length` has told; -1 where it told nothing.
+    var contentLeft = -1
     /// Sent after the last chunk, in place of END_STREAM on data.
     var trailers: HeaderBlock?
 }
@@ -137,6 +139,7 @@ package final class StreamTable {
         stream.pointee.session = nil
         stream.pointee.previous = nil
         stream.pointee.trailers = nil
+        stream.pointee.contentLeft = -1
         stream.pointee.next = firstFree
         firstFree = stream
         openCount -= 1

@@ -125,20 +125,33 @@ struct AbuseTests {
 
     @Test("Malformed header blocks end their stream; undecodable ones the connection")
     func malformedHeaders() async throws {
-        try await withEchoServer { _, port, _ in
+        try await withEchoServer { _, port, diary in
             let client = try connect(port)
             var stream: Int32 = 1
             let bad: [[(String, String)]] = [
                 [("X-Upper", "1")], [("connection", "close")], [(":status", "200")], [("te", "gzip")],
-                [(":path", "/twice")], [("x", "line\nbreak")], [("content-length", "-1")],
+                [(":path", "/twice")], [("x", "line\nbreak")], [("content-length", "-1")], [("transfer-encoding", "chunked")],
+                // What comes is one byte less, and one byte more.
+                [("content-length", "7")], [("content-length", "5")],
             ]
             for extra in bad {
                 try client.send(.headers(stream, unary + extra), .data(stream, RawFrame.message([1]), endStream: true))
                 #expect(try client.response(stream).resetCode == 1, "\(extra)")
                 stream += 2
             }
-            try client.send(.headers(stream, Array(unary.dropFirst())))
-            #expect(try client.response(stream).resetCode == 1)
+            for absent in [":method", ":scheme", ":path"] {
+                try client.send(.headers(stream, unary.filter { $0.0 != absent }))
+                #expect(try client.response(stream).resetCode == 1, "\(absent)")
+                stream += 2
+            }
+            // Trailers with a pseudo-header field, and some that don't end the stream.
+            for (trailers, endStream) in [([(":path", "/a")], true), ([("x", "1")], false)] {
+                try client.send(
+                    .headers(stream, unary), .data(stream, RawFrame.message([1])), .headers(stream, trailers, endStream: endStream))
+                #expect(try client.response(stream).resetCode == 1)
+                stream += 2
+            }
+            #expect(diary.all.isEmpty)
             try client.send(
                 RawFrame(RawFrame.Kind.headers, flags: RawFrame.Flag.endHeaders, stream: stream + 2, [0xFF, 0xFF, 0xFF, 0xFF, 0xFF]))
             try client.readToEnd()
