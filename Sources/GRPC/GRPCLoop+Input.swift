@@ -237,7 +237,7 @@ extension GRPCLoop: HTTP2StreamHandler {
     // MARK: Ends
 
     /// Ends a call that the handler didn't end.
-    private func cancel(_ stream: StreamHandle, _ status: GRPCStatus) {
+    func cancel(_ stream: StreamHandle, _ status: GRPCStatus) {
         guard isOpen(stream) else { return }
         let wasHandedOver = calls[Int(stream.slot)].flags.contains(.handedOver)
         finish(stream, status)

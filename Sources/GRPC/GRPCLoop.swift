@@ -159,6 +159,7 @@ package final class GRPCLoop: @unchecked Sendable {
         checkConfinement()
         let stream = call.stream
         guard isOpen(stream) else { return }
+        guard message.count <= limits.sentMessageLimit else { return finish(stream, tooLarge(message.count)) }
         let slot = Int(stream.slot)
         if calls[slot].flags.contains(.headersSent) {
             _ = http2.send(stream, head: InlineBytes(0, bigEndian: UInt32(message.count)), body: message)
@@ -173,11 +174,12 @@ package final class GRPCLoop: @unchecked Sendable {
     }
 
     /// Sends a message. False: the client reads more slowly than the handler sends; `callWritable` tells when to go on.
-    /// (Messages sent nevertheless are queued.)
+    /// (Messages sent nevertheless are queued.) A message that is too large to be sent ends the call, and the handler hears that
+    /// it is cancelled.
     package func send(_ call: CallID, _ message: ByteString) -> Bool {
         checkConfinement()
         let stream = call.stream
-        guard isOpen(stream) else { return true }
+        guard isOpen(stream), mayBeSent(message.count, on: stream) else { return true }
         let slot = Int(stream.slot)
         if !calls[slot].flags.contains(.headersSent) {
             calls[slot].flags.insert(.headersSent)
@@ -192,16 +194,30 @@ package final class GRPCLoop: @unchecked Sendable {
         checkConfinement()
         let stream = call.stream
         guard isOpen(stream), let first = parts.first else { return true }
+        let count = parts.reduce(0) { $0 + $1.count }
+        guard mayBeSent(count, on: stream) else { return true }
         let slot = Int(stream.slot)
         if !calls[slot].flags.contains(.headersSent) {
             calls[slot].flags.insert(.headersSent)
             http2.sendHeaders(stream, WireHeaders.response, endStream: false)
         }
-        let count = parts.reduce(0) { $0 + $1.count }
         counts.sent(calls[slot].method, count)
         var hasRoom = http2.send(stream, head: InlineBytes(0, bigEndian: UInt32(count)), body: first)
         for part in parts.dropFirst() { hasRoom = http2.send(stream, head: InlineBytes(), body: part) }
         return hasRoom
+    }
+
+    /// False after ending the call: what is to be sent on it is too large, and a part of it would be worse than nothing.
+    @inline(__always)
+    private func mayBeSent(_ count: Int, on stream: StreamHandle) -> Bool {
+        if count <= limits.sentMessageLimit { return true }
+        cancel(stream, tooLarge(count))
+        return false
+    }
+
+    /// In the words of Go's gRPC, which etcd says.
+    private func tooLarge(_ count: Int) -> GRPCStatus {
+        GRPCStatus(.resourceExhausted, "grpc: trying to send message larger than max (\(count) vs. \(limits.sentMessageLimit))")
     }
 
     /// Ends a call with `status`, after what was sent.

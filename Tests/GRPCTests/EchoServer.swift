@@ -31,7 +31,7 @@ final class EchoHandler: GRPCHandler {
         GRPCMethod("/test.Echo/Unary", .unary), GRPCMethod("/test.Echo/Thrice", .serverStreaming),
         GRPCMethod("/test.Echo/Bidi", .bidirectional), GRPCMethod("/test.Echo/Fail", .unary),
         GRPCMethod("/test.Echo/Never", .unary), GRPCMethod("/test.Echo/Large", .unary),
-        GRPCMethod("/test.Echo/Flood", .serverStreaming),
+        GRPCMethod("/test.Echo/Flood", .serverStreaming), GRPCMethod("/test.Echo/Parts", .bidirectional),
     ]
 
     unowned let loop: GRPCLoop
@@ -67,6 +67,7 @@ final class EchoHandler: GRPCHandler {
         case 6:
             floods[call] = EchoHandler.floodCount
             callWritable(call)
+        case 7: _ = loop.send(call, [message, message])
         default: break
         }
     }
