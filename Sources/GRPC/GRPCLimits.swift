@@ -10,5 +10,8 @@ package struct GRPCLimits: Sendable {
     /// Above this, streams that send more are refused.
     package var bufferedHardLimit = 64 << 20
 
+    /// What a new call is told while all connections together keep too much and its own more than its share.
+    package var overloaded = GRPCStatus(.resourceExhausted, "grpc: too many unread answers on this connection")
+
     package init() {}
 }

@@ -29,13 +29,24 @@ struct Call: ~Copyable {
 
 /// One connection, as far as its calls are concerned.
 struct ConnectionState {
+    let connection: HTTP2Connection
     var inbound: InboundBudget
-    /// Calls whose message is complete but isn't handed over while too many answers wait to be sent.
-    var parked: [StreamHandle] = []
+    /// Calls whose message or input isn't handed over while too many answers wait to be sent. Some may be over.
+    var waiting: [StreamHandle] = []
+    /// How many of them were not, when they were last looked through.
+    var liveWaiting = 0
+    /// Bytes of `HeldInput` of its streams.
+    var heldBytes = 0
+    /// Whether what waits goes on by itself soon.
+    var isResuming = false
 }
 
 struct CallFlags: OptionSet {
     var rawValue: UInt8
+    /// Its kind.
+    static let bidirectional = CallFlags(rawValue: 32)
+    /// There is `HeldInput` of it.
+    static let held = CallFlags(rawValue: 64)
     /// The call is neither finished nor cancelled.
     static let open = CallFlags(rawValue: 1)
     /// The handler has heard of it.
@@ -78,6 +89,8 @@ package final class GRPCLoop: @unchecked Sendable {
     @inline(__always) var callCapacity: Int { hot.pointee.callCapacity }
     /// By `HTTP2Connection.tag`.
     var connections: [ConnectionState?] = []
+    /// By stream slot.
+    var heldInput: [Int: HeldInput] = [:]
     var freeConnections: [Int] = []
 
     var wheel: DeadlineWheel
@@ -132,6 +145,8 @@ package final class GRPCLoop: @unchecked Sendable {
     /// Streams that are open now, and bytes that wait for their clients to read.
     package var openStreamCount: Int { http2.openStreamCount }
     package var queuedByteCount: Int { http2.queuedByteCount }
+    /// Connections whose requests wait until their clients have read.
+    package var heldBackCount: Int { http2.heldBackCount }
 
     // MARK: From other threads
 
@@ -287,6 +302,7 @@ package final class GRPCLoop: @unchecked Sendable {
         calls[slot].flags.remove(.open)
         calls[slot].assembler.reset()
         calls[slot].message = nil
+        if calls[slot].flags.contains(.held) { _ = takeHeld(slot) }
         if calls[slot].accountedCount > 0 { accountRelease(slot) }
         if calls[slot].deadline != nil {
             calls[slot].deadline = nil

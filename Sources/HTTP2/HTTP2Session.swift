@@ -55,7 +55,8 @@ final class HTTP2Session {
             to: SessionState(
                 isServer: isServer, table: Unmanaged.passUnretained(table), headerListSizeLimit: limits.headerListSizeLimit,
                 outputLowWaterMark: limits.outputLowWaterMark,
-                connectionOutputLowWaterMark: limits.connectionOutputLowWaterMark))
+                connectionKeptLowWaterMark: limits.connectionKeptLowWaterMark,
+                expectedAnswerBytes: limits.expectedAnswerBytes, expectedAnswerMinBytes: limits.expectedAnswerMinBytes))
         var options: OpaquePointer?
         invariant(nghttp2_option_new(&options) == 0, "out of memory")
         defer { nghttp2_option_del(options) }
@@ -203,6 +204,7 @@ final class HTTP2Session {
         stream.pointee.flags.insert(.headersSubmitted)
         if endStream {
             stream.pointee.flags.insert(.outputEnded)
+            if stream.pointee.flags.contains(.expectsAnswer) { answered(stream, nil) }
             _ = nghttp2_submit_response(session, stream.pointee.streamID, block.fields.baseAddress, block.fields.count, nil)
         } else {
             var provider = SessionCallbacks.dataProvider(stream)
@@ -232,8 +234,22 @@ final class HTTP2Session {
     @inline(__always)
     func enqueue(_ stream: StreamPointer, head: InlineBytes, body: ByteString) {
         guard stream.pointee.flags.isDisjoint(with: [.closed, .outputEnded]) else { return }
+        if stream.pointee.flags.contains(.expectsAnswer) { answered(stream, body.count) }
         stream.pointee.enqueue(OutputChunk(head: head.bits, headCount: head.count, body: body))
         resume(stream)
+    }
+
+    /// An answer of unknown size will come on this stream.
+    @inline(__always)
+    func expectAnswer(_ stream: StreamPointer) {
+        guard stream.pointee.flags.isDisjoint(with: [.closed, .outputEnded, .expectsAnswer]) else { return }
+        stream.pointee.flags.insert(.expectsAnswer)
+        state.pointee.expectedAnswers += 1
+    }
+
+    private func answered(_ stream: StreamPointer, _ count: Int?) {
+        stream.pointee.flags.remove(.expectsAnswer)
+        state.pointee.answered(count)
     }
 
     /// Ends our side after what is queued, with trailers where there are any.

@@ -309,6 +309,12 @@ extension GRPCMethod {
             case .serverStreaming: .serverStreaming
             case .bidirectional: .bidirectional
             }
-        self.init(method.path, kind)
+        let answersAreShort =
+            switch method {
+            // A put may ask for the value before, which somebody has sent.
+            case .put, .compact, .leaseGrant, .leaseRevoke, .status, .memberList, .alarm, .defragment, .healthCheck: true
+            default: false
+            }
+        self.init(method.path, kind, answersAreShort: answersAreShort)
     }
 }

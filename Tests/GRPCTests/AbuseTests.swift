@@ -443,11 +443,13 @@ struct AbuseTests {
 
     @Test("Requests for large answers that nobody reads wait outside, and are served when there is room")
     func unreadResponses() async throws {
-        try await withEchoServer { server, port, diary in
+        var limits = HTTP2Limits()
+        limits.connectionKeptHighWaterMark = 32 << 20
+        try await withEchoServer(limits: limits) { server, port, diary in
             let client = try RawClient(port: port, receiveBuffer: 16_384)
             try client.sendPreface()
             for index in 0..<40 { try client.call(Int32(index * 2 + 1), "/test.Echo/Large", [1]) }
-            #expect(try await eventually(server) { ($0.connections.first??.parked.count ?? 0) > 30 })
+            #expect(try await eventually(server) { ($0.connections.first??.waiting.count ?? 0) > 30 })
             let queued = try await look(server) { $0.http2.queuedByteCount }
             #expect(queued < 64 << 20)
             #expect(diary.count("message 1") < 10)
@@ -459,8 +461,8 @@ struct AbuseTests {
     @Test("Parked requests are answered in the end when the client reads")
     func parkedResponses() async throws {
         var limits = HTTP2Limits()
-        limits.connectionOutputHighWaterMark = 4 << 20
-        limits.connectionOutputLowWaterMark = 1 << 20
+        limits.connectionKeptHighWaterMark = 4 << 20
+        limits.connectionKeptLowWaterMark = 1 << 20
         try await withEchoServer(limits: limits) { server, port, diary in
             let client = try connect(port)
             for index in 0..<6 { try client.call(Int32(index * 2 + 1), "/test.Echo/Large", [1], extra: [("grpc-timeout", "1M")]) }

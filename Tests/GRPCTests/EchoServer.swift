@@ -32,11 +32,15 @@ final class EchoHandler: GRPCHandler {
         GRPCMethod("/test.Echo/Bidi", .bidirectional), GRPCMethod("/test.Echo/Fail", .unary),
         GRPCMethod("/test.Echo/Never", .unary), GRPCMethod("/test.Echo/Large", .unary),
         GRPCMethod("/test.Echo/Flood", .serverStreaming), GRPCMethod("/test.Echo/Parts", .bidirectional),
+        GRPCMethod("/test.Echo/Late", .unary),
     ]
 
     unowned let loop: GRPCLoop
     let diary: Diary
     private var batch: [(CallID, ByteString)] = []
+    /// Calls to `Late`, which are answered at the turn's end.
+    private var late: [CallID] = []
+    static let lateCount = 256 << 10
     private var bidirectional: Set<CallID> = []
     /// Calls to `Flood`, and how many messages each still owes.
     private var floods: [CallID: Int] = [:]
@@ -67,6 +71,7 @@ final class EchoHandler: GRPCHandler {
         case 6:
             floods[call] = EchoHandler.floodCount
             callWritable(call)
+        case 8: late.append(call)
         case 7: _ = loop.send(call, [message, message])
         default: break
         }
@@ -100,6 +105,9 @@ final class EchoHandler: GRPCHandler {
     func turnEnded() {
         for (call, message) in batch { loop.respond(call, message) }
         batch.removeAll()
+        // Each of its own memory.
+        for call in late { loop.respond(call, ByteString([UInt8](repeating: 0x4C, count: EchoHandler.lateCount))) }
+        late.removeAll()
     }
 
     func shutdownBegan() {

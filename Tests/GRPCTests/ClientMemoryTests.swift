@@ -1,0 +1,184 @@
+internal import Bytes
+internal import HTTP2
+internal import RawHTTP2
+internal import Synchronization
+internal import Testing
+
+@testable import GRPC
+
+/// Clients that ask and don't read. What they ask for waits outside, others are served, and when they read everything comes.
+@Suite("Memory for clients that do not read", .serialized)
+struct ClientMemoryTests {
+    /// Of SETTINGS: what a stream may be sent, in bytes.
+    private let initialWindowSize: UInt16 = 4
+
+    private func limits(_ change: (inout HTTP2Limits) -> Void = { _ in }) -> HTTP2Limits {
+        var limits = HTTP2Limits()
+        limits.connectionKeptHighWaterMark = 256 << 10
+        limits.connectionKeptLowWaterMark = 128 << 10
+        limits.connectionWindowSize = 1 << 20
+        limits.expectedAnswerBytes = 32 << 10
+        change(&limits)
+        return limits
+    }
+
+    /// A client whose streams may be sent nothing.
+    private func closedClient(_ port: Int) throws -> RawClient {
+        let client = try RawClient(port: port)
+        try client.sendPreface([(initialWindowSize, 0)])
+        try client.send(.ping(1))
+        try client.read { $0.pingAcks == 1 && $0.settings[initialWindowSize] != nil }
+        return client
+    }
+
+    private func openWindow(_ client: RawClient) throws {
+        try client.send(.settings([(initialWindowSize, 1 << 30)]), .windowUpdate(0, 1 << 30))
+    }
+
+    private func expectService(_ port: Int) throws {
+        let neighbour = try RawClient(port: port)
+        try neighbour.sendPreface()
+        for stream: Int32 in [1, 3] {
+            try neighbour.call(stream, "/test.Echo/Unary", [1])
+            #expect(try neighbour.response(stream)["grpc-status"] == "0")
+        }
+        try neighbour.send(.headers(5, RawFrame.request("/test.Echo/Bidi")), .data(5, RawFrame.message([2]), endStream: true))
+        #expect(try neighbour.response(5).body == RawFrame.message([2]))
+    }
+
+    @Test(
+        "Messages on streams that are not read wait; once there is window all answers come, in order",
+        arguments: [(streams: 20, messages: 300), (streams: 150, messages: 40)])
+    func bidirectional(streams: Int, messages: Int) async throws {
+        try await withEchoServer(limits: limits()) { server, port, diary in
+            let client = try closedClient(port)
+            let ids = (0..<streams).map { Int32($0 * 2 + 1) }
+            for id in ids { try client.send(.headers(id, RawFrame.request("/test.Echo/Bidi"))) }
+            let body = (0..<messages).flatMap { RawFrame.message([UInt8($0 >> 8), UInt8($0 & 255)]) }
+            // Two halves, so that many have something that waits when more comes. A message is cut in between.
+            for half in [body[..<(body.count / 2)], body[(body.count / 2)...]] {
+                for id in ids { try client.send(.data(id, Array(half), endStream: half.endIndex == body.count)) }
+            }
+            try client.send(.ping(2))
+            try client.read { $0.pingAcks == 2 }
+            #expect(try await look(server) { !($0.connections.first??.waiting.isEmpty ?? true) })
+            let (kept, held) = try await look(server) { ($0.http2.keptByteCount, $0.connections.first??.heldBytes ?? 0) }
+            // Unbounded it would be 850 KB. One frame is more than what is looked at ahead.
+            #expect(kept < (256 << 10) + (200 << 10) + held + streams * 1_024)
+            #expect(held > 0 && held <= 1 << 20)
+            #expect(diary.count("message 2") < streams * messages)
+            #expect(try await look(server) { $0.heldBackCount } == 1)
+            try expectService(port)
+            try openWindow(client)
+            for id in ids {
+                let response = try client.response(id)
+                #expect(response.body == body && response["grpc-status"] == "0")
+            }
+            #expect(try await eventually(server) { $0.http2.keptByteCount == 0 && $0.heldInput.isEmpty })
+            #expect(try await look(server) { $0.connections.first??.heldBytes } == 0)
+            // The window of the connection has come back whole, or nearly.
+            try client.send(.headers(9_001, RawFrame.request("/test.Echo/Unary")))
+            try client.send(.data(9_001, RawFrame.message([3]), endStream: true))
+            #expect(try client.response(9_001)["grpc-status"] == "0")
+            let sent = streams * body.count
+            #expect((client.windowUpdates[0] ?? 0) > sent - (1 << 19))
+        }
+    }
+
+    @Test("Streams whose input waits may end, by the client and with their connection")
+    func givenUp() async throws {
+        try await withEchoServer(limits: limits()) { server, port, _ in
+            let client = try closedClient(port)
+            let body = (0..<600).flatMap { _ in RawFrame.message([1, 2]) }
+            for id in stride(from: Int32(1), to: 80, by: 2) {
+                try client.send(.headers(id, RawFrame.request("/test.Echo/Bidi")), .data(id, body))
+            }
+            #expect(try await eventually(server) { $0.heldInput.count > 20 })
+            for id in stride(from: Int32(41), to: 80, by: 2) { try client.send(.reset(id)) }
+            #expect(try await eventually(server) { $0.http2.openStreamCount == 20 && $0.heldInput.count < 20 })
+            #expect(
+                try await look(server) { loop in
+                    loop.connections.first??.heldBytes == loop.heldInput.values.reduce(0) { $0 + $1.bytes.count }
+                })
+            client.abort()
+            #expect(try await eventually(server) { $0.http2.openConnectionCount == 0 && $0.heldInput.isEmpty })
+            #expect(try await look(server) { $0.http2.keptByteCount } == 0)
+            try expectService(port)
+        }
+    }
+
+    @Test("A burst of calls with large answers is handed over a few at a time")
+    func burst() async throws {
+        let limits = limits { $0.connectionKeptHighWaterMark = 1 << 20 }
+        try await withEchoServer(limits: limits) { server, port, diary in
+            let client = try closedClient(port)
+            let count = 100
+            var burst: [UInt8] = []
+            for index in 0..<count {
+                let stream = Int32(index * 2 + 1)
+                burst += RawFrame.headers(stream, RawFrame.request("/test.Echo/Late")).bytes
+                burst += RawFrame.data(stream, RawFrame.message([1]), endStream: true).bytes
+            }
+            try client.send(bytes: burst)
+            try client.send(.ping(2))
+            try client.read { $0.pingAcks == 2 }
+            // As many as the mark has room for, were they as large as answers are taken to be at first.
+            let handedOver = diary.count("message 1")
+            #expect(handedOver <= 33)
+            #expect(try await look(server) { $0.http2.queuedByteCount } <= 33 * (EchoHandler.lateCount + 5))
+            try expectService(port)
+            try openWindow(client)
+            for index in 0..<count {
+                #expect(try client.response(Int32(index * 2 + 1)).body.count == EchoHandler.lateCount + 5)
+            }
+            #expect(try await eventually(server) { $0.http2.keptByteCount == 0 })
+        }
+    }
+
+    @Test("When all together keep too much, who keeps most gets nothing new, is ended where it has stopped to read; others are served")
+    func joint() async throws {
+        let limits = limits {
+            $0.connectionKeptHighWaterMark = 64 << 20
+            $0.clientBytesLimit = 4 << 20
+            $0.unreadStallMs = 1_000
+        }
+        let reasons = Mutex<[String]>([])
+        func configure(_ configuration: inout HTTP2Configuration) {
+            configuration.rejected = { _, reason in reasons.withLock { $0.append(reason) } }
+        }
+        try await withEchoServer(limits: limits, loopCount: 2, configure: configure) { server, port, _ in
+            let hogs = try (0..<3).map { _ in try closedClient(port) }
+            for hog in hogs {
+                for index in 0..<8 { try hog.call(Int32(index * 2 + 1), "/test.Echo/Late", [1]) }
+            }
+            for hog in hogs {
+                // By now there is too much of it, and what is new is refused.
+                var stream: Int32 = 101
+                while !hog.isClosed {
+                    try? hog.call(stream, "/test.Echo/Late", [1])
+                    let isOver = try hog.read { $0.responses[stream]?.isOver == true || $0.goAway != nil }
+                    if hog.goAway != nil || !isOver { break }
+                    #expect(hog.responses[stream]?["grpc-status"] == "8")
+                    stream += 2
+                    try expectService(port)
+                }
+                try hog.readToEnd()
+                #expect(hog.goAway?.code == 11)
+                #expect(hog.goAway?.debug == "too many unread answers")
+                try expectService(port)
+                // What is left of the others may be bearable.
+                if server.clientMemory.bytes < 3 << 20 { break }
+            }
+            #expect(reasons.withLock { $0.contains { $0.contains("left answers unread") } })
+            #expect(server.clientMemory.bytes < 4 << 20)
+            for hog in hogs { hog.abort() }
+            for loop in 0..<2 {
+                for _ in 0..<2_000 where try await look(server, loop, { $0.http2.openConnectionCount }) > 0 {
+                    try await Task.sleep(for: .milliseconds(5))
+                }
+                #expect(try await look(server, loop) { $0.http2.keptByteCount } == 0)
+            }
+            #expect(server.clientMemory.bytes == 0)
+        }
+    }
+}
