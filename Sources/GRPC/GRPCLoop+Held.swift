@@ -1,5 +1,5 @@
 // Owns: what waits while a connection's client has too much to read: calls whose message is complete, and the input of bidirectional
-// streams, both in the order in which they came.
+// streams, both in the order in which they came. The input of a stream waits also while its handler wants no more of it.
 // Must never: let a connection wait that reads: what there is room for goes on, at least one call at a time.
 // Invariant: the input of a stream that is held is not given back to the peer's windows, so that all of it fits into the connection's.
 internal import Bytes
@@ -35,27 +35,41 @@ extension GRPCLoop {
         if !calls[slot].flags.contains(.held) {
             calls[slot].flags.insert(.held)
             heldInput[slot] = HeldInput()
-            wait(stream)
+            if !calls[slot].flags.contains(.paused) { wait(stream) }
         }
         heldInput[slot]?.bytes.append(contentsOf: bytes)
         if endStream { heldInput[slot]?.isEnded = true }
         guard !bytes.isEmpty else { return }
         connections[calls[slot].connection]?.heldBytes += bytes.count
-        connections[calls[slot].connection]?.connection.withhold(bytes.count)
+        if !isTakingHeld { connections[calls[slot].connection]?.connection.withhold(bytes.count) }
         tellWaitingInput(calls[slot].connection)
     }
 
-    /// What is held of the call at `slot` is dropped or handed over: the connection's window goes back.
-    func takeHeld(_ slot: Int) -> HeldInput {
+    /// What is held of the call at `slot`, of which nothing is held any more. The connection's window is still to be given back.
+    private func takeHeld(_ slot: Int) -> HeldInput {
         calls[slot].flags.remove(.held)
         guard let held = heldInput.removeValue(forKey: slot) else { violated("a held call without its input") }
-        let tag = calls[slot].connection
-        if !held.bytes.isEmpty, connections[tag] != nil {
-            connections[tag]?.heldBytes -= held.bytes.count
-            connections[tag]?.connection.giveBack(held.bytes.count)
-            tellWaitingInput(tag)
-        }
+        connections[calls[slot].connection]?.heldBytes -= held.bytes.count
+        tellWaitingInput(calls[slot].connection)
         return held
+    }
+
+    /// The call at `slot` is over.
+    func dropHeld(_ slot: Int) {
+        let count = takeHeld(slot).bytes.count
+        if count > 0 { connections[calls[slot].connection]?.connection.giveBack(count) }
+    }
+
+    /// Hands over what is held of a stream, as far as its handler wants it. Returns how much there was, in bytes.
+    private func handOverHeld(_ stream: StreamHandle, on connection: HTTP2Connection) -> Int {
+        let slot = Int(stream.slot)
+        let held = takeHeld(slot)
+        isTakingHeld = true
+        held.bytes.withUnsafeBytes { take(stream, $0, endStream: held.isEnded) }
+        isTakingHeld = false
+        let rest = isOpen(stream) ? heldInput[slot]?.bytes.count ?? 0 : 0
+        if held.bytes.count > rest { connection.giveBack(held.bytes.count - rest) }
+        return held.bytes.count
     }
 
     private func wait(_ stream: StreamHandle) {
@@ -87,10 +101,10 @@ extension GRPCLoop {
             index += 1
             guard isOpen(stream) else { continue }
             let slot = Int(stream.slot)
+            // `resumeInput` puts it back into the queue.
+            if calls[slot].flags.contains(.paused) { continue }
             if calls[slot].flags.contains(.held) {
-                let held = takeHeld(slot)
-                rest -= held.bytes.count
-                held.bytes.withUnsafeBytes { take(stream, $0, endStream: held.isEnded) }
+                rest -= handOverHeld(stream, on: connection)
             } else {
                 rest -= calls[slot].message?.count ?? 0
                 handOver(stream)
@@ -99,6 +113,16 @@ extension GRPCLoop {
         guard index < waiting.count else { return }
         connections[connection.tag]?.waiting.insert(contentsOf: waiting[index...], at: 0)
         if rest <= 0 { resumeLater(connection) }
+    }
+
+    /// The handler of a bidirectional call wants more of its input.
+    func resumeInput(_ stream: StreamHandle) {
+        let slot = Int(stream.slot)
+        guard calls[slot].flags.contains(.paused) else { return }
+        calls[slot].flags.remove(.paused)
+        guard calls[slot].flags.contains(.held), let state = connections[calls[slot].connection] else { return }
+        wait(stream)
+        if !state.connection.isOverHighWaterMark { resumeLater(state.connection) }
     }
 
     /// After what was handed over has had its turn.

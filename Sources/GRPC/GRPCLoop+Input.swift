@@ -78,7 +78,7 @@ extension GRPCLoop: HTTP2StreamHandler {
     package func dataReceived(_ stream: StreamHandle, bytes: UnsafeRawBufferPointer, endStream: Bool) {
         guard isOpen(stream) else { return }
         let flags = calls[Int(stream.slot)].flags
-        if flags.contains(.bidirectional), flags.contains(.held) || http2.isOverHighWaterMark(stream) {
+        if flags.contains(.bidirectional), !flags.isDisjoint(with: [.held, .paused]) || http2.isOverHighWaterMark(stream) {
             hold(stream, bytes, endStream: endStream)
         } else {
             take(stream, bytes, endStream: endStream)
@@ -90,6 +90,11 @@ extension GRPCLoop: HTTP2StreamHandler {
         let slot = Int(stream.slot)
         var rest = bytes
         assembling: while !rest.isEmpty {
+            if calls[slot].flags.contains(.paused) {
+                account(stream, received: bytes.count - rest.count, endStream: false)
+                hold(stream, rest, endStream: endStream)
+                return
+            }
             switch calls[slot].assembler.take(&rest, limit: limits.receivedMessageLimit) {
             case .needsMore:
                 break assembling

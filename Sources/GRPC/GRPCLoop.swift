@@ -47,6 +47,8 @@ struct CallFlags: OptionSet {
     static let bidirectional = CallFlags(rawValue: 32)
     /// There is `HeldInput` of it.
     static let held = CallFlags(rawValue: 64)
+    /// The handler wants nothing more of its input for now.
+    static let paused = CallFlags(rawValue: 128)
     /// The call is neither finished nor cancelled.
     static let open = CallFlags(rawValue: 1)
     /// The handler has heard of it.
@@ -91,6 +93,8 @@ package final class GRPCLoop: @unchecked Sendable {
     var connections: [ConnectionState?] = []
     /// By stream slot.
     var heldInput: [Int: HeldInput] = [:]
+    /// Whether what is being taken in was held, so that the peer lacks its share of the connection's window already.
+    var isTakingHeld = false
     var freeConnections: [Int] = []
 
     var wheel: DeadlineWheel
@@ -235,6 +239,20 @@ package final class GRPCLoop: @unchecked Sendable {
         GRPCStatus(.resourceExhausted, "grpc: trying to send message larger than max (\(count) vs. \(limits.sentMessageLimit))")
     }
 
+    /// Hands over no more of a bidirectional call's input, not even of what has come, before `resumeInput`: the client may send
+    /// a window's worth. To be called from `messageReceived`.
+    package func pauseInput(_ call: CallID) {
+        checkConfinement()
+        guard isOpen(call.stream) else { return }
+        calls[Int(call.stream.slot)].flags.insert(.paused)
+    }
+
+    package func resumeInput(_ call: CallID) {
+        checkConfinement()
+        guard isOpen(call.stream) else { return }
+        resumeInput(call.stream)
+    }
+
     /// Ends a call with `status`, after what was sent.
     package func finish(_ call: CallID, _ status: GRPCStatus) {
         checkConfinement()
@@ -302,7 +320,7 @@ package final class GRPCLoop: @unchecked Sendable {
         calls[slot].flags.remove(.open)
         calls[slot].assembler.reset()
         calls[slot].message = nil
-        if calls[slot].flags.contains(.held) { _ = takeHeld(slot) }
+        if calls[slot].flags.contains(.held) { dropHeld(slot) }
         if calls[slot].accountedCount > 0 { accountRelease(slot) }
         if calls[slot].deadline != nil {
             calls[slot].deadline = nil

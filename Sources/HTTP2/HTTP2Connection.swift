@@ -31,8 +31,8 @@ package final class HTTP2Connection: ChannelInboundHandler, RemovableChannelHand
     package var waitingInputBytes = 0
     /// How much of the connection's window is not given back, since that input waits.
     private var withheldWindow = 0
-    /// Whether what is being handed over is to wait.
-    private var isWithheld = false
+    /// How much waits of what is being handed over.
+    private var withheldNow = 0
     /// For whoever handles the streams: a number of its own for this connection.
     package var tag = -1
 
@@ -102,7 +102,7 @@ package final class HTTP2Connection: ChannelInboundHandler, RemovableChannelHand
     /// connection's window back before `giveBack`. Called from `dataReceived` only.
     package func withhold(_ count: Int) {
         withheldWindow += count
-        isWithheld = true
+        withheldNow += count
     }
 
     package func giveBack(_ count: Int) {
@@ -277,11 +277,11 @@ package final class HTTP2Connection: ChannelInboundHandler, RemovableChannelHand
                     isTruncated: stream.pointee.flags.contains(.headersTruncated), endStream: event.endStream)
             case .data:
                 guard let stream = event.stream else { return }
-                isWithheld = false
+                withheldNow = 0
                 handler.dataReceived(
                     stream.pointee.handle, bytes: UnsafeRawBufferPointer(start: event.bytes, count: event.count),
                     endStream: event.endStream)
-                if !isWithheld { session.consumeConnection(event.count) }
+                session.consumeConnection(event.count - withheldNow)
             case .inputEnded:
                 guard let stream = event.stream else { return }
                 handler.dataReceived(

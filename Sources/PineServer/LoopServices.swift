@@ -25,8 +25,7 @@ final class LoopServices: GRPCHandler {
     private var awaitingDrain: [RequestID: Int] = [:]
     /// Calls that never end by themselves.
     var openStreams: Set<CallID> = []
-    /// LeaseKeepAlive streams, and how many answers their clients have left unread since they last took all.
-    var unreadKeepAlives: [CallID: Int] = [:]
+    var keepAlives: [CallID: KeepAliveStream] = [:]
     /// Watches of the health service, and the timer that looks at them while there are any.
     var healthWatches: [CallID: HealthWatch] = [:]
     var healthTimer: RepeatedTask?
@@ -78,12 +77,12 @@ final class LoopServices: GRPCHandler {
 
     // A client that will ask nothing more still wants its events.
     func inputEnded(_ call: CallID) {
-        if unreadKeepAlives[call] != nil { keepAliveEnded(call) }
+        if keepAlives[call] != nil { keepAliveEnded(call) }
     }
 
     /// True where the call was a stream that would not have ended by itself.
     private func forgetStream(_ call: CallID) -> Bool {
-        unreadKeepAlives[call] = nil
+        keepAlives[call] = nil
         forgetHealthWatch(call)
         awaitingDrain[RequestID(call)] = nil
         return openStreams.remove(call) != nil
@@ -98,7 +97,7 @@ final class LoopServices: GRPCHandler {
 
     func callWritable(_ call: CallID) {
         let id = RequestID(call)
-        if unreadKeepAlives[call] != nil { unreadKeepAlives[call] = 0 }
+        keepAlives[call]?.unread = 0
         for _ in 0..<(awaitingDrain.removeValue(forKey: id) ?? 0) { batch.append(.event(.streamDrained(id))) }
     }
 
@@ -133,7 +132,7 @@ final class LoopServices: GRPCHandler {
             calls.finish(call, GRPCStatus(.stopped))
         }
         openStreams.removeAll()
-        unreadKeepAlives.removeAll()
+        keepAlives.removeAll()
         healthWatches.removeAll()
         healthTimer?.cancel()
         healthTimer = nil
@@ -151,7 +150,7 @@ final class LoopServices: GRPCHandler {
                 calls.finish(call, GRPCStatus(error))
             case .send(_, let message, let reportDrained):
                 let hasRoom = calls.send(call, message)
-                if !hasRoom, let unread = unreadKeepAlives[call] { unreadKeepAlives[call] = unread + 1 }
+                if !keepAlives.isEmpty { keepAliveAnswered(call, hasRoom: hasRoom) }
                 if reportDrained { self.reportDrained(call, hasRoom: hasRoom) }
             case .sendParts(_, let parts, let reportDrained):
                 let hasRoom = calls.send(call, parts)

@@ -107,6 +107,36 @@ struct ClientMemoryTests {
         }
     }
 
+    @Test("A handler that takes one message at a time gets one at a time, however they come, and the windows come back")
+    func paced() async throws {
+        try await withEchoServer(limits: limits { $0.connectionKeptHighWaterMark = 64 << 20 }) { server, port, diary in
+            let client = try RawClient(port: port)
+            try client.sendPreface()
+            let bodies = (0..<3).map { call in (0..<400).flatMap { RawFrame.message([UInt8(call), UInt8($0 >> 8), UInt8($0 & 255)]) } }
+            for (index, body) in bodies.enumerated() {
+                let stream = Int32(index * 2 + 1)
+                try client.send(.headers(stream, RawFrame.request("/test.Echo/Paced")))
+                // In frames of odd sizes, which cut messages.
+                for start in stride(from: 0, to: body.count, by: 1_001) {
+                    try client.send(.data(stream, Array(body[start..<min(start + 1_001, body.count)])))
+                }
+                try client.send(.data(stream, [], endStream: true))
+            }
+            try client.send(.headers(7, RawFrame.request("/test.Echo/Paced")), .data(7, bodies[0]))
+            for (index, body) in bodies.enumerated() {
+                let response = try client.response(Int32(index * 2 + 1))
+                #expect(response.body == body && response["grpc-status"] == "0")
+            }
+            try client.read { $0.responses[7]?.body == bodies[0] }
+            #expect(diary.count("too early") == 0)
+            #expect(try await look(server) { $0.heldInput.isEmpty && $0.connections.first??.heldBytes == 0 })
+            try client.send(.data(7, bodies[1]))
+            try client.send(.reset(7))
+            #expect(try await eventually(server) { $0.http2.openStreamCount == 0 && $0.heldInput.isEmpty })
+            try expectService(port)
+        }
+    }
+
     @Test("A burst of calls with large answers is handed over a few at a time")
     func burst() async throws {
         let limits = limits { $0.connectionKeptHighWaterMark = 1 << 20 }

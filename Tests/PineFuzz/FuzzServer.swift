@@ -110,6 +110,7 @@ final class FuzzServer {
         if channel.isActive { channel.close(promise: nil) }
         work(turns: 100)
         invariant(http2.openConnectionCount == 0 && http2.openStreamCount == 0, "a closed connection leaves streams behind")
+        invariant(services.keepAlives.isEmpty, "a closed connection leaves keep-alives behind")
         invariant(http2.keptByteCount == 0 && calls.heldInput.isEmpty, "a closed connection leaves memory behind")
         // The three hold each other, as they do for as long as a real server lives.
         http2.handler = nil
