@@ -26,6 +26,9 @@ final class LoopServices: GRPCHandler {
     /// Calls that never end by themselves.
     var openStreams: Set<CallID> = []
     var keepAlives: [CallID: KeepAliveStream] = [:]
+    /// Requests on watch streams that the engine may not have taken yet, and the streams whose further ones wait for that.
+    var watchRequestsUnderWay = 0
+    var pausedWatches: [CallID] = []
     /// Watches of the health service, and the timer that looks at them while there are any.
     var healthWatches: [CallID: HealthWatch] = [:]
     var healthTimer: RepeatedTask?

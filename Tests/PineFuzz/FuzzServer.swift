@@ -94,7 +94,13 @@ final class FuzzServer {
             engine.mailbox.take(into: &messages)
             let events = waiting
             waiting = []
-            for message in messages { if case .event(let event) = message { replica.step(event, now: now) } }
+            for message in messages {
+                switch message {
+                case .event(let event): replica.step(event, now: now)
+                case .ping(let answer): answer()
+                case .stop: break
+                }
+            }
             for event in events { replica.step(event, now: now) }
             let actions = replica.endTurn(now: now)
             perform(actions)
