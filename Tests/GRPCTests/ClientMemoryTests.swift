@@ -165,50 +165,75 @@ struct ClientMemoryTests {
         }
     }
 
-    @Test("When all together keep too much, who keeps most gets nothing new, is ended where it has stopped to read; others are served")
+    /// Three clients that have asked for so many answers of 256 KiB, all together a little more than there may be, and read none.
+    private func hogs(_ port: Int, answers: [Int]) throws -> [RawClient] {
+        try answers.map { count in
+            let hog = try closedClient(port)
+            // In one segment: what comes after too much has come would be refused.
+            var calls: [UInt8] = []
+            for index in 0..<count {
+                let stream = Int32(index * 2 + 1)
+                calls += RawFrame.headers(stream, RawFrame.request("/test.Echo/Late")).bytes
+                calls += RawFrame.data(stream, RawFrame.message([1]), endStream: true).bytes
+            }
+            try hog.send(bytes: calls)
+            return hog
+        }
+    }
+
+    /// Less than 24 answers take, and more than four fifths of it.
+    private let jointLimit = 5_600_000
+
+    @Test("While all together keep too much, who keeps more than a share gets nothing new, and others are served")
     func joint() async throws {
         let limits = limits {
             $0.connectionKeptHighWaterMark = 64 << 20
-            $0.clientBytesLimit = 4 << 20
-            $0.unreadStallMs = 1_000
+            $0.clientBytesLimit = jointLimit
+            $0.unreadStallMs = 600_000
+        }
+        try await withEchoServer(limits: limits) { server, port, diary in
+            let hogs = try hogs(port, answers: [8, 8, 8])
+            #expect(try await eventually(server) { $0.http2.isStrained && $0.http2.queuedByteCount > 24 << 18 })
+            for hog in hogs {
+                try hog.call(101, "/test.Echo/Late", [1])
+                #expect(try hog.response(101)["grpc-status"] == "8")
+                try expectService(port)
+            }
+            // One of them reads: what it has had is gone, and there is room again.
+            try openWindow(hogs[0])
+            for index in 0..<8 { #expect(try hogs[0].response(Int32(index * 2 + 1)).body.count == EchoHandler.lateCount + 5) }
+            #expect(try await eventually(server) { !$0.http2.isStrained })
+            try hogs[1].call(103, "/test.Echo/Late", [1, 2, 3])
+            try await diary.expect("message 3")
+            #expect(try await look(server) { $0.connectionCounters.connectionsUnread } == 0)
+            for hog in hogs { hog.abort() }
+            #expect(try await eventually(server) { $0.http2.openConnectionCount == 0 || $0.http2.keptByteCount == 0 })
+        }
+    }
+
+    @Test("Who keeps most and has stopped to read is ended, and its memory is free for the others")
+    func ended() async throws {
+        let limits = limits {
+            $0.connectionKeptHighWaterMark = 64 << 20
+            $0.clientBytesLimit = jointLimit
+            $0.unreadStallMs = 500
         }
         let reasons = Mutex<[String]>([])
         func configure(_ configuration: inout HTTP2Configuration) {
             configuration.rejected = { _, reason in reasons.withLock { $0.append(reason) } }
         }
-        try await withEchoServer(limits: limits, loopCount: 2, configure: configure) { server, port, _ in
-            let hogs = try (0..<3).map { _ in try closedClient(port) }
-            for hog in hogs {
-                for index in 0..<8 { try hog.call(Int32(index * 2 + 1), "/test.Echo/Late", [1]) }
+        try await withEchoServer(limits: limits, configure: configure) { server, port, _ in
+            let hogs = try hogs(port, answers: [6, 12, 6])
+            try hogs[1].readToEnd()
+            #expect(hogs[1].goAway?.code == 11 && hogs[1].goAway?.debug == "too many unread answers")
+            #expect(reasons.withLock { $0.count == 1 && $0[0].contains("left answers unread") })
+            #expect(try await look(server) { $0.connectionCounters.connectionsUnread } == 1)
+            #expect(server.clientMemory.bytes < jointLimit)
+            try expectService(port)
+            for hog in [hogs[0], hogs[2]] {
+                try openWindow(hog)
+                for index in 0..<6 { #expect(try hog.response(Int32(index * 2 + 1)).body.count == EchoHandler.lateCount + 5) }
             }
-            for hog in hogs {
-                // By now there is too much of it, and what is new is refused.
-                var stream: Int32 = 101
-                while !hog.isClosed {
-                    try? hog.call(stream, "/test.Echo/Late", [1])
-                    let isOver = try hog.read { $0.responses[stream]?.isOver == true || $0.goAway != nil }
-                    if hog.goAway != nil || !isOver { break }
-                    #expect(hog.responses[stream]?["grpc-status"] == "8")
-                    stream += 2
-                    try expectService(port)
-                }
-                try hog.readToEnd()
-                #expect(hog.goAway?.code == 11)
-                #expect(hog.goAway?.debug == "too many unread answers")
-                try expectService(port)
-                // What is left of the others may be bearable.
-                if server.clientMemory.bytes < 3 << 20 { break }
-            }
-            #expect(reasons.withLock { $0.contains { $0.contains("left answers unread") } })
-            #expect(server.clientMemory.bytes < 4 << 20)
-            for hog in hogs { hog.abort() }
-            for loop in 0..<2 {
-                for _ in 0..<2_000 where try await look(server, loop, { $0.http2.openConnectionCount }) > 0 {
-                    try await Task.sleep(for: .milliseconds(5))
-                }
-                #expect(try await look(server, loop) { $0.http2.keptByteCount } == 0)
-            }
-            #expect(server.clientMemory.bytes == 0)
         }
     }
 }
