@@ -105,7 +105,7 @@ let package = Package(
         .target(name: "RawHTTP2", dependencies: ["CNghttp2"], path: "Tests/RawHTTP2", swiftSettings: settings),
         tests("TLSTests", ["TLS", "TestSupport", nioCore, nioPosix, logging]),
         tests("HTTP2Tests", ["Bytes", "CNghttp2", "HTTP2", "RawHTTP2", "TestSupport", nioCore, nioPosix, logging]),
-        tests("GRPCTests", ["Bytes", "CZlib", "HTTP1", "HTTP2", "GRPC", "RawHTTP2", "TestSupport", nioCore, nioPosix, logging]),
+        tests("GRPCTests", ["Bytes", "CZlib", "HTTP1", "HTTP2", "GRPC", "RawHTTP2", "TLS", "TestSupport", nioCore, nioPosix, logging]),
         // The whole server on one thread, for scripts/fuzz and the replay of its seeds.
         .target(
             name: "PineFuzz",

@@ -27,13 +27,11 @@ extension GRPCCallReceiver {
 package struct GRPCClientMethod: Sendable {
     let headers: HeaderBlock
 
-    /// `path` is `/package.Service/Method`, `authority` the server's host and port.
-    package init(path: String, scheme: String, authority: String, userAgent: String, metadata: [(name: String, value: String)] = []) {
+    /// `path` is `/package.Service/Method`, `authority` the server's host and port; nil leaves the field out.
+    package init(path: String, scheme: String, authority: String?, userAgent: String, metadata: [(name: String, value: String)] = []) {
         headers = HeaderBlock(
-            [
-                (":method", "POST"), (":scheme", scheme), (":path", path), (":authority", authority), ("te", "trailers"),
-                ("content-type", "application/grpc"), ("user-agent", userAgent),
-            ] + metadata, isStatic: false)
+            [(":method", "POST"), (":scheme", scheme), (":path", path)] + (authority.map { [(":authority", $0)] } ?? [])
+                + [("te", "trailers"), ("content-type", "application/grpc"), ("user-agent", userAgent)] + metadata, isStatic: false)
     }
 }
 

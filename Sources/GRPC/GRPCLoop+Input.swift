@@ -10,6 +10,7 @@ extension GRPCLoop: HTTP2StreamHandler {
 
     package func connectionOpened(_ connection: HTTP2Connection) {
         let state = ConnectionState(
+            connection: connection,
             inbound: InboundBudget(softLimit: limits.bufferedSoftLimit, hardLimit: limits.bufferedHardLimit))
         if let free = freeConnections.popLast() {
             connections[free] = state
@@ -26,16 +27,7 @@ extension GRPCLoop: HTTP2StreamHandler {
         freeConnections.append(connection.tag)
     }
 
-    /// Answers have gone out: calls that waited for that go on.
-    package func connectionWritable(_ connection: HTTP2Connection) {
-        guard var parked = connections[connection.tag]?.parked, !parked.isEmpty else { return }
-        connections[connection.tag]?.parked = []
-        while !parked.isEmpty && !connection.isOverHighWaterMark {
-            let stream = parked.removeFirst()
-            if isOpen(stream) { handOver(stream) }
-        }
-        connections[connection.tag]?.parked.insert(contentsOf: parked, at: 0)
-    }
+    package func connectionWritable(_ connection: HTTP2Connection) { resume(connection) }
 
     // MARK: Headers
 
@@ -60,8 +52,14 @@ extension GRPCLoop: HTTP2StreamHandler {
         let method = head.method
         var flags: CallFlags = head.isGzip ? .gzip : []
         if head.isFlagged { flags.insert(.flagged) }
+        if methods.isBidirectional(method) { flags.insert(.bidirectional) }
         fieldCounts.started(head.counted, isUnary: methods.isUnary(method))
         open(stream, connection: connection.tag, method: method, flags: flags)
+        // Whoever keeps most gets nothing new while all together keep too much. What is open goes on as the client reads.
+        if connection.isOverShare {
+            finish(stream, limits.overloaded)
+            return
+        }
         if head.timeout >= 0 && !arm(stream, timeout: head.timeout) { return }
         if methods.isBidirectional(method) {
             let slot = Int(stream.slot)
@@ -79,9 +77,24 @@ extension GRPCLoop: HTTP2StreamHandler {
 
     package func dataReceived(_ stream: StreamHandle, bytes: UnsafeRawBufferPointer, endStream: Bool) {
         guard isOpen(stream) else { return }
+        let flags = calls[Int(stream.slot)].flags
+        if flags.contains(.bidirectional), !flags.isDisjoint(with: [.held, .paused]) || http2.isOverHighWaterMark(stream) {
+            hold(stream, bytes, endStream: endStream)
+        } else {
+            take(stream, bytes, endStream: endStream)
+        }
+    }
+
+    /// Makes messages of what came.
+    func take(_ stream: StreamHandle, _ bytes: UnsafeRawBufferPointer, endStream: Bool) {
         let slot = Int(stream.slot)
         var rest = bytes
         assembling: while !rest.isEmpty {
+            if calls[slot].flags.contains(.paused) {
+                account(stream, received: bytes.count - rest.count, endStream: false)
+                hold(stream, rest, endStream: endStream)
+                return
+            }
             switch calls[slot].assembler.take(&rest, limit: limits.receivedMessageLimit) {
             case .needsMore:
                 break assembling
@@ -131,11 +144,14 @@ extension GRPCLoop: HTTP2StreamHandler {
     }
 
     /// Tells the connection's budget that more is kept for the call at `slot` than it knows.
-    private func accountGrowth(_ slot: Int, received count: Int) -> InboundBudget.Decision {
+    func accountGrowth(_ slot: Int, received count: Int) -> InboundBudget.Decision {
         let growth = calls[slot].bufferedCount - calls[slot].accountedCount
         let stream = StreamHandle(slot: UInt32(slot), generation: calls[slot].generation)
         calls[slot].accountedCount += growth
-        return connections[calls[slot].connection]!.inbound.received(count, growth: growth, on: stream)
+        let tag = calls[slot].connection
+        defer { tellWaitingInput(tag) }
+        let limit = http2.isStrained ? http2.connectionKeptLimit : Int.max
+        return connections[tag]!.inbound.received(count, growth: growth, on: stream, limit: limit)
     }
 
     /// Tells the connection's budget that less is kept for the call at `slot` than it knows.
@@ -146,6 +162,7 @@ extension GRPCLoop: HTTP2StreamHandler {
         var given: [(StreamHandle, Int)] = []
         connections[calls[slot].connection]?.inbound.released(count, of: stream) { given.append(($0, $1)) }
         for (stream, count) in given { http2.consume(stream, count) }
+        tellWaitingInput(calls[slot].connection)
     }
 
     /// The message behind a compressed one, or nil after ending the call.
@@ -212,10 +229,11 @@ extension GRPCLoop: HTTP2StreamHandler {
         }
     }
 
-    private func handOver(_ stream: StreamHandle) {
+    func handOver(_ stream: StreamHandle) {
         let slot = Int(stream.slot)
         guard let message = calls[slot].message.take() else { return }
         let method = calls[slot].method
+        if methods.mayAnswerLong(method) { http2.expectAnswer(stream) }
         if calls[slot].accountedCount > 0 { accountRelease(slot) }
         calls[slot].flags.insert(.handedOver)
         counts.received(method, message.count)
@@ -223,21 +241,10 @@ extension GRPCLoop: HTTP2StreamHandler {
         handler.messageReceived(callID(stream), method: method, message: message, deadline: calls[slot].deadline)
     }
 
-    /// The client doesn't read its answers: there is no use in making more of them. (The connection is still read, for
-    /// the window updates that get the answers going.)
-    private func park(_ stream: StreamHandle) {
-        let slot = Int(stream.slot)
-        if calls[slot].bufferedCount > calls[slot].accountedCount, accountGrowth(slot, received: 0) == .refuse {
-            cancel(stream, GRPCStatus(.resourceExhausted, "grpc: too many unread answers on this connection"))
-            return
-        }
-        connections[calls[slot].connection]!.parked.append(stream)
-    }
-
     // MARK: Ends
 
     /// Ends a call that the handler didn't end.
-    private func cancel(_ stream: StreamHandle, _ status: GRPCStatus) {
+    func cancel(_ stream: StreamHandle, _ status: GRPCStatus) {
         guard isOpen(stream) else { return }
         let wasHandedOver = calls[Int(stream.slot)].flags.contains(.handedOver)
         finish(stream, status)

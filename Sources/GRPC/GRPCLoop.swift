@@ -29,13 +29,26 @@ struct Call: ~Copyable {
 
 /// One connection, as far as its calls are concerned.
 struct ConnectionState {
+    let connection: HTTP2Connection
     var inbound: InboundBudget
-    /// Calls whose message is complete but isn't handed over while too many answers wait to be sent.
-    var parked: [StreamHandle] = []
+    /// Calls whose message or input isn't handed over while too many answers wait to be sent. Some may be over.
+    var waiting: [StreamHandle] = []
+    /// How many of them were not, when they were last looked through.
+    var liveWaiting = 0
+    /// Bytes of `HeldInput` of its streams.
+    var heldBytes = 0
+    /// Whether what waits goes on by itself soon.
+    var isResuming = false
 }
 
 struct CallFlags: OptionSet {
     var rawValue: UInt8
+    /// Its kind.
+    static let bidirectional = CallFlags(rawValue: 32)
+    /// There is `HeldInput` of it.
+    static let held = CallFlags(rawValue: 64)
+    /// The handler wants nothing more of its input for now.
+    static let paused = CallFlags(rawValue: 128)
     /// The call is neither finished nor cancelled.
     static let open = CallFlags(rawValue: 1)
     /// The handler has heard of it.
@@ -78,6 +91,10 @@ package final class GRPCLoop: @unchecked Sendable {
     @inline(__always) var callCapacity: Int { hot.pointee.callCapacity }
     /// By `HTTP2Connection.tag`.
     var connections: [ConnectionState?] = []
+    /// By stream slot.
+    var heldInput: [Int: HeldInput] = [:]
+    /// Whether what is being taken in was held, so that the peer lacks its share of the connection's window already.
+    var isTakingHeld = false
     var freeConnections: [Int] = []
 
     var wheel: DeadlineWheel
@@ -132,6 +149,8 @@ package final class GRPCLoop: @unchecked Sendable {
     /// Streams that are open now, and bytes that wait for their clients to read.
     package var openStreamCount: Int { http2.openStreamCount }
     package var queuedByteCount: Int { http2.queuedByteCount }
+    /// Connections whose requests wait until their clients have read.
+    package var heldBackCount: Int { http2.heldBackCount }
 
     // MARK: From other threads
 
@@ -159,6 +178,7 @@ package final class GRPCLoop: @unchecked Sendable {
         checkConfinement()
         let stream = call.stream
         guard isOpen(stream) else { return }
+        guard message.count <= limits.sentMessageLimit else { return finish(stream, tooLarge(message.count)) }
         let slot = Int(stream.slot)
         if calls[slot].flags.contains(.headersSent) {
             _ = http2.send(stream, head: InlineBytes(0, bigEndian: UInt32(message.count)), body: message)
@@ -173,11 +193,12 @@ package final class GRPCLoop: @unchecked Sendable {
     }
 
     /// Sends a message. False: the client reads more slowly than the handler sends; `callWritable` tells when to go on.
-    /// (Messages sent nevertheless are queued.)
+    /// (Messages sent nevertheless are queued.) A message that is too large to be sent ends the call, and the handler hears that
+    /// it is cancelled.
     package func send(_ call: CallID, _ message: ByteString) -> Bool {
         checkConfinement()
         let stream = call.stream
-        guard isOpen(stream) else { return true }
+        guard isOpen(stream), mayBeSent(message.count, on: stream) else { return true }
         let slot = Int(stream.slot)
         if !calls[slot].flags.contains(.headersSent) {
             calls[slot].flags.insert(.headersSent)
@@ -192,16 +213,44 @@ package final class GRPCLoop: @unchecked Sendable {
         checkConfinement()
         let stream = call.stream
         guard isOpen(stream), let first = parts.first else { return true }
+        let count = parts.reduce(0) { $0 + $1.count }
+        guard mayBeSent(count, on: stream) else { return true }
         let slot = Int(stream.slot)
         if !calls[slot].flags.contains(.headersSent) {
             calls[slot].flags.insert(.headersSent)
             http2.sendHeaders(stream, WireHeaders.response, endStream: false)
         }
-        let count = parts.reduce(0) { $0 + $1.count }
         counts.sent(calls[slot].method, count)
         var hasRoom = http2.send(stream, head: InlineBytes(0, bigEndian: UInt32(count)), body: first)
         for part in parts.dropFirst() { hasRoom = http2.send(stream, head: InlineBytes(), body: part) }
         return hasRoom
+    }
+
+    /// False after ending the call: what is to be sent on it is too large, and a part of it would be worse than nothing.
+    @inline(__always)
+    private func mayBeSent(_ count: Int, on stream: StreamHandle) -> Bool {
+        if count <= limits.sentMessageLimit { return true }
+        cancel(stream, tooLarge(count))
+        return false
+    }
+
+    /// In the words of Go's gRPC, which etcd says.
+    private func tooLarge(_ count: Int) -> GRPCStatus {
+        GRPCStatus(.resourceExhausted, "grpc: trying to send message larger than max (\(count) vs. \(limits.sentMessageLimit))")
+    }
+
+    /// Hands over no more of a bidirectional call's input, not even of what has come, before `resumeInput`: the client may send
+    /// a window's worth. To be called from `messageReceived`.
+    package func pauseInput(_ call: CallID) {
+        checkConfinement()
+        guard isOpen(call.stream) else { return }
+        calls[Int(call.stream.slot)].flags.insert(.paused)
+    }
+
+    package func resumeInput(_ call: CallID) {
+        checkConfinement()
+        guard isOpen(call.stream) else { return }
+        resumeInput(call.stream)
     }
 
     /// Ends a call with `status`, after what was sent.
@@ -271,6 +320,7 @@ package final class GRPCLoop: @unchecked Sendable {
         calls[slot].flags.remove(.open)
         calls[slot].assembler.reset()
         calls[slot].message = nil
+        if calls[slot].flags.contains(.held) { dropHeld(slot) }
         if calls[slot].accountedCount > 0 { accountRelease(slot) }
         if calls[slot].deadline != nil {
             calls[slot].deadline = nil

@@ -15,10 +15,13 @@ package struct GRPCMethod: Sendable, Hashable {
     /// `/package.Service/Method`
     package let path: String
     package let kind: Kind
+    /// Whether its answers are never much larger than its requests: then no room is left for them while they are being made.
+    package let answersAreShort: Bool
 
-    package init(_ path: String, _ kind: Kind) {
+    package init(_ path: String, _ kind: Kind, answersAreShort: Bool = false) {
         self.path = path
         self.kind = kind
+        self.answersAreShort = answersAreShort
     }
 }
 
@@ -40,6 +43,7 @@ final class MethodTable: Sendable {
         var path: UnsafeRawBufferPointer
         var isBidirectional: Bool
         var isUnary: Bool
+        var mayAnswerLong: Bool
     }
 
     init(_ methods: [GRPCMethod], flagField: StaticString? = nil, countedField: StaticString? = nil) {
@@ -57,7 +61,8 @@ final class MethodTable: Sendable {
             let path = UnsafeMutableRawBufferPointer.allocate(byteCount: method.path.utf8.count, alignment: 8)
             path.copyBytes(from: method.path.utf8)
             let entry = Entry(
-                path: UnsafeRawBufferPointer(path), isBidirectional: method.kind == .bidirectional, isUnary: method.kind == .unary)
+                path: UnsafeRawBufferPointer(path), isBidirectional: method.kind == .bidirectional, isUnary: method.kind == .unary,
+                mayAnswerLong: !method.answersAreShort)
             (entries + index).initialize(to: entry)
             var slot = MethodTable.hash(entry.path) & mask
             while slots[slot] >= 0 { slot = (slot + 1) & mask }
@@ -76,6 +81,9 @@ final class MethodTable: Sendable {
 
     @inline(__always)
     func isUnary(_ method: Int) -> Bool { entries[method].isUnary }
+
+    @inline(__always)
+    func mayAnswerLong(_ method: Int) -> Bool { entries[method].mayAnswerLong }
 
     /// Which method `path` names, -1 where there is none.
     func find(_ path: UnsafeRawBufferPointer) -> Int {

@@ -15,6 +15,9 @@ package final class GRPCServer: Sendable {
     /// Connections of all kinds: now, since the start, and how often accepting had to wait for one to close.
     package var connectionCounts: (open: Int, opened: Int, holds: Int) { http2.connectionCounts }
 
+    /// What all connections keep in memory for their clients.
+    package var clientMemory: ClientMemory { http2.clientMemory }
+
     private init(http2: HTTP2Server, loops: [GRPCLoop]) {
         self.http2 = http2
         self.loops = loops

@@ -29,9 +29,12 @@ struct InboundBudget {
         case refuse
     }
 
-    /// `count` bytes came on `stream`, by which what is kept for it grew by `growth`, 0 or more.
-    mutating func received(_ count: Int, growth: Int, on stream: StreamHandle) -> Decision {
+    /// `count` bytes came on `stream`, by which what is kept for it grew by `growth`, 0 or more. `limit`: a soft limit below the
+    /// budget's own, while all connections together keep too much; the hard one is four times it.
+    mutating func received(_ count: Int, growth: Int, on stream: StreamHandle, limit: Int = .max) -> Decision {
         buffered += growth
+        let softLimit = min(softLimit, limit)
+        let hardLimit = limit < hardLimit / 4 ? limit * 4 : hardLimit
         if buffered <= softLimit || stream == favoured { return .give }
         if growth == 0 { return .give }
         if favoured == nil {

@@ -23,8 +23,16 @@ package final class HTTP2Connection: ChannelInboundHandler, RemovableChannelHand
     let session: HTTP2Session
     /// Whether the loop has this connection on its list of those to flush.
     var isDirty = false
-    /// Where the loop keeps this connection.
+    /// Where the loop keeps this connection; -1 once it is gone.
     var loopIndex = 0
+    /// How much of `keptBytes` the loop has in its sum.
+    var countedBytes = 0
+    /// Input that waits above, in bytes: told by whoever keeps it.
+    package var waitingInputBytes = 0
+    /// How much of the connection's window is not given back, since that input waits.
+    private var withheldWindow = 0
+    /// How much waits of what is being handed over.
+    private var withheldNow = 0
     /// For whoever handles the streams: a number of its own for this connection.
     package var tag = -1
 
@@ -47,11 +55,10 @@ package final class HTTP2Connection: ChannelInboundHandler, RemovableChannelHand
     private static let shutdownPing: UInt64 = 0x50_49_4e_45_5f_62_79_65
     private static let keepAlivePing: UInt64 = 0x50_49_4e_45_5f_69_73_5f
 
-    package init(loop: HTTP2Loop, takesAnyAuthority: Bool = false) {
+    package init(loop: HTTP2Loop) {
         self.loop = loop
         let now = loop.now
-        session = HTTP2Session(
-            isServer: true, table: loop.streams, memory: loop.memory, limits: loop.limits, takesAnyAuthority: takesAnyAuthority)
+        session = HTTP2Session(isServer: true, table: loop.streams, memory: loop.memory, limits: loop.limits)
         phaseBegan = now
         floodGuard = FloodGuard(limits: loop.limits, now: now)
         keepAlive = KeepAlive(policy: loop.keepAlive, now: now)
@@ -60,12 +67,49 @@ package final class HTTP2Connection: ChannelInboundHandler, RemovableChannelHand
     /// The peer's address, for logs.
     package var remoteAddress: SocketAddress? { context?.remoteAddress }
 
-    /// Whether so much waits to be sent that no more requests should be taken in; if so, `connectionWritable` tells when
-    /// it is over.
+    /// What this connection's client has us keep in memory, in bytes.
+    var keptBytes: Int { session.state.pointee.keptBytes + waitingInputBytes }
+
+    /// Whether its requests wait until there is room.
+    var isHeldBack: Bool { session.state.pointee.wantsWritable }
+
+    /// Whether so much is kept that no more requests should be taken in. A client that has read everything may always ask.
+    private var isOverLimit: Bool {
+        let state = session.state
+        if state.pointee.heldBytes == 0 && state.pointee.expectedAnswers == 0 { return false }
+        return keptBytes > loop.connectionKeptLimit
+    }
+
+    /// `isOverLimit`; if so, `connectionWritable` tells when to ask again.
     package var isOverHighWaterMark: Bool {
-        if session.state.pointee.queuedBytes <= loop.limits.connectionOutputHighWaterMark { return false }
+        if !isOverLimit { return false }
         session.state.pointee.wantsWritable = true
         return true
+    }
+
+    /// Whether all connections together keep too much, and this one more than its share.
+    package var isOverShare: Bool { loop.isStrained && isOverLimit }
+
+    /// Tells that there is room again, if somebody waits for it.
+    func wakeIfHeldBack() {
+        guard isHeldBack, !isOverLimit else { return }
+        session.state.pointee.wantsWritable = false
+        loop.handler?.connectionWritable(self)
+        loop.touch(self)
+    }
+
+    /// `count` bytes that are being handed over, of a stream's data, stay where they are: the peer doesn't get their share of the
+    /// connection's window back before `giveBack`. Called from `dataReceived` only.
+    package func withhold(_ count: Int) {
+        withheldWindow += count
+        withheldNow += count
+    }
+
+    package func giveBack(_ count: Int) {
+        invariant(count <= withheldWindow, "window is given back once")
+        withheldWindow -= count
+        session.consumeConnection(count)
+        loop.touch(self)
     }
 
     // MARK: Channel events
@@ -233,10 +277,11 @@ package final class HTTP2Connection: ChannelInboundHandler, RemovableChannelHand
                     isTruncated: stream.pointee.flags.contains(.headersTruncated), endStream: event.endStream)
             case .data:
                 guard let stream = event.stream else { return }
-                session.consumeConnection(event.count)
+                withheldNow = 0
                 handler.dataReceived(
                     stream.pointee.handle, bytes: UnsafeRawBufferPointer(start: event.bytes, count: event.count),
                     endStream: event.endStream)
+                session.consumeConnection(event.count - withheldNow)
             case .inputEnded:
                 guard let stream = event.stream else { return }
                 handler.dataReceived(
@@ -329,8 +374,23 @@ package final class HTTP2Connection: ChannelInboundHandler, RemovableChannelHand
 
     // MARK: Life
 
+    /// Since when its client has read nothing of what waits for it, in nanoseconds of `HTTP2Loop.now`; nil while it reads.
+    private(set) var stalledSince: UInt64?
+    private var dequeuedBefore = 0
+
+    private func lookAtReading(now: UInt64) {
+        let dequeued = session.state.pointee.dequeuedBytes
+        if session.state.pointee.heldBytes == 0 || dequeued != dequeuedBefore {
+            stalledSince = nil
+        } else if stalledSince == nil {
+            stalledSince = now
+        }
+        dequeuedBefore = dequeued
+    }
+
     /// The loop's regular look at every connection.
     func tick(now: UInt64) {
+        lookAtReading(now: now)
         switch phase {
         case .preface:
             if now &- phaseBegan >= UInt64(loop.limits.prefaceTimeoutMs) * 1_000_000 { closeNow() }
@@ -360,6 +420,16 @@ package final class HTTP2Connection: ChannelInboundHandler, RemovableChannelHand
         refuse(reason)
         session.submitGoAway(code, debug: reason)
         loop.touch(self)
+    }
+
+    /// Ends the connection, as all together keep too much and this one's client doesn't read what it asked for.
+    func endUnread() {
+        loop.counters.connectionsUnread += 1
+        loop.rejected?(
+            remoteAddress,
+            "its client left answers unread: it had \(keptBytes) bytes of memory, all clients together more than \(loop.clientMemory.limit)"
+        )
+        terminate(.enhanceYourCalm, "too many unread answers")
     }
 
     func beginShutdown() {

@@ -31,9 +31,17 @@ package struct HTTP2Limits: Sendable {
     /// Bytes that a stream may have queued before its owner is asked to wait, and at which it may go on.
     package var outputHighWaterMark = 64 << 10
     package var outputLowWaterMark = 16 << 10
-    /// The same for all streams of a connection together: above the high mark requests are taken in no more.
-    package var connectionOutputHighWaterMark = 32 << 20
-    package var connectionOutputLowWaterMark = 16 << 20
+    /// What a connection may keep in memory before its requests have to wait, and at how much of unread answers they go on: answers
+    /// that wait to be read, those that are expected, open streams, and input that waits.
+    package var connectionKeptHighWaterMark = 64 << 20
+    package var connectionKeptLowWaterMark = 32 << 20
+    /// The same for all connections together. Above it those that keep more than their share get no new calls; and those whose
+    /// clients have not read for `unreadStallMs` are ended, the largest first.
+    package var clientBytesLimit = 1 << 30
+    package var unreadStallMs: Int64 = 10_000
+    /// How large an answer is taken to be that is being made: at first, and at least. In between the connection's own answers tell.
+    package var expectedAnswerBytes = 1 << 20
+    package var expectedAnswerMinBytes = 32 << 10
 
     package init() {}
 }

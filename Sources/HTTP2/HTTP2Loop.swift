@@ -13,12 +13,12 @@ package protocol HTTP2StreamHandler: AnyObject {
     /// A request's header block is complete. `isTruncated`: it went over the limit, and what came after is missing.
     func headersReceived(
         _ stream: StreamHandle, on connection: HTTP2Connection, fields: HeaderFields, isTruncated: Bool, endStream: Bool)
-    /// Data came (`bytes` may be empty where only END_STREAM did). Its share of the connection's window has been given back;
-    /// the stream's is given back by `HTTP2Loop.consume`.
+    /// Data came (`bytes` may be empty where only END_STREAM did). Its share of the connection's window is given back, unless
+    /// `HTTP2Connection.withhold` was called; the stream's is given back by `HTTP2Loop.consume`.
     func dataReceived(_ stream: StreamHandle, bytes: UnsafeRawBufferPointer, endStream: Bool)
     /// The queue fell below the low-water mark after it had been over the high one.
     func streamWritable(_ stream: StreamHandle)
-    /// The queues of all streams together fell below the low-water mark after `isOverHighWaterMark` was true.
+    /// There may be room again after `isOverHighWaterMark` was true: the client has read, or fewer answers are expected.
     func connectionWritable(_ connection: HTTP2Connection)
     /// The stream is gone, by both sides' END_STREAM, by RST_STREAM (`code` tells), or with its connection.
     func streamClosed(_ stream: StreamHandle, code: UInt32)
@@ -33,6 +33,8 @@ package struct HTTP2Counters: Sendable, Equatable {
     package var bytesSent = 0
     /// Connections that we ended because of what the peer did.
     package var connectionsRefused = 0
+    /// Of these, the ones whose clients left too much unread.
+    package var connectionsUnread = 0
 
     package init() {}
 }
@@ -54,6 +56,16 @@ package final class HTTP2Loop {
     /// Serves peers that begin with HTTP/1.1; they are closed where it is nil.
     let http1: HTTP1Acceptor?
 
+    /// What all loops' connections keep for their clients.
+    package let clientMemory: ClientMemory
+    /// Of that, the connections of this loop, and how much of it `clientMemory` knows.
+    private var countedBytes = 0
+    private var toldBytes = 0
+    /// Whether all connections together keep too much.
+    package private(set) var isStrained = false
+    /// What a connection may keep now before its requests wait.
+    package private(set) var connectionKeptLimit: Int
+
     private(set) var connections: [HTTP2Connection] = []
     private var dirty: [HTTP2Connection] = []
     private var batchDepth = 0
@@ -72,9 +84,11 @@ package final class HTTP2Loop {
 
     package init(
         index: Int, eventLoop: any EventLoop, limits: HTTP2Limits, keepAlive: KeepAlivePolicy, http1: HTTP1Acceptor? = nil,
-        logger: Logger
+        clientMemory: ClientMemory? = nil, logger: Logger
     ) {
         self.index = index
+        self.clientMemory = clientMemory ?? ClientMemory(limit: limits.clientBytesLimit)
+        connectionKeptLimit = limits.connectionKeptHighWaterMark
         self.http1 = http1
         self.eventLoop = eventLoop
         self.limits = limits
@@ -89,6 +103,10 @@ package final class HTTP2Loop {
     package var openConnectionCount: Int { connections.count }
     /// Bytes queued on all streams of all connections.
     package var queuedByteCount: Int { connections.reduce(0) { $0 + $1.session.state.pointee.queuedBytes } }
+    /// What the connections keep for their clients, in bytes.
+    package var keptByteCount: Int { countedBytes - streams.duplicateBytes }
+    /// Connections whose requests wait until their clients have read.
+    package var heldBackCount: Int { connections.count(where: \.isHeldBack) }
     /// One more than the highest stream slot so far.
     package var slotCapacity: Int { streams.capacity }
 
@@ -128,14 +146,66 @@ package final class HTTP2Loop {
         // Flushing may close streams, whose owner may touch further connections: they join this round.
         batchDepth += 1
         defer { batchDepth -= 1 }
+        flushRound()
+        guard isStrained || abs(keptByteCount - toldBytes) > clientMemory.grain else { return }
+        settleMemory()
+        flushRound()
+    }
+
+    private func flushRound() {
         var index = 0
         while index < dirty.count {
             let connection = dirty[index]
             index += 1
             connection.isDirty = false
             connection.flush()
+            count(connection)
         }
         dirty.removeAll(keepingCapacity: true)
+    }
+
+    // MARK: Memory
+
+    /// Brings the sum up to date with what the connection keeps.
+    @inline(__always)
+    private func count(_ connection: HTTP2Connection) {
+        guard connection.loopIndex >= 0 else { return }
+        let kept = connection.keptBytes
+        countedBytes += kept - connection.countedBytes
+        connection.countedBytes = kept
+    }
+
+    /// Tells of what this loop keeps, and learns whether all together keep too much. What goes with that ends an eighth below it.
+    private func settleMemory() {
+        let kept = keptByteCount
+        let total = clientMemory.add(kept - toldBytes)
+        toldBytes = kept
+        isStrained = total > (isStrained ? clientMemory.limit - clientMemory.limit / 8 : clientMemory.limit)
+        let before = connectionKeptLimit
+        connectionKeptLimit =
+            isStrained ? min(clientMemory.share, limits.connectionKeptHighWaterMark) : limits.connectionKeptHighWaterMark
+        guard connectionKeptLimit > before else { return }
+        for connection in connections { connection.wakeIfHeldBack() }
+    }
+
+    /// Ends connections while all together keep too much: those whose clients have stopped to read, the largest first; and where it is
+    /// far too much, the largest in any case. This loop's connections give as much of the excess as they have of the whole.
+    private func relieve(now: UInt64) {
+        let total = clientMemory.bytes
+        guard isStrained, total > clientMemory.limit else { return }
+        let isUrgent = total - clientMemory.limit > clientMemory.limit / 4
+        let excess = Double(total - clientMemory.limit + clientMemory.limit / 8)
+        var rest = Int(excess * Double(max(keptByteCount, 0)) / Double(max(total, 1)))
+        let share = clientMemory.share
+        let stall = UInt64(max(limits.unreadStallMs, 0)) * 1_000_000
+        let holders = connections.filter { connection in
+            guard connection.countedBytes > share else { return false }
+            return isUrgent || connection.stalledSince.map { now &- $0 >= stall } ?? false
+        }
+        for connection in holders.sorted(by: { $0.countedBytes > $1.countedBytes }) where rest > 0 {
+            rest -= connection.countedBytes
+            connection.endUnread()
+        }
     }
 
     // MARK: Connections
@@ -144,6 +214,7 @@ package final class HTTP2Loop {
         connection.loopIndex = connections.count
         connections.append(connection)
         counters.connectionsOpened += 1
+        clientMemory.connectionOpened()
         if sweep == nil { startSweep() }
     }
 
@@ -154,6 +225,10 @@ package final class HTTP2Loop {
         connections[index].loopIndex = index
         connections.removeLast()
         counters.connectionsClosed += 1
+        clientMemory.connectionClosed()
+        connection.loopIndex = -1
+        countedBytes -= connection.countedBytes
+        if connections.isEmpty { settleMemory() }
         if connections.isEmpty {
             sweep?.cancel()
             sweep = nil
@@ -173,6 +248,9 @@ package final class HTTP2Loop {
             for index in loop.connections.indices.reversed() where index < loop.connections.count {
                 loop.connections[index].tick(now: now)
             }
+            // A loop that has nothing to do may have been told of others' excess long ago.
+            loop.settleMemory()
+            loop.relieve(now: now)
             loop.endBatch()
         }
     }
@@ -218,6 +296,13 @@ extension HTTP2Loop {
     package func isOverHighWaterMark(_ handle: StreamHandle) -> Bool {
         guard let stream = streams.find(handle) else { return false }
         return connection(stream).isOverHighWaterMark
+    }
+
+    /// A call was handed over whose answer may be large: until it begins, the connection keeps about as much as its others were.
+    @inline(__always)
+    package func expectAnswer(_ handle: StreamHandle) {
+        guard let stream = streams.find(handle) else { return }
+        connection(stream).session.expectAnswer(stream)
     }
 
     /// A whole response of one piece: headers, data, trailers.

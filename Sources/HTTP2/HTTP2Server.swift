@@ -31,7 +31,7 @@ package struct HTTP2Configuration: Sendable {
     /// Puts handlers (TLS) before ours into the pipeline of each accepted connection, by the address that accepted it (its
     /// place in `addresses`, after which come those of `http1Addresses`). Runs on the connection's event loop.
     package var prepareChannel: (@Sendable (any Channel, _ address: Int) throws -> Void)?
-    /// Called on an event loop with each connection that speaks TLS to an address without it.
+    /// Called on an event loop with each connection that speaks TLS to an address without it, or whose client leaves too much unread.
     package var rejected: (@Sendable (SocketAddress?, String) -> Void)?
 
     package init(addresses: [ListenAddress], loopCount: Int) {
@@ -44,6 +44,8 @@ package final class HTTP2Server: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let listeners: [any Channel]
     private let gate: ConnectionGate
+    /// What all connections keep for their clients.
+    package let clientMemory: ClientMemory
     private let isShutDown = Mutex(false)
     /// The loops; each may be looked into on its own event loop only.
     package let loops: [NIOLoopBound<HTTP2Loop>]
@@ -53,12 +55,13 @@ package final class HTTP2Server: Sendable {
 
     private init(
         group: MultiThreadedEventLoopGroup, listeners: [any Channel], http1Listeners: [any Channel],
-        loops: [NIOLoopBound<HTTP2Loop>], gate: ConnectionGate
+        loops: [NIOLoopBound<HTTP2Loop>], gate: ConnectionGate, clientMemory: ClientMemory
     ) {
         self.group = group
         self.listeners = listeners + http1Listeners
         self.loops = loops
         self.gate = gate
+        self.clientMemory = clientMemory
         boundAddresses = listeners.compactMap { $0.localAddress }
         boundHTTP1Addresses = http1Listeners.compactMap { $0.localAddress }
     }
@@ -73,6 +76,7 @@ package final class HTTP2Server: Sendable {
     ) async throws -> HTTP2Server {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.loopCount)
         let gate = ConnectionGate(limit: configuration.connectionsLimit, logger: logger)
+        let clientMemory = ClientMemory(limit: configuration.limits.clientBytesLimit)
         var listeners: [any Channel] = []
         var http1Listeners: [any Channel] = []
         do {
@@ -81,7 +85,7 @@ package final class HTTP2Server: Sendable {
                 let loop = try await eventLoop.submit {
                     let loop = HTTP2Loop(
                         index: index, eventLoop: eventLoop, limits: configuration.limits,
-                        keepAlive: configuration.keepAlive, http1: configuration.http1, logger: logger)
+                        keepAlive: configuration.keepAlive, http1: configuration.http1, clientMemory: clientMemory, logger: logger)
                     loop.rejected = configuration.rejected
                     loop.handler = makeHandler(loop)
                     return NIOLoopBound(loop, eventLoop: eventLoop)
@@ -92,8 +96,7 @@ package final class HTTP2Server: Sendable {
             for (index, address) in configuration.addresses.enumerated() {
                 let bootstrap = makeBootstrap(configuration, address: index, group: group, gate: gate) { [loops] channel in
                     let loop = loops[indexes[ObjectIdentifier(channel.eventLoop)]!].value
-                    let isUnix = channel.localAddress?.protocol == .unix
-                    try channel.pipeline.syncOperations.addHandler(HTTP2Connection(loop: loop, takesAnyAuthority: isUnix))
+                    try channel.pipeline.syncOperations.addHandler(HTTP2Connection(loop: loop))
                 }
                 listeners.append(try await bind(bootstrap, address, group))
             }
@@ -105,7 +108,8 @@ package final class HTTP2Server: Sendable {
                     http1Listeners.append(try await bind(bootstrap, address, group))
                 }
             }
-            return HTTP2Server(group: group, listeners: listeners, http1Listeners: http1Listeners, loops: loops, gate: gate)
+            return HTTP2Server(
+                group: group, listeners: listeners, http1Listeners: http1Listeners, loops: loops, gate: gate, clientMemory: clientMemory)
         } catch {
             for listener in listeners + http1Listeners { try? await listener.close() }
             try? await group.shutdownGracefully()

@@ -47,11 +47,7 @@ final class HTTP2Session {
     /// Events that a drained session keeps room for.
     private static let keptEventLimit = 1_024
 
-    /// `takesAnyAuthority` is for unix sockets: etcd's older clients send the socket's path as the authority, which RFC 9113
-    /// doesn't allow. nghttp2 can let that pass only with all other faults of a request's fields; gRPC looks at what it needs.
-    init(
-        isServer: Bool, table: StreamTable, memory: SessionMemory, limits: HTTP2Limits, takesAnyAuthority: Bool = false
-    ) {
+    init(isServer: Bool, table: StreamTable, memory: SessionMemory, limits: HTTP2Limits) {
         self.table = table
         self.memory = memory
         state = .allocate(capacity: 1)
@@ -59,14 +55,16 @@ final class HTTP2Session {
             to: SessionState(
                 isServer: isServer, table: Unmanaged.passUnretained(table), headerListSizeLimit: limits.headerListSizeLimit,
                 outputLowWaterMark: limits.outputLowWaterMark,
-                connectionOutputLowWaterMark: limits.connectionOutputLowWaterMark))
+                connectionKeptLowWaterMark: limits.connectionKeptLowWaterMark,
+                expectedAnswerBytes: limits.expectedAnswerBytes, expectedAnswerMinBytes: limits.expectedAnswerMinBytes))
         var options: OpaquePointer?
         invariant(nghttp2_option_new(&options) == 0, "out of memory")
         defer { nghttp2_option_del(options) }
         // Window is given back when its bytes are used, not when they arrive.
         nghttp2_option_set_no_auto_window_update(options, 1)
         nghttp2_option_set_no_closed_streams(options, 1)
-        if takesAnyAuthority { nghttp2_option_set_no_http_messaging(options, 1) }
+        // `RequestCheck` looks instead: nghttp2 can be told to take any `:authority` only together with all other faults.
+        if isServer { nghttp2_option_set_no_http_messaging(options, 1) }
         nghttp2_option_set_max_outbound_ack(options, limits.outboundAcknowledgementsLimit)
         nghttp2_option_set_max_continuations(options, limits.continuationsLimit)
         // Only what one read can bring past our own look at it: nghttp2 would say INTERNAL_ERROR, and nobody would count it.
@@ -206,6 +204,7 @@ final class HTTP2Session {
         stream.pointee.flags.insert(.headersSubmitted)
         if endStream {
             stream.pointee.flags.insert(.outputEnded)
+            if stream.pointee.flags.contains(.expectsAnswer) { answered(stream, nil) }
             _ = nghttp2_submit_response(session, stream.pointee.streamID, block.fields.baseAddress, block.fields.count, nil)
         } else {
             var provider = SessionCallbacks.dataProvider(stream)
@@ -235,8 +234,22 @@ final class HTTP2Session {
     @inline(__always)
     func enqueue(_ stream: StreamPointer, head: InlineBytes, body: ByteString) {
         guard stream.pointee.flags.isDisjoint(with: [.closed, .outputEnded]) else { return }
+        if stream.pointee.flags.contains(.expectsAnswer) { answered(stream, body.count) }
         stream.pointee.enqueue(OutputChunk(head: head.bits, headCount: head.count, body: body))
         resume(stream)
+    }
+
+    /// An answer of unknown size will come on this stream.
+    @inline(__always)
+    func expectAnswer(_ stream: StreamPointer) {
+        guard stream.pointee.flags.isDisjoint(with: [.closed, .outputEnded, .expectsAnswer]) else { return }
+        stream.pointee.flags.insert(.expectsAnswer)
+        state.pointee.expectedAnswers += 1
+    }
+
+    private func answered(_ stream: StreamPointer, _ count: Int?) {
+        stream.pointee.flags.remove(.expectsAnswer)
+        state.pointee.answered(count)
     }
 
     /// Ends our side after what is queued, with trailers where there are any.

@@ -53,7 +53,9 @@ private func headersBegan(_ session: OpaquePointer?, _ frame: Frame?, _ context:
     state.pointee.isInHeaderBlock = true
     state.pointee.headerStart = state.pointee.fields.count
     state.pointee.headerListSize = 0
-    if frame!.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
+    let isRequest = frame!.pointee.headers.cat == NGHTTP2_HCAT_REQUEST
+    if state.pointee.isServer { state.pointee.requestCheck.begin(isTrailers: !isRequest) }
+    if isRequest {
         let stream = state.pointee.table._withUnsafeGuaranteedRef { $0.open(streamID: frameHeader.stream_id, session: state) }
         _ = nghttp2_session_set_stream_user_data(session, frameHeader.stream_id, UnsafeMutableRawPointer(stream))
         state.pointee.headerStream = stream
@@ -78,6 +80,10 @@ private func fieldReceived(
         }
         return 0
     }
+    if state.pointee.isServer {
+        state.pointee.requestCheck.take(
+            UnsafeRawBufferPointer(start: name, count: nameCount), UnsafeRawBufferPointer(start: value, count: valueCount))
+    }
     state.pointee.fields.append(name: name!, nameCount, value: value!, valueCount)
     // Small blocks that decompress to large ones must not pile up over a whole read.
     return state.pointee.fields.count > FieldArena.pauseLimit ? NGHTTP2_ERR_PAUSE.rawValue : 0
@@ -100,7 +106,20 @@ private func frameReceived(_ session: OpaquePointer?, _ frame: Frame?, _ context
         guard let stream = state.pointee.headerStream else { break }
         state.pointee.headerStream = nil
         let category = frame!.pointee.headers.cat
+        if state.pointee.isServer, !isWellFormed(state, stream) || (category != NGHTTP2_HCAT_REQUEST && !endStream) {
+            state.pointee.fields.discard(after: state.pointee.headerStart)
+            resetMalformed(state, stream)
+            break
+        }
         if category == NGHTTP2_HCAT_REQUEST || category == NGHTTP2_HCAT_RESPONSE || !state.pointee.isServer {
+            if state.pointee.isServer {
+                stream.pointee.contentLeft = state.pointee.requestCheck.contentLength
+                if endStream && stream.pointee.contentLeft > 0 {
+                    state.pointee.fields.discard(after: state.pointee.headerStart)
+                    resetMalformed(state, stream)
+                    break
+                }
+            }
             if endStream { stream.pointee.flags.insert(.inputEnded) }
             let start = state.pointee.headerStart
             state.pointee.events.append(
@@ -108,11 +127,8 @@ private func frameReceived(_ session: OpaquePointer?, _ frame: Frame?, _ context
                     kind: .headers, endStream: endStream, stream: stream, start: start,
                     count: state.pointee.fields.count - start))
         } else {
-            // A server has no use for trailers. They end the stream, which nghttp2 has checked, if it checks fields at all.
+            // A server has no use for trailers. They end the stream.
             state.pointee.fields.discard(after: state.pointee.headerStart)
-            if !endStream {
-                nghttp2_submit_rst_stream(session, 0, frameHeader.stream_id, NGHTTP2_PROTOCOL_ERROR.rawValue)
-            }
             noteInputEnded(state, stream)
         }
     case NGHTTP2_PING:
@@ -139,6 +155,8 @@ private func frameReceived(_ session: OpaquePointer?, _ frame: Frame?, _ context
 @inline(__always)
 private func noteInputEnded(_ state: UnsafeMutablePointer<SessionState>, _ stream: StreamPointer?) {
     guard let stream, !stream.pointee.flags.contains(.inputEnded) else { return }
+    // Less came than `content-length` has told.
+    if stream.pointee.contentLeft > 0 { return resetMalformed(state, stream) }
     stream.pointee.flags.insert(.inputEnded)
     let last = state.pointee.events.count - 1
     if last >= 0, state.pointee.events[last].kind == .data, state.pointee.events[last].stream == stream {
@@ -148,16 +166,39 @@ private func noteInputEnded(_ state: UnsafeMutablePointer<SessionState>, _ strea
     }
 }
 
+/// What was so large that not all of it was taken in is answered by its size, whatever was in it.
+private func isWellFormed(_ state: UnsafeMutablePointer<SessionState>, _ stream: StreamPointer) -> Bool {
+    if stream.pointee.flags.contains(.headersTruncated) { return !state.pointee.requestCheck.isMalformed }
+    return state.pointee.requestCheck.isWellFormed
+}
+
+/// The peer's mistake ends its stream (RFC 9113 section 8.1.1), and nothing more of it is heard but that.
+private func resetMalformed(_ state: UnsafeMutablePointer<SessionState>, _ stream: StreamPointer) {
+    stream.pointee.flags.insert(.inputEnded)
+    nghttp2_submit_rst_stream(state.pointee.session, 0, stream.pointee.streamID, NGHTTP2_PROTOCOL_ERROR.rawValue)
+}
+
 private func dataReceived(
     _ session: OpaquePointer?, _ flags: UInt8, _ streamID: Int32, _ bytes: UnsafePointer<UInt8>?, _ count: Int,
     _ context: UnsafeMutableRawPointer?
 ) -> Int32 {
     let state = sessionState(context)
-    // nghttp2 hands out pointers into what `mem_recv` was given, which outlives the events.
-    if let stream = userData(session, streamID), !stream.pointee.flags.contains(.inputEnded) {
-        state.pointee.events.append(
-            SessionEvent(kind: .data, stream: stream, bytes: UnsafeRawPointer(bytes), count: count))
+    guard let stream = userData(session, streamID), !stream.pointee.flags.contains(.inputEnded) else {
+        // Nobody will use these bytes, so their share of the connection's window goes back here.
+        _ = nghttp2_session_consume_connection(session, count)
+        return 0
     }
+    if stream.pointee.contentLeft >= 0 {
+        guard count <= stream.pointee.contentLeft else {
+            resetMalformed(state, stream)
+            _ = nghttp2_session_consume_connection(session, count)
+            return 0
+        }
+        stream.pointee.contentLeft -= count
+    }
+    // nghttp2 hands out pointers into what `mem_recv` was given, which outlives the events.
+    state.pointee.events.append(
+        SessionEvent(kind: .data, stream: stream, bytes: UnsafeRawPointer(bytes), count: count))
     return 0
 }
 

@@ -16,7 +16,7 @@ struct SessionEvent {
         case outputEnded
         /// The queue fell below the low-water mark and somebody wanted to know.
         case writable
-        /// All queues together fell below their low-water mark and somebody wanted to know.
+        /// There may be room again, and somebody wanted to know.
         case connectionWritable
         /// The stream is gone; `count` is the RFC 9113 error code.
         case closed
@@ -71,16 +71,26 @@ struct SessionState {
     var isInHeaderBlock = false
     var headerStart = 0
     var headerListSize = 0
+    /// A server's look at the block that is being received.
+    var requestCheck = RequestCheck()
 
     // Output of the `produce` call that is running.
     var output: UnsafeMutablePointer<UInt8>?
     var outputCount = 0
     var outputCapacity = 0
     let outputLowWaterMark: Int
-    let connectionOutputLowWaterMark: Int
+    let connectionKeptLowWaterMark: Int
     /// Bytes in all streams' queues.
     var queuedBytes = 0
-    /// The owner wants to hear when `queuedBytes` falls below the low-water mark.
+    /// What the queues keep in memory: each piece whole until its last byte is sent, and what holds it.
+    var heldBytes = 0
+    /// Bytes of queues that were sent so far.
+    var dequeuedBytes = 0
+    /// Answers that are being made, and about how large one of them is.
+    var expectedAnswers = 0
+    var expectedAnswerBytes: Int
+    let expectedAnswerMinBytes: Int
+    /// The owner wants to hear when `heldBytes` falls below the low-water mark, or fewer answers are expected.
     var wantsWritable = false
     /// Streams that have used up their quantum in this round.
     var waitingForRound: [StreamPointer] = []
@@ -100,13 +110,32 @@ struct SessionState {
     /// Whether anything at all came since last asked: the keep-alive's question.
     var framesReceived = 0
 
+    /// What the session's client has us keep.
+    var keptBytes: Int { heldBytes + streamCount * StreamState.byteCost + expectedAnswers * expectedAnswerBytes }
+
     /// `count` bytes left the queues.
     @inline(__always)
     mutating func dequeued(_ count: Int) {
         queuedBytes -= count
-        if wantsWritable && queuedBytes <= connectionOutputLowWaterMark {
-            wantsWritable = false
-            events.append(SessionEvent(kind: .connectionWritable))
+        dequeuedBytes &+= count
+        tellWritable()
+    }
+
+    /// An answer that was expected has begun; `count` is the size of its first piece, nil where there is none.
+    mutating func answered(_ count: Int?) {
+        expectedAnswers -= 1
+        if let count {
+            // One large answer says more than many small ones: the next may be as large.
+            let difference = expectedAnswerBytes - count
+            expectedAnswerBytes = difference <= 0 ? count : max(expectedAnswerBytes - difference >> 3, expectedAnswerMinBytes)
         }
+        tellWritable()
+    }
+
+    @inline(__always)
+    private mutating func tellWritable() {
+        guard wantsWritable, heldBytes <= connectionKeptLowWaterMark else { return }
+        wantsWritable = false
+        events.append(SessionEvent(kind: .connectionWritable))
     }
 }

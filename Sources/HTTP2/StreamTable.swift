@@ -24,9 +24,18 @@ struct OutputChunk {
     var body: ByteString
 
     var count: Int { headCount + body.count }
+
+    /// What a piece takes in memory, about: itself, its place in a queue that grows by doubling, and the body's object.
+    var byteCost: Int { body.count + OutputChunk.overheadBytes }
+    private static let overheadBytes = 128
+    /// Bodies from this size on are counted once, however many streams hold them.
+    static let sharedBytes = 64 << 10
 }
 
 struct StreamState {
+    /// What an open stream takes in memory, here, in nghttp2 and above; in bytes, about.
+    static let byteCost = 1_024
+
     let slot: UInt32
     var generation: UInt32 = 0
     /// RFC 9113's stream identifier. 0 while the slot is free.
@@ -46,6 +55,8 @@ struct StreamState {
     var queuedBytes = 0
     /// Bytes that this stream may still send before the others get their turn.
     var quantum = 0
+    /// What is still to come of the bytes that the request's `content-length` has told; -1 where it told nothing.
+    var contentLeft = -1
     /// Sent after the last chunk, in place of END_STREAM on data.
     var trailers: HeaderBlock?
 }
@@ -68,6 +79,8 @@ struct StreamFlags: OptionSet {
     static let headersTruncated = StreamFlags(rawValue: 64)
     /// The data provider has used up its quantum in this round.
     static let waitsForRound = StreamFlags(rawValue: 128)
+    /// Its call was handed over, and the session expects an answer of unknown size.
+    static let expectsAnswer = StreamFlags(rawValue: 256)
 }
 
 package final class StreamTable {
@@ -76,12 +89,31 @@ package final class StreamTable {
     /// Slots kept for longer than this many chunks are given back when a stream ends, so that one busy stream's array
     /// doesn't stay for good.
     private static let keptChunkLimit = 16
+    /// The same for a queue that has become empty.
+    static let keptQueueLimit = 64
 
     /// Slabs of `slabCount` slots. Slabs are never freed before the table is, hence pointers to slots are stable.
     private var slabs: [StreamPointer] = []
     private var firstFree: StreamPointer?
     /// Streams open now.
     package private(set) var openCount = 0
+    /// How many queues hold each large body.
+    private var holders: [SharedBody: Int] = [:]
+    /// What streams hold of large bodies that others hold as well: counted with each, but in memory once.
+    private(set) var duplicateBytes = 0
+
+    private struct SharedBody: Hashable {
+        let storage: ObjectIdentifier
+        let offset: Int
+        let count: Int
+
+        init?(_ body: ByteString) {
+            guard let storage = body.sharedStorage else { return nil }
+            self.storage = ObjectIdentifier(storage)
+            offset = body.sharedOffset
+            count = body.count
+        }
+    }
 
     package init() {}
 
@@ -120,6 +152,20 @@ package final class StreamTable {
         return stream
     }
 
+    /// A queue holds `body` from now on.
+    fileprivate func hold(_ body: ByteString) {
+        guard let shared = SharedBody(body) else { return }
+        holders[shared, default: 0] += 1
+        if holders[shared, default: 0] > 1 { duplicateBytes += body.count }
+    }
+
+    /// A queue doesn't hold `body` any more.
+    fileprivate func drop(_ body: ByteString) {
+        guard let shared = SharedBody(body), let count = holders[shared] else { return }
+        holders[shared] = count > 1 ? count - 1 : nil
+        if count > 1 { duplicateBytes -= body.count }
+    }
+
     /// Gives the slot back. Every handle to it is stale from here on.
     func release(_ stream: StreamPointer) {
         let session = stream.pointee.session
@@ -129,6 +175,7 @@ package final class StreamTable {
         if let session {
             if session.pointee.firstStream == stream { session.pointee.firstStream = stream.pointee.next }
             session.pointee.streamCount -= 1
+            if stream.pointee.flags.contains(.expectsAnswer) { session.pointee.answered(nil) }
         }
         stream.pointee.generation &+= 1
         stream.pointee.dropOutput(keepingCapacity: stream.pointee.chunks.capacity <= StreamTable.keptChunkLimit)
@@ -137,6 +184,7 @@ package final class StreamTable {
         stream.pointee.session = nil
         stream.pointee.previous = nil
         stream.pointee.trailers = nil
+        stream.pointee.contentLeft = -1
         stream.pointee.next = firstFree
         firstFree = stream
         openCount -= 1
@@ -157,6 +205,7 @@ extension StreamState {
     var handle: StreamHandle { StreamHandle(slot: slot, generation: generation) }
 
     mutating func dropOutput(keepingCapacity: Bool) {
+        for index in firstChunk..<max(chunks.count, firstChunk) { released(chunks[index]) }
         if !chunks.isEmpty || !keepingCapacity { chunks.removeAll(keepingCapacity: keepingCapacity) }
         firstChunk = 0
         chunkOffset = 0
@@ -166,9 +215,25 @@ extension StreamState {
     }
 
     mutating func enqueue(_ chunk: OutputChunk) {
+        if chunk.count == 0 { return }
         queuedBytes += chunk.count
-        session?.pointee.queuedBytes += chunk.count
+        if let session {
+            session.pointee.queuedBytes += chunk.count
+            session.pointee.heldBytes += chunk.byteCost
+            if chunk.body.count >= OutputChunk.sharedBytes {
+                session.pointee.table._withUnsafeGuaranteedRef { $0.hold(chunk.body) }
+            }
+        }
         chunks.append(chunk)
+    }
+
+    /// `chunk` leaves the queue.
+    private func released(_ chunk: borrowing OutputChunk) {
+        guard let session else { return }
+        session.pointee.heldBytes -= chunk.byteCost
+        if chunk.body.count >= OutputChunk.sharedBytes {
+            session.pointee.table._withUnsafeGuaranteedRef { $0.drop(chunk.body) }
+        }
     }
 
     /// Copies the next `count` bytes of the queue to `target` and drops them from the queue. There must be that many.
@@ -204,10 +269,11 @@ extension StreamState {
 
     private mutating func dropFirstChunk() {
         if chunks[firstChunk].headCount > 0 { session?.pointee.contentFramesSent &+= 2 }
+        released(chunks[firstChunk])
         chunkOffset = 0
         firstChunk += 1
         if firstChunk == chunks.count {
-            chunks.removeAll(keepingCapacity: true)
+            chunks.removeAll(keepingCapacity: chunks.capacity <= StreamTable.keptQueueLimit)
             firstChunk = 0
         } else {
             // The bytes must not stay alive until the whole queue is empty, which on a watch stream may be never.

@@ -25,8 +25,10 @@ final class LoopServices: GRPCHandler {
     private var awaitingDrain: [RequestID: Int] = [:]
     /// Calls that never end by themselves.
     var openStreams: Set<CallID> = []
-    /// LeaseKeepAlive streams, and how many answers their clients have left unread since they last took all.
-    var unreadKeepAlives: [CallID: Int] = [:]
+    var keepAlives: [CallID: KeepAliveStream] = [:]
+    /// Requests on watch streams that the engine may not have taken yet, and the streams whose further ones wait for that.
+    var watchRequestsUnderWay = 0
+    var pausedWatches: [CallID] = []
     /// Watches of the health service, and the timer that looks at them while there are any.
     var healthWatches: [CallID: HealthWatch] = [:]
     var healthTimer: RepeatedTask?
@@ -78,12 +80,12 @@ final class LoopServices: GRPCHandler {
 
     // A client that will ask nothing more still wants its events.
     func inputEnded(_ call: CallID) {
-        if unreadKeepAlives[call] != nil { keepAliveEnded(call) }
+        if keepAlives[call] != nil { keepAliveEnded(call) }
     }
 
     /// True where the call was a stream that would not have ended by itself.
     private func forgetStream(_ call: CallID) -> Bool {
-        unreadKeepAlives[call] = nil
+        keepAlives[call] = nil
         forgetHealthWatch(call)
         awaitingDrain[RequestID(call)] = nil
         return openStreams.remove(call) != nil
@@ -98,7 +100,7 @@ final class LoopServices: GRPCHandler {
 
     func callWritable(_ call: CallID) {
         let id = RequestID(call)
-        if unreadKeepAlives[call] != nil { unreadKeepAlives[call] = 0 }
+        keepAlives[call]?.unread = 0
         for _ in 0..<(awaitingDrain.removeValue(forKey: id) ?? 0) { batch.append(.event(.streamDrained(id))) }
     }
 
@@ -133,7 +135,7 @@ final class LoopServices: GRPCHandler {
             calls.finish(call, GRPCStatus(.stopped))
         }
         openStreams.removeAll()
-        unreadKeepAlives.removeAll()
+        keepAlives.removeAll()
         healthWatches.removeAll()
         healthTimer?.cancel()
         healthTimer = nil
@@ -151,7 +153,7 @@ final class LoopServices: GRPCHandler {
                 calls.finish(call, GRPCStatus(error))
             case .send(_, let message, let reportDrained):
                 let hasRoom = calls.send(call, message)
-                if !hasRoom, let unread = unreadKeepAlives[call] { unreadKeepAlives[call] = unread + 1 }
+                if !keepAlives.isEmpty { keepAliveAnswered(call, hasRoom: hasRoom) }
                 if reportDrained { self.reportDrained(call, hasRoom: hasRoom) }
             case .sendParts(_, let parts, let reportDrained):
                 let hasRoom = calls.send(call, parts)
@@ -309,6 +311,12 @@ extension GRPCMethod {
             case .serverStreaming: .serverStreaming
             case .bidirectional: .bidirectional
             }
-        self.init(method.path, kind)
+        let answersAreShort =
+            switch method {
+            // A put may ask for the value before, which somebody has sent.
+            case .put, .compact, .leaseGrant, .leaseRevoke, .status, .memberList, .alarm, .defragment, .healthCheck: true
+            default: false
+            }
+        self.init(method.path, kind, answersAreShort: answersAreShort)
     }
 }

@@ -1,4 +1,5 @@
 // Owns: what the settings of a server mean to its parts.
+internal import EtcdAPI
 internal import GRPC
 internal import HTTP2
 internal import NIOCore
@@ -24,6 +25,7 @@ extension ServerConfiguration {
     func http2(addresses: [ListenAddress]) -> HTTP2Configuration {
         var http2 = HTTP2Configuration(addresses: addresses, loopCount: min(eventLoops ?? System.coreCount, maxLoopCount))
         http2.limits.concurrentStreamsLimit = UInt32(clamping: maxConcurrentStreams)
+        http2.limits.clientBytesLimit = min(http2.limits.clientBytesLimit, ServerMemory.bytes / 4)
         http2.keepAlive.intervalMs = Int64(keepAliveIntervalMs)
         http2.keepAlive.timeoutMs = Int64(keepAliveTimeoutMs)
         http2.keepAlive.enforcedMinTimeMs = Int64(keepAliveMinTimeMs)
@@ -34,6 +36,7 @@ extension ServerConfiguration {
     var grpcLimits: GRPCLimits {
         var limits = GRPCLimits()
         limits.receivedMessageLimit = maxRequestBytes + grpcOverheadBytes
+        limits.overloaded = GRPCStatus(.tooManyRequests)
         return limits
     }
 }

@@ -274,6 +274,17 @@ extension Exposition {
         gauge("pine_tls_handshakes_under_way", "TLS handshakes under way.", observation.tls.underWay)
         gauge("pine_streams", "Streams of HTTP/2 that are open.", observation.openStreams)
         gauge("pine_unread_bytes", "Bytes of answers that wait for their clients to read.", observation.queuedBytes)
+        gauge(
+            "pine_client_memory_bytes",
+            "Memory that clients take, about: unread answers, answers that are expected, input that waits, open streams.",
+            observation.clientMemory.bytes)
+        gauge("pine_client_memory_limit_bytes", "What all clients together may take of it.", observation.clientMemory.limit)
+        gauge(
+            "pine_connections_waiting", "Connections whose requests wait until their clients have read their answers.", observation.heldBack
+        )
+        counter(
+            "pine_connections_unread_total", "Connections closed since their clients left too much unread.",
+            observation.connections.connectionsUnread)
         counter("pine_bytes_received_total", "Bytes received over HTTP/2, framing included.", observation.connections.bytesReceived)
         counter("pine_bytes_sent_total", "Bytes sent over HTTP/2, framing included.", observation.connections.bytesSent)
         counter("pine_refused_calls_total", "Requests that came to no call: unknown methods, malformed headers.", observation.refusedCalls)

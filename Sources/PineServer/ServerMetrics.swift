@@ -17,6 +17,8 @@ final class ServerMetrics: Sendable {
         var connections = HTTP2Counters()
         var openStreams = 0
         var queuedBytes = 0
+        var clientMemory: (bytes: Int, limit: Int)
+        var heldBack = 0
         var accepted: (open: Int, opened: Int, holds: Int)
         var http1: (open: Int, opened: Int, refused: Int)
         var tls = TLSCounters()
@@ -65,7 +67,8 @@ final class ServerMetrics: Sendable {
             loop.eventLoop.submit { [tls] in
                 LoopObservation(
                     calls: loop.counters, connections: loop.connectionCounters, openStreams: loop.openStreamCount,
-                    queuedBytes: loop.queuedByteCount, tls: tls?.counters(on: loop.eventLoop) ?? TLSCounters())
+                    queuedBytes: loop.queuedByteCount, heldBack: loop.heldBackCount, tls: tls?.counters(on: loop.eventLoop) ?? TLSCounters()
+                )
             }
         }
         return EventLoopFuture.whenAllSucceed(looks, on: eventLoop).map { [self] loops in
@@ -80,12 +83,14 @@ final class ServerMetrics: Sendable {
         var connections: HTTP2Counters
         var openStreams: Int
         var queuedBytes: Int
+        var heldBack: Int
         var tls: TLSCounters
     }
 
     private func observation(_ loops: [LoopObservation]) -> Observation {
         var observation = Observation(
-            methods: servedMethods.map { _ in GRPCCounters.Method() }, accepted: grpc.connectionCounts,
+            methods: servedMethods.map { _ in GRPCCounters.Method() },
+            clientMemory: (max(grpc.clientMemory.bytes, 0), grpc.clientMemory.limit), accepted: grpc.connectionCounts,
             http1: (http1.openCount, http1.openedCount, http1.refusedCount), status: shared.current,
             quotaBackendBytes: quotaBackendBytes, valueCacheBytes: valueCacheBytes, log: log.workers?.counters, health: health.counters,
             process: ProcessStatus())
@@ -93,10 +98,12 @@ final class ServerMetrics: Sendable {
             for index in observation.methods.indices { observation.methods[index].add(loop.calls.methods[index]) }
             observation.refusedCalls += loop.calls.refused
             observation.connections.connectionsRefused += loop.connections.connectionsRefused
+            observation.connections.connectionsUnread += loop.connections.connectionsUnread
             observation.connections.bytesReceived += loop.connections.bytesReceived
             observation.connections.bytesSent += loop.connections.bytesSent
             observation.openStreams += loop.openStreams
             observation.queuedBytes += loop.queuedBytes
+            observation.heldBack += loop.heldBack
             observation.tls.add(loop.tls)
             for value in loop.calls.fieldValues {
                 observation.clientVersions[value.value, default: (0, 0)].unary += value.unary

@@ -125,20 +125,33 @@ struct AbuseTests {
 
     @Test("Malformed header blocks end their stream; undecodable ones the connection")
     func malformedHeaders() async throws {
-        try await withEchoServer { _, port, _ in
+        try await withEchoServer { _, port, diary in
             let client = try connect(port)
             var stream: Int32 = 1
             let bad: [[(String, String)]] = [
                 [("X-Upper", "1")], [("connection", "close")], [(":status", "200")], [("te", "gzip")],
-                [(":path", "/twice")], [("x", "line\nbreak")], [("content-length", "-1")],
+                [(":path", "/twice")], [("x", "line\nbreak")], [("content-length", "-1")], [("transfer-encoding", "chunked")],
+                // What comes is one byte less, and one byte more.
+                [("content-length", "7")], [("content-length", "5")],
             ]
             for extra in bad {
                 try client.send(.headers(stream, unary + extra), .data(stream, RawFrame.message([1]), endStream: true))
                 #expect(try client.response(stream).resetCode == 1, "\(extra)")
                 stream += 2
             }
-            try client.send(.headers(stream, Array(unary.dropFirst())))
-            #expect(try client.response(stream).resetCode == 1)
+            for absent in [":method", ":scheme", ":path"] {
+                try client.send(.headers(stream, unary.filter { $0.0 != absent }))
+                #expect(try client.response(stream).resetCode == 1, "\(absent)")
+                stream += 2
+            }
+            // Trailers with a pseudo-header field, and some that don't end the stream.
+            for (trailers, endStream) in [([(":path", "/a")], true), ([("x", "1")], false)] {
+                try client.send(
+                    .headers(stream, unary), .data(stream, RawFrame.message([1])), .headers(stream, trailers, endStream: endStream))
+                #expect(try client.response(stream).resetCode == 1)
+                stream += 2
+            }
+            #expect(diary.all.isEmpty)
             try client.send(
                 RawFrame(RawFrame.Kind.headers, flags: RawFrame.Flag.endHeaders, stream: stream + 2, [0xFF, 0xFF, 0xFF, 0xFF, 0xFF]))
             try client.readToEnd()
@@ -430,11 +443,13 @@ struct AbuseTests {
 
     @Test("Requests for large answers that nobody reads wait outside, and are served when there is room")
     func unreadResponses() async throws {
-        try await withEchoServer { server, port, diary in
+        var limits = HTTP2Limits()
+        limits.connectionKeptHighWaterMark = 32 << 20
+        try await withEchoServer(limits: limits) { server, port, diary in
             let client = try RawClient(port: port, receiveBuffer: 16_384)
             try client.sendPreface()
             for index in 0..<40 { try client.call(Int32(index * 2 + 1), "/test.Echo/Large", [1]) }
-            #expect(try await eventually(server) { ($0.connections.first??.parked.count ?? 0) > 30 })
+            #expect(try await eventually(server) { ($0.connections.first??.waiting.count ?? 0) > 30 })
             let queued = try await look(server) { $0.http2.queuedByteCount }
             #expect(queued < 64 << 20)
             #expect(diary.count("message 1") < 10)
@@ -446,8 +461,8 @@ struct AbuseTests {
     @Test("Parked requests are answered in the end when the client reads")
     func parkedResponses() async throws {
         var limits = HTTP2Limits()
-        limits.connectionOutputHighWaterMark = 4 << 20
-        limits.connectionOutputLowWaterMark = 1 << 20
+        limits.connectionKeptHighWaterMark = 4 << 20
+        limits.connectionKeptLowWaterMark = 1 << 20
         try await withEchoServer(limits: limits) { server, port, diary in
             let client = try connect(port)
             for index in 0..<6 { try client.call(Int32(index * 2 + 1), "/test.Echo/Large", [1], extra: [("grpc-timeout", "1M")]) }

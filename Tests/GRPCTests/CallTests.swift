@@ -185,6 +185,30 @@ struct CallTests {
         }
     }
 
+    @Test("An answer that is larger than may be sent ends its call in etcd's words, one in parts as well; one at the limit is sent")
+    func tooLargeToSend() async throws {
+        var messages = GRPCLimits()
+        messages.sentMessageLimit = 100
+        try await withEchoServer(messages: messages) { _, port, diary in
+            let client = try connect(port)
+            func message(_ count: Int) -> [UInt8] { RawFrame.message(Array(repeating: 1, count: count)) }
+            try client.send(.headers(1, RawFrame.request("/test.Echo/Unary")), .data(1, message(101), endStream: true))
+            try client.send(.headers(3, RawFrame.request("/test.Echo/Unary")), .data(3, message(100), endStream: true))
+            try client.send(.headers(5, RawFrame.request("/test.Echo/Bidi")), .data(5, message(100) + message(101)))
+            try client.send(.headers(7, RawFrame.request("/test.Echo/Parts")), .data(7, message(50) + message(51)))
+            try client.send(.headers(9, RawFrame.request("/test.Echo/Thrice")), .data(9, message(101), endStream: true))
+            for (stream, size, sent) in [(Int32(1), 101, 0), (3, 100, 100), (5, 101, 100), (7, 102, 100), (9, 101, 0)] {
+                let response = try client.response(stream)
+                #expect(response.body.count == (sent > 0 ? sent + 5 : 0))
+                guard stream != 3 else { continue }
+                #expect(response["grpc-status"] == "8")
+                #expect(response["grpc-message"] == "grpc: trying to send message larger than max (\(size) vs. 100)")
+            }
+            // The two that were open, and the one whose handler had not ended it.
+            try await diary.expect("cancelled", times: 3)
+        }
+    }
+
     @Test("Trailers from the client end its input")
     func clientTrailers() async throws {
         try await withEchoServer { _, port, _ in

@@ -31,12 +31,19 @@ final class EchoHandler: GRPCHandler {
         GRPCMethod("/test.Echo/Unary", .unary), GRPCMethod("/test.Echo/Thrice", .serverStreaming),
         GRPCMethod("/test.Echo/Bidi", .bidirectional), GRPCMethod("/test.Echo/Fail", .unary),
         GRPCMethod("/test.Echo/Never", .unary), GRPCMethod("/test.Echo/Large", .unary),
-        GRPCMethod("/test.Echo/Flood", .serverStreaming),
+        GRPCMethod("/test.Echo/Flood", .serverStreaming), GRPCMethod("/test.Echo/Parts", .bidirectional),
+        GRPCMethod("/test.Echo/Late", .unary), GRPCMethod("/test.Echo/Paced", .bidirectional),
     ]
 
     unowned let loop: GRPCLoop
     let diary: Diary
     private var batch: [(CallID, ByteString)] = []
+    /// Calls to `Late`, which are answered at the turn's end.
+    private var late: [CallID] = []
+    static let lateCount = 256 << 10
+    /// Messages of calls to `Paced`, which take one a turn, and which of these calls send no more.
+    private var paced: [(call: CallID, message: ByteString)] = []
+    private var pacedEnds: Set<CallID> = []
     private var bidirectional: Set<CallID> = []
     /// Calls to `Flood`, and how many messages each still owes.
     private var floods: [CallID: Int] = [:]
@@ -67,12 +74,22 @@ final class EchoHandler: GRPCHandler {
         case 6:
             floods[call] = EchoHandler.floodCount
             callWritable(call)
+        case 9:
+            if paced.contains(where: { $0.call == call }) { diary.note("too early") }
+            loop.pauseInput(call)
+            paced.append((call, message))
+        case 8: late.append(call)
+        case 7: _ = loop.send(call, [message, message])
         default: break
         }
     }
 
     func inputEnded(_ call: CallID) {
         diary.note("ended")
+        if paced.contains(where: { $0.call == call }) {
+            pacedEnds.insert(call)
+            return
+        }
         bidirectional.remove(call)
         loop.finish(call, .ok)
     }
@@ -99,6 +116,19 @@ final class EchoHandler: GRPCHandler {
     func turnEnded() {
         for (call, message) in batch { loop.respond(call, message) }
         batch.removeAll()
+        // Each of its own memory.
+        for call in late { loop.respond(call, ByteString([UInt8](repeating: 0x4C, count: EchoHandler.lateCount))) }
+        late.removeAll()
+        let paced = paced
+        self.paced = []
+        for (call, message) in paced {
+            _ = loop.send(call, message)
+            loop.resumeInput(call)
+            if pacedEnds.remove(call) != nil {
+                bidirectional.remove(call)
+                loop.finish(call, .ok)
+            }
+        }
     }
 
     func shutdownBegan() {

@@ -185,6 +185,62 @@ struct SessionTests {
         #expect(Array(pair.fields.dropFirst(2)).sorted { $0[0] < $1[0] } == [[":status=200"], [":status=200"], ["t=1"]])
     }
 
+    @Test("What is queued counts whole until its last byte is sent, a large body that several hold once, and it all ends with the stream")
+    func held() throws {
+        let pair = Pair()
+        for _ in 0..<3 {
+            let stream = try #require(pair.client.submitRequest(request))
+            pair.client.end(stream, trailers: nil)
+        }
+        try pair.settle()
+        let state = pair.server.state
+        let before = state.pointee.keptBytes
+        let body = ByteString([UInt8](repeating: 1, count: 1 << 20))
+        for stream in pair.serverStreams {
+            pair.server.submitResponse(stream, response, endStream: false)
+            pair.server.enqueue(stream, head: InlineBytes(9, bigEndian: 1), body: body)
+            pair.server.enqueue(stream, head: InlineBytes(9, bigEndian: 1), body: "small")
+        }
+        #expect(state.pointee.queuedBytes == 3 * ((1 << 20) + 15))
+        #expect(state.pointee.heldBytes > state.pointee.queuedBytes)
+        #expect(pair.table.duplicateBytes == 2 << 20)
+        let held = state.pointee.heldBytes
+        // A part of each is sent; both sides' windows are 64 KiB and 256 KiB.
+        var buffer = [UInt8](repeating: 0, count: 64 << 10)
+        _ = try buffer.withUnsafeMutableBytes { try pair.server.produce(into: $0) }
+        #expect(state.pointee.heldBytes == held && state.pointee.queuedBytes < 3 << 20)
+        pair.server.reset(pair.serverStreams[0], .cancel)
+        #expect(pair.table.duplicateBytes == 1 << 20)
+        #expect(state.pointee.heldBytes == held / 3 * 2)
+        for stream in pair.serverStreams[1...] { pair.server.reset(stream, .cancel) }
+        #expect(pair.table.duplicateBytes == 0 && state.pointee.heldBytes == 0 && state.pointee.queuedBytes == 0)
+        #expect(state.pointee.keptBytes == before)
+    }
+
+    @Test("Answers that are expected count as much as the others were, until they begin or never will")
+    func expectedAnswers() throws {
+        let pair = Pair()
+        for _ in 0..<4 {
+            let stream = try #require(pair.client.submitRequest(request))
+            pair.client.end(stream, trailers: nil)
+        }
+        try pair.settle()
+        let state = pair.server.state
+        func expectedBytes() -> Int { state.pointee.expectedAnswers * state.pointee.expectedAnswerBytes }
+        for stream in pair.serverStreams { for _ in 0..<2 { pair.server.expectAnswer(stream) } }
+        #expect(expectedBytes() == 4 << 20)
+        pair.server.enqueue(pair.serverStreams[0], head: InlineBytes(), body: ByteString([UInt8](repeating: 1, count: 2 << 20)))
+        #expect(expectedBytes() == 6 << 20)
+        pair.server.enqueue(pair.serverStreams[0], head: InlineBytes(), body: "more")
+        pair.server.enqueue(pair.serverStreams[1], head: InlineBytes(), body: "small")
+        #expect(expectedBytes() < 4 << 20 && expectedBytes() > 3_600_000)
+        pair.server.submitResponse(pair.serverStreams[2], response, endStream: true)
+        #expect(state.pointee.expectedAnswers == 1)
+        pair.server.reset(pair.serverStreams[3], .cancel)
+        try pair.settle()
+        #expect(state.pointee.expectedAnswers == 0)
+    }
+
     @Test("A reset drops what is queued, and nothing can be queued afterwards")
     func resets() throws {
         let pair = Pair()

@@ -34,6 +34,12 @@ final class FuzzServer {
     init() {
         var limits = HTTP2Limits()
         limits.concurrentStreamsLimit = 100
+        // Little is enough to make requests wait for answers to be read, and to be too much for all together.
+        limits.connectionKeptHighWaterMark = 24 << 10
+        limits.connectionKeptLowWaterMark = 4 << 10
+        limits.clientBytesLimit = 96 << 10
+        limits.expectedAnswerBytes = 4 << 10
+        limits.expectedAnswerMinBytes = 1 << 10
         var configuration = ReplicaConfiguration(origin: 1, memberID: 1)
         configuration.scanKeyLimit = 3
         configuration.batchRowLimit = 4
@@ -88,7 +94,13 @@ final class FuzzServer {
             engine.mailbox.take(into: &messages)
             let events = waiting
             waiting = []
-            for message in messages { if case .event(let event) = message { replica.step(event, now: now) } }
+            for message in messages {
+                switch message {
+                case .event(let event): replica.step(event, now: now)
+                case .ping(let answer): answer()
+                case .stop: break
+                }
+            }
             for event in events { replica.step(event, now: now) }
             let actions = replica.endTurn(now: now)
             perform(actions)
@@ -104,6 +116,8 @@ final class FuzzServer {
         if channel.isActive { channel.close(promise: nil) }
         work(turns: 100)
         invariant(http2.openConnectionCount == 0 && http2.openStreamCount == 0, "a closed connection leaves streams behind")
+        invariant(services.keepAlives.isEmpty, "a closed connection leaves keep-alives behind")
+        invariant(http2.keptByteCount == 0 && calls.heldInput.isEmpty, "a closed connection leaves memory behind")
         // The three hold each other, as they do for as long as a real server lives.
         http2.handler = nil
         calls.handler = nil
