@@ -225,8 +225,7 @@ extension Replica {
         let lost = batches
         batches = []
         requeue(lost)
-        // Their deadlines may be out nevertheless.
-        for batch in lost { leases.touched.formUnion(batch.expired) }
+        for batch in lost { expiryUndone(batch.expired) }
         fold(tail, since: store.committed)
     }
 
