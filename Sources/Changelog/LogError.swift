@@ -58,6 +58,8 @@ enum SQLState {
     static let serializationFailure = "40001"
     static let deadlockDetected = "40P01"
     static let insufficientPrivilege = "42501"
+    static let lockNotAvailable = "55P03"
+    static let programLimitExceeded = "54000"
     static let duplicateTable = "42P07"
     static let duplicateSchema = "42P06"
     static let duplicateObject = "42710"

@@ -25,6 +25,7 @@ package final class LogWorkers: Sendable {
     private let outage: Outage
     private let metrics = LogMetrics()
     private let pace = ConnectPace()
+    private let linkLoad = LinkLoad()
     private let wire = TripWire()
     private let hintRequest: HintRequest
     private let appends = Mailbox<LogCommand>(limit: 64)
@@ -43,12 +44,16 @@ package final class LogWorkers: Sendable {
         self.outage = outage
         let slowStatements = SlowStatements(threshold: settings.limits.slowStatement, logger: logger, metrics: metrics)
         let (wire, pace, appends, reads, histories, values, chores) = (wire, pace, appends, reads, histories, values, chores)
+        let linkLoad = linkLoad
         // Deadlines are set on one thread's connection and taken out on another's.
         let leaseSessions = SessionCount()
-        @Sendable func keeper(_ worker: String, count: SessionCount? = nil) -> SessionKeeper {
+        @Sendable func keeper(
+            _ worker: String, count: SessionCount? = nil, countsOutages: Bool = false, limitsLockWaits: Bool = false
+        ) -> SessionKeeper {
             SessionKeeper(
                 worker: worker, settings: settings, logger: logger, outage: outage, wire: wire, metrics: metrics,
-                pace: pace, slowStatements: slowStatements, count: count)
+                pace: pace, load: linkLoad, slowStatements: slowStatements, count: count, countsOutages: countsOutages,
+                limitsLockWaits: limitsLockWaits)
         }
         let hintRequest = HintRequest(hasPeers: settings.notifiesPeers)
         self.hintRequest = hintRequest
@@ -58,8 +63,8 @@ package final class LogWorkers: Sendable {
         threads = Mutex([
             WorkerThread(name: "pine-append") {
                 var appender = Appender(
-                    mailbox: appends, keeper: keeper("append", count: leaseSessions), settings: settings, leaseSessions: leaseSessions,
-                    deliver: deliver, hint: hint)
+                    mailbox: appends, keeper: keeper("append", count: leaseSessions, limitsLockWaits: true), settings: settings,
+                    leaseSessions: leaseSessions, deliver: deliver, hint: hint)
                 appender.run()
             },
             WorkerThread(name: "pine-read") {
@@ -88,8 +93,8 @@ package final class LogWorkers: Sendable {
             },
             WorkerThread(name: "pine-steward") {
                 var steward = Steward(
-                    mailbox: chores, keeper: keeper("steward", count: leaseSessions), settings: settings, leaseSessions: leaseSessions,
-                    deliver: deliver)
+                    mailbox: chores, keeper: keeper("steward", count: leaseSessions, countsOutages: true), settings: settings,
+                    leaseSessions: leaseSessions, deliver: deliver)
                 steward.run()
             },
         ])
@@ -135,14 +140,15 @@ package final class LogWorkers: Sendable {
     package func load(
         valueBytes: Int = .max, marks: [ServedMark] = [], _ deliver: @escaping @Sendable (LoadEvent) -> Void
     ) {
-        let (logger, outage, wire, metrics, pace) = (logger, outage, wire, metrics, pace)
+        let (logger, outage, wire, metrics, pace, linkLoad) = (logger, outage, wire, metrics, pace, linkLoad)
         // Its statements are long by nature: none of them is called slow, and the first may have to come from a cold disk.
         var patient = settings
         patient.limits.patience = max(patient.limits.patience, .seconds(5))
         let settings = patient
         let thread = WorkerThread(name: "pine-load") {
             var keeper = SessionKeeper(
-                worker: "load", settings: settings, logger: logger, outage: outage, wire: wire, metrics: metrics, pace: pace)
+                worker: "load", settings: settings, logger: logger, outage: outage, wire: wire, metrics: metrics, pace: pace,
+                load: linkLoad)
             var hasDelivered = false
             while true {
                 do throws(LogError) {
