@@ -79,6 +79,13 @@ struct Appender {
 
     private var lockKeepInterval: Duration { settings.limits.lockHoldLimit / 2 }
 
+    /// How long the lock is held while an append is prepared: others' rows have to be read, on a slow link, and a large expiry's to be made.
+    private func lockHold(for expiring: LeaseExpiry?, on session: LogSession) -> Duration {
+        let limits = settings.limits
+        let reading = min(session.connection.load.time(forBytes: limits.lockHoldReadBytes), limits.lockHoldReadLimit)
+        return limits.lockHoldLimit + reading + limits.lockHoldPerRow * (expiring?.rowCount ?? 0)
+    }
+
     /// Gives the lock back once it was held for long enough; until then the server hears that somebody is at work.
     private mutating func tendLock() {
         let now = ContinuousClock.now
@@ -136,8 +143,7 @@ struct Appender {
                 let locked = try session.lockHead(expiring: expiring)
                 keeper.metrics.answered(.lockHead, since: start)
                 lockKept = .now
-                let rows = expiring?.rowCount ?? 0
-                lockDeadline = lockKept.advanced(by: settings.limits.lockHoldLimit + settings.limits.lockHoldPerRow * rows)
+                lockDeadline = lockKept.advanced(by: lockHold(for: expiring, on: session))
                 keeper.worked()
                 deliver(.headLocked(locked.head, expired: locked.expired, sessions: leaseSessions.value))
             } catch {

@@ -53,6 +53,12 @@ final class LinkLoad: Sendable {
         }
     }
 
+    /// How long so many bytes may take at the rate that was measured; no time where none was.
+    func time(forBytes bytes: Int) -> Duration {
+        guard let rate = state.withLock({ $0.bytesPerSecond }) else { return .zero }
+        return .seconds(min(Self.margin * Double(bytes) / max(rate, 1), Self.transferTimeLimit.seconds))
+    }
+
     /// How long what is in flight may take to get through, beyond the time that an answer takes otherwise.
     var transferTime: Duration {
         state.withLock { state in

@@ -150,11 +150,16 @@ package final class LogSession {
     }
 
     /// How long the server waits for a piece of so many bytes, before it gives the lock up that we hold: several times as long as it
-    /// takes at the rate that was measured. Few different numbers, since each makes another statement.
+    /// takes at the rate that was measured.
     private func lockHoldMs(forBytes bytes: Int) -> Int64 {
-        var ms = settings.limits.lockHoldLimit.wholeMs * 2
-        let needed = ms + Int64(clamping: Int(4_000 * Double(bytes) / max(connection.load.rate, 1)))
-        while ms < min(needed, lockHoldLimitMs) { ms *= 2 }
+        lockHoldMs(with: .seconds(min(4 * Double(bytes) / max(connection.load.rate, 1), 60)))
+    }
+
+    /// How long the server hears nothing before it gives the lock up. Few different numbers, since each makes another statement.
+    private func lockHoldMs(with more: Duration) -> Int64 {
+        var ms = max(1, settings.limits.lockHoldLimit.wholeMs) * 2
+        let needed = min(ms + more.wholeMs, max(ms, lockHoldLimitMs))
+        while ms < needed { ms *= 2 }
         return ms
     }
 
@@ -202,12 +207,14 @@ package final class LogSession {
 
     /// Opens a transaction that holds the head row's lock, and takes deadlines out that have passed.
     /// `append` or `releaseHeadLock` ends it; so does the server once `lockHoldLimit` has passed twice without a word from us, such as
-    /// `keepHeadLock` gives.
+    /// `keepHeadLock` gives, or as much longer as the expiry's rows may take: the thread that hears of the lock may be the one that makes
+    /// them.
     package func lockHead(expiring: LeaseExpiry? = nil) throws(LogError) -> (head: Head, expired: [LeaseID]) {
         invariant(!holdsHeadLock, "the head row is locked already")
         var steps = [
             (LogStatements.begin, Parameters.none),
-            (statements.limitLockHold(ms: settings.limits.lockHoldLimit.wholeMs * 2), .none), (statements.lockHead, .none),
+            (statements.limitLockHold(ms: lockHoldMs(with: settings.limits.lockHoldPerRow * (expiring?.rowCount ?? 0))), .none),
+            (statements.lockHead, .none),
         ]
         if let expiring { steps.append((leaseStatements.expire, .expiry(expiring))) }
         let locked = try waitingForLock(within: settings.limits.appendLimit) { () throws(LogError) in

@@ -68,12 +68,15 @@ package struct LogLimits: Sendable {
     package var recoverLimit: Duration = .seconds(30)
     /// How long a statement waits for another process's lock on the head row until the server says so: less than the patience, so that
     /// waiting is not taken for silence.
-    package var lockWaitLimit: Duration = .milliseconds(750)
+    package var lockWaitLimit: Duration = .seconds(1)
     /// How long the head row may stay locked for us while we prepare a small append, before the lock is given up. The server gives it
     /// up where it hears nothing of us for twice as long.
     package var lockHoldLimit: Duration = .milliseconds(500)
+    /// How much longer it may take so that so many bytes of others' rows can be read meanwhile, at the rate that was measured.
+    package var lockHoldReadBytes = 512 << 10
+    package var lockHoldReadLimit: Duration = .seconds(4)
     /// How much longer for each row that leases leave behind which expire under the lock.
-    package var lockHoldPerRow: Duration = .microseconds(200)
+    package var lockHoldPerRow: Duration = .microseconds(100)
     /// An append with more bytes or rows is cut into pieces of one transaction: PostgreSQL takes 1 GiB in a message, and a statement of
     /// that many rows runs for about 100 ms.
     package var statementByteLimit = 16 << 20

@@ -1,4 +1,5 @@
 import Bytes
+import Glibc
 import Keyspace
 import Replica
 import TestSupport
@@ -106,6 +107,17 @@ import Testing
         try session.put(isOneRow ? writer.batch(count: 1, valueSize: 400_000) : writer.batch(count: 200, valueSize: 2_000), &writer)
         try proxy.set(.flowing)
         #expect(try session.everything().rows == writer.rows)
+    }
+
+    @Test("the server waits for as long as an expiry's rows may take to make, though it hears nothing of us meanwhile")
+    func busyUnderTheLock() throws {
+        var settings = try freshSettings()
+        settings.limits.lockHoldLimit = .milliseconds(100)
+        let session = try LogSession(settings, logger: quiet)
+        var writer = Writer(head: try session.readHead())
+        _ = try session.lockHead(expiring: LeaseExpiry(leases: [1], holder: 1, rowCount: 50_000))
+        usleep(600_000)
+        try session.put(writer.batch(count: 10), &writer)
     }
 
     @Test("bytes that leave are progress; so is the time that bytes in a proxy need", arguments: [16 << 10, Int.max])

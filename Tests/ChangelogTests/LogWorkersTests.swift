@@ -328,7 +328,7 @@ extension Inbox where Event == LogEvent {
         let (log, inbox) = start(settings)
         defer { log.stop() }
         // The server would take it away after 0.1 s, and so would the thread but for the rows.
-        log.submit(.lockHead(expiring: LeaseExpiry(leases: [1], holder: 1, rowCount: 1_000_000)))
+        log.submit(.lockHead(expiring: LeaseExpiry(leases: [1], holder: 1, rowCount: 100_000)))
         var writer = Writer(head: try await inbox.locked())
         try await Task.sleep(for: .milliseconds(500))
         var batch = writer.batch()

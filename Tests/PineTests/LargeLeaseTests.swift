@@ -13,10 +13,15 @@ struct LargeLeaseTests {
         return (pine, try EtcdClient(port: pine.port))
     }
 
-    /// Puts `count` keys on the lease, whose names have so many bytes.
+    /// Puts `count` keys on the lease, whose names have so many bytes, and keeps it alive meanwhile.
     private static func attach(_ count: Int, keyBytes: Int, to lease: Int64, _ client: EtcdClient) throws {
         let filler = String(repeating: "x", count: max(keyBytes - 6, 0))
+        let stream: EtcdStream<LeaseKeepAliveResponse> = try client.open(.leaseKeepAlive)
         for start in stride(from: 0, to: count, by: 100) {
+            if start % 1_000 == 0 {
+                stream.send(LeaseKeepAliveRequest(id: lease))
+                #expect(try stream.receive()?.ttl ?? 0 > 0)
+            }
             let puts = (start..<min(start + 100, count)).map { number in
                 let name = String(number)
                 let key = String(repeating: "0", count: 6 - name.count) + name + filler
@@ -35,7 +40,7 @@ struct LargeLeaseTests {
         let postgres = try PostgresServer()
         let proxy = try FaultyProxy(to: postgres.port)
         let (pine, client) = try Self.start(through: proxy, to: postgres)
-        try client.grant(1, ttl: 8)
+        try client.grant(1, ttl: 4)
         try Self.attach(1_200, keyBytes: 500, to: 1, client)
         try client.grant(2, ttl: 600)
         #expect(try Self.keyCount(client) == 1_200)
@@ -52,8 +57,8 @@ struct LargeLeaseTests {
         let postgres = try PostgresServer()
         let proxy = try FaultyProxy(to: postgres.port)
         let (pine, client) = try Self.start(through: proxy, to: postgres)
-        try client.grant(1, ttl: 10)
-        try Self.attach(20_000, keyBytes: 10, to: 1, client)
+        try client.grant(1, ttl: 5)
+        try Self.attach(6_000, keyBytes: 10, to: 1, client)
         let term = try client.get("0").header?.raftTerm
         try eventuallyBlocking("the end of the lease", timeout: .seconds(60)) { try Self.keyCount(client) == 0 }
         #expect(try client.get("0").header?.raftTerm == term)
