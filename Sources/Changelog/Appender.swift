@@ -83,7 +83,7 @@ struct Appender {
     private func lockHold(for expiring: LeaseExpiry?, on session: LogSession) -> Duration {
         let limits = settings.limits
         let reading = min(session.connection.load.time(forBytes: limits.lockHoldReadBytes), limits.lockHoldReadLimit)
-        return limits.lockHoldLimit + reading + limits.lockHoldPerRow * (expiring?.rowCount ?? 0)
+        return limits.lockHoldLimit + reading + limits.lockHold(for: expiring)
     }
 
     /// Gives the lock back once it was held for long enough; until then the server hears that somebody is at work.

@@ -213,7 +213,7 @@ package final class LogSession {
         invariant(!holdsHeadLock, "the head row is locked already")
         var steps = [
             (LogStatements.begin, Parameters.none),
-            (statements.limitLockHold(ms: lockHoldMs(with: settings.limits.lockHoldPerRow * (expiring?.rowCount ?? 0))), .none),
+            (statements.limitLockHold(ms: lockHoldMs(with: settings.limits.lockHold(for: expiring))), .none),
             (statements.lockHead, .none),
         ]
         if let expiring { steps.append((leaseStatements.expire, .expiry(expiring))) }

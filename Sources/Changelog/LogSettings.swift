@@ -1,5 +1,6 @@
 // Owns: where the log is and how it is to be reached.
 internal import Glibc
+internal import Replica
 
 /// How to reach the log. Plain values, given once at the start.
 package struct LogSettings: Sendable {
@@ -77,6 +78,15 @@ package struct LogLimits: Sendable {
     package var lockHoldReadLimit: Duration = .seconds(4)
     /// How much longer for each row that leases leave behind which expire under the lock.
     package var lockHoldPerRow: Duration = .microseconds(100)
+    /// The same for each MiB of their keys.
+    package var lockHoldPerMiB: Duration = .milliseconds(50)
+
+    /// How much longer the lock may be held so that an expiry's rows can be made.
+    func lockHold(for expiring: LeaseExpiry?) -> Duration {
+        guard let expiring else { return .zero }
+        return lockHoldPerRow * expiring.rowCount + lockHoldPerMiB * (expiring.byteCount >> 20)
+    }
+
     /// An append with more bytes or rows is cut into pieces of one transaction: PostgreSQL takes 1 GiB in a message, and a statement of
     /// that many rows runs for about 100 ms.
     package var statementByteLimit = 16 << 20

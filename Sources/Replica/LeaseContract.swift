@@ -61,8 +61,11 @@ package struct LeaseExpiry: Hashable, Sendable {
     package var holder: Int64
     /// How many rows the append will have at the most: the more there are, the longer it takes to execute them under the lock.
     package var rowCount: Int
+    /// Of these rows' keys.
+    package var byteCount: Int
 
-    package init(leases: [LeaseID], holder: Int64, rowCount: Int = 0) {
+    package init(leases: [LeaseID], holder: Int64, rowCount: Int = 0, byteCount: Int = 0) {
+        self.byteCount = byteCount
         self.leases = leases
         self.holder = holder
         self.rowCount = rowCount

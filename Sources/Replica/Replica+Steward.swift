@@ -195,7 +195,8 @@ extension Replica {
         let part = Array(leases.steward.expiring.prefix(taken))
         leases.steward.expiring.removeFirst(taken)
         leases.steward.lockedAt = now
-        return LeaseExpiry(leases: part, holder: configuration.origin, rowCount: rows)
+        let bytes = part.reduce(0) { (store.leases[$1]?.keys ?? []).reduce($0) { $0 + $1.count } }
+        return LeaseExpiry(leases: part, holder: configuration.origin, rowCount: rows, byteCount: bytes)
     }
 
     /// Executes the revokes of leases whose deadlines have been taken out under the lock. Gives those that were there.
