@@ -21,6 +21,8 @@ struct Appender {
     private let hint: @Sendable () -> Void
     /// When the head row's lock is given back if no append has come.
     private var lockDeadline: ContinuousClock.Instant?
+    /// When the server last heard that we are still there which hold it.
+    private var lockKept: ContinuousClock.Instant = .now
     /// Sent and not answered, oldest first.
     private var underWay: [SentBatch] = []
     /// When one was last answered: the next had to wait for it, and its time begins then.
@@ -56,10 +58,12 @@ struct Appender {
     private mutating func idle() {
         guard underWay.isEmpty else { return idleBesideAppends() }
         var timeout: Duration?
-        if let lockDeadline { timeout = max(.zero, ContinuousClock.now.duration(to: lockDeadline)) }
+        if let lockDeadline {
+            timeout = max(.zero, ContinuousClock.now.duration(to: min(lockDeadline, lockKept.advanced(by: lockKeepInterval))))
+        }
         if keeper.session == nil { timeout = keeper.untilNextAttempt }
         let readable = mailbox.wait(alongside: keeper.socket, timeout: timeout)
-        if let lockDeadline, ContinuousClock.now >= lockDeadline { unlock() }
+        if lockDeadline != nil { tendLock() }
         if keeper.session == nil {
             lockDeadline = nil
             if keeper.untilNextAttempt == .zero { connect() }
@@ -73,17 +77,40 @@ struct Appender {
         }
     }
 
+    private var lockKeepInterval: Duration { settings.limits.lockHoldLimit / 2 }
+
+    /// How long the lock is held while an append is prepared: others' rows have to be read, on a slow link, and a large expiry's to be made.
+    private func lockHold(for expiring: LeaseExpiry?, on session: LogSession) -> Duration {
+        let limits = settings.limits
+        let reading = min(session.connection.load.time(forBytes: limits.lockHoldReadBytes), limits.lockHoldReadLimit)
+        return limits.lockHoldLimit + reading + limits.lockHold(for: expiring)
+    }
+
+    /// Gives the lock back once it was held for long enough; until then the server hears that somebody is at work.
+    private mutating func tendLock() {
+        let now = ContinuousClock.now
+        if let lockDeadline, now >= lockDeadline { return unlock() }
+        guard now >= lockKept.advanced(by: lockKeepInterval) else { return }
+        lockKept = now
+        do {
+            try keeper.session?.keepHeadLock()
+        } catch {
+            lockDeadline = nil
+            keeper.failed(error)
+        }
+    }
+
     /// Waits for a command or for what the batches under way come to.
     private mutating func idleBesideAppends() {
         do throws(LogError) {
-            guard let session = keeper.session, let oldest = underWay.first else { throw LogError.lost("it is closed") }
+            guard let session = keeper.session else { throw LogError.lost("it is closed") }
             let connection = session.connection
-            var end = max(oldest.sentAt, lastSettled).advanced(by: settings.limits.appendLimit)
-            if let silenceEnd = connection.silenceEnd { end = min(end, silenceEnd) }
-            let now = ContinuousClock.now
-            guard now < end else { throw connection.giveUp() }
             let hasMore = try connection.sendMore()
-            if mailbox.wait(alongside: connection.socket, untilWritable: hasMore, timeout: now.duration(to: end)) {
+            let now = ContinuousClock.now
+            let end = connection.silenceEnd(within: settings.limits.appendLimit)
+            guard now < end else { throw connection.giveUp() }
+            let timeout = min(now.duration(to: end), connection.nextLook ?? .seconds(3600))
+            if mailbox.wait(alongside: connection.socket, untilWritable: hasMore, timeout: timeout) {
                 try connection.readArrived()
                 try settleArrived(session)
             }
@@ -115,7 +142,8 @@ struct Appender {
                 let start = ContinuousClock.now
                 let locked = try session.lockHead(expiring: expiring)
                 keeper.metrics.answered(.lockHead, since: start)
-                lockDeadline = .now.advanced(by: settings.limits.lockHoldLimit)
+                lockKept = .now
+                lockDeadline = lockKept.advanced(by: lockHold(for: expiring, on: session))
                 keeper.worked()
                 deliver(.headLocked(locked.head, expired: locked.expired, sessions: leaseSessions.value))
             } catch {
@@ -201,8 +229,7 @@ struct Appender {
         switch outcome {
         case .appended:
             lastSettled = .now
-            let bytes = sent.batch.rows.reduce(0) { $0 + $1.key.count + $1.value.count }
-            keeper.metrics.appended(rows: sent.batch.rows.count, bytes: bytes, since: sent.sentAt)
+            keeper.metrics.appended(rows: sent.batch.rows.count, bytes: sent.batch.byteCount, since: sent.sentAt)
             deliver(.appended(number: sent.batch.number))
             hint()
         case .conflicted(let tail): deliver(.conflicted(number: sent.batch.number, tail: tail))

@@ -68,6 +68,8 @@ enum SQLState {
     static let noSuchTable = "42P01"
     static let noSuchStatement = "26000"
     static let duplicateStatement = "42P05"
+    static let lockNotAvailable = "55P03"
+    static let programLimitExceeded = "54000"
     static let duplicateTable = "42P07"
     static let duplicateSchema = "42P06"
     static let duplicateObject = "42710"

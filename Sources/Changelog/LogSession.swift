@@ -10,7 +10,7 @@ package import Replica
 package enum AppendOutcome: Hashable, Sendable {
     /// Durable, in order, with nothing in between.
     case appended
-    /// Nothing was inserted. The tail starts where the batch would have.
+    /// Nothing was inserted: somebody else has appended, or holds the head's lock for long. The tail starts where the batch would have.
     case conflicted(Tail)
 }
 
@@ -69,43 +69,119 @@ package final class LogSession {
 
     // MARK: Appending
 
-    /// Appends with one compare-and-swap statement; in the open transaction, which it commits, where `lockHead` was called before.
+    /// Appends with one compare-and-swap statement, or with several in one transaction where there is too much for one; in the open
+    /// transaction, which it commits, where `lockHead` was called before.
     ///
     /// Any error leaves the outcome open, as far as the caller may assume: `recover` on a new session tells.
     package func append(_ batch: AppendBatch) throws(LogError) -> AppendOutcome {
         invariant(!batch.rows.isEmpty, "an append without rows")
-        if batch.needsLock, !holdsHeadLock {
-            return .conflicted(try readTail(after: batch.start, limit: settings.limits.loadRowLimit))
-        }
-        let parameters = Parameters.append(batch)
-        let inserted: Int
-        if holdsHeadLock {
-            holdsHeadLock = false
-            inserted = try finishingTransaction { () throws(LogError) in
-                let results = try connection.runPipeline(
-                    [(statements.append, parameters), (LogStatements.commit, .none)], within: settings.limits.appendLimit)
-                guard results[1].commandTag == "COMMIT" else { throw LogError.malformed("commit gave \(results[1].commandTag)") }
-                return results[0].affectedRows
+        if batch.needsLock, !holdsHeadLock { return try conflict(of: batch) }
+        do throws(LogError) {
+            if holdsHeadLock { return try outcome(of: batch, inserted: appendInTransaction(batch)) }
+            let inserted = try retrying { () throws(LogError) in
+                if needsPieces(batch) { return try appendInTransaction(batch) }
+                return try transaction([(statements.append, .append(batch))], within: settings.limits.appendLimit)[0].affectedRows
             }
-        } else {
-            inserted = try retrying { () throws(LogError) in
-                try transaction([(statements.append, parameters)], within: settings.limits.appendLimit)[0].affectedRows
+            return try outcome(of: batch, inserted: inserted)
+        } catch {
+            guard error.isLockWait else { throw explained(error) }
+            return try conflict(of: batch)
+        }
+    }
+
+    private func conflict(of batch: AppendBatch) throws(LogError) -> AppendOutcome {
+        .conflicted(try readTail(after: batch.start, limit: settings.limits.loadRowLimit))
+    }
+
+    /// Whether it is too large for one statement.
+    private func needsPieces(_ batch: AppendBatch) -> Bool {
+        batch.rows.count > settings.limits.statementRowLimit || batch.wireBytes > settings.limits.statementByteLimit
+    }
+
+    /// Appends in the transaction that holds the head's lock, or in one of its own: the compare-and-swap takes the lock with the first
+    /// piece, and the other pieces follow only where it was won. Gives how many rows were inserted: all, or none.
+    private func appendInTransaction(_ batch: AppendBatch) throws(LogError) -> Int {
+        let limits = settings.limits
+        let pieces = AppendPieces(batch.rows, byteLimit: limits.pieceByteLimit, rowLimit: limits.statementRowLimit)
+        var steps: [(statement: Statement, parameters: Parameters)] = []
+        if !holdsHeadLock { steps += opening }
+        if !holdsHeadLock || pieces.largestBytes >= LinkLoad.bulkBytes {
+            steps.append((statements.limitLockHold(ms: lockHoldMs(forBytes: pieces.largestBytes)), .none))
+        }
+        let first = steps.count
+        steps.append((statements.append, .append(batch, rows: pieces.ranges[0])))
+        if pieces.ranges.count == 1 { steps.append((LogStatements.commit, .none)) }
+        holdsHeadLock = false
+        return try finishingTransaction { () throws(LogError) in
+            let results = try connection.runPipeline(steps, within: limits.appendLimit)
+            let inserted = results[first].affectedRows
+            if pieces.ranges.count == 1 {
+                try checkCommitted(results[first + 1])
+                return inserted
+            }
+            guard inserted == pieces.ranges[0].count else {
+                _ = try connection.run(LogStatements.rollback, within: limits.readLimit)
+                return inserted
+            }
+            try appendMore(batch, pieces.ranges.dropFirst())
+            try checkCommitted(connection.run(LogStatements.commit, within: limits.appendLimit))
+            return batch.rows.count
+        }
+    }
+
+    private func checkCommitted(_ result: PostgresResult) throws(LogError) {
+        guard result.commandTag == "COMMIT" else { throw LogError.malformed("commit gave \(result.commandTag)") }
+    }
+
+    /// Inserts the other pieces, each sent while the one before it is being executed.
+    private func appendMore(_ batch: AppendBatch, _ ranges: ArraySlice<Range<Int>>) throws(LogError) {
+        let limit = settings.limits.appendLimit
+        var sent: [Range<Int>] = []
+        var failure: LogError?
+        func take() throws(LogError) {
+            let range = sent.removeFirst()
+            switch try connection.awaitOutcome(within: limit) {
+            case .success(let result) where result.affectedRows == range.count: break
+            case .success(let result):
+                failure = failure ?? .malformed("\(result.affectedRows) of \(range.count) rows of a piece were inserted")
+            case .failure(let error): failure = failure ?? error
             }
         }
-        return try outcome(of: batch, inserted: inserted)
+        for range in ranges {
+            try connection.startBehind(statements.appendMore, .appendMore(batch, rows: range), within: limit)
+            sent.append(range)
+            if sent.count > 1 { try take() }
+            if failure != nil { break }
+        }
+        while !sent.isEmpty { try take() }
+        if let failure { throw failure }
+    }
+
+    /// How long the server waits for a piece of so many bytes, before it gives the lock up that we hold: several times as long as it
+    /// takes at the rate that was measured.
+    private func lockHoldMs(forBytes bytes: Int) -> Int64 {
+        lockHoldMs(with: .seconds(min(4 * Double(bytes) / max(connection.load.rate, 1), 60)))
+    }
+
+    /// How long the server hears nothing before it gives the lock up. Few different numbers, since each makes another statement.
+    private func lockHoldMs(with more: Duration) -> Int64 {
+        var ms = max(1, settings.limits.lockHoldLimit.wholeMs) * 2
+        let needed = min(ms + more.wholeMs, max(ms, lockHoldLimitMs))
+        while ms < needed { ms *= 2 }
+        return ms
     }
 
     private func outcome(of batch: AppendBatch, inserted: Int) throws(LogError) -> AppendOutcome {
         if inserted == batch.rows.count { return .appended }
         guard inserted == 0 else { throw LogError.malformed("\(inserted) of \(batch.rows.count) rows were inserted") }
-        return .conflicted(try readTail(after: batch.start, limit: settings.limits.loadRowLimit))
+        return try conflict(of: batch)
     }
 
     // MARK: Appending ahead
 
     /// Whether batches may be sent while those before them are being made durable. A pooler may give each statement another server
     /// connection, where nothing keeps them in order.
-    func maySendAhead(_ batch: AppendBatch) -> Bool { !isPooled && !holdsHeadLock && !batch.needsLock }
+    func maySendAhead(_ batch: AppendBatch) -> Bool { !isPooled && !holdsHeadLock && !batch.needsLock && !needsPieces(batch) }
 
     /// Sends a batch, behind others that were sent so. Nothing but this and the three below may be called until all are settled.
     func startAppend(_ batch: AppendBatch) throws(LogError) {
@@ -138,19 +214,25 @@ package final class LogSession {
         switch inserted {
         case .success(let count): return try outcome(of: batch, inserted: count)
         case .failure(.refused(let state, _)) where SQLState.isRetryable(state): return try append(batch)
+        case .failure(let error) where error.isLockWait: return try conflict(of: batch)
         case .failure(let error): throw explained(error)
         }
     }
 
     /// Opens a transaction that holds the head row's lock, and takes deadlines out that have passed.
-    /// `append` or `releaseHeadLock` ends it; so does the server once `lockHoldLimit` has passed twice without a word from us.
+    /// `append` or `releaseHeadLock` ends it; so does the server once `lockHoldLimit` has passed twice without a word from us, such as
+    /// `keepHeadLock` gives, or as much longer as the expiry's rows may take: the thread that hears of the lock may be the one that makes
+    /// them.
     package func lockHead(expiring: LeaseExpiry? = nil) throws(LogError) -> (head: Head, expired: [LeaseID]) {
         invariant(!holdsHeadLock, "the head row is locked already")
         var steps = opening
-        steps += [(statements.limitLockHold(ms: settings.limits.lockHoldLimit.wholeMs * 2), .none), (statements.lockHead, .none)]
+        steps += [
+            (statements.limitLockHold(ms: lockHoldMs(with: settings.limits.lockHold(for: expiring))), .none),
+            (statements.lockHead, .none),
+        ]
         let headStep = steps.count - 1
         if let expiring { steps.append((leaseStatements.expire, .expiry(expiring))) }
-        let locked = try finishingTransaction { () throws(LogError) in
+        let locked = try waitingForLock(within: settings.limits.appendLimit) { () throws(LogError) in
             let results = try connection.runPipeline(steps, within: settings.limits.appendLimit)
             let head = try head(of: results[headStep])
             var expired: [LeaseID] = []
@@ -162,6 +244,29 @@ package final class LogSession {
         }
         holdsHeadLock = true
         return locked
+    }
+
+    /// Says that the process is still there which holds the lock.
+    func keepHeadLock() throws(LogError) {
+        guard holdsHeadLock else { return }
+        _ = try connection.run(LogStatements.ping, within: settings.limits.readLimit)
+    }
+
+    /// Lets the server say from now on where a lock can't be had for `lockWaitLimit`: then a statement fails with `lockNotAvailable`.
+    /// Behind a pooler, which may give each transaction another server connection, nothing changes.
+    func limitLockWaits() throws(LogError) {
+        guard !isPooled else { return }
+        let statement = LogStatements.limitLockWait(ms: max(1, settings.limits.lockWaitLimit.wholeMs))
+        _ = try connection.run(statement, within: settings.limits.readLimit)
+    }
+
+    /// When the server was started, in microseconds; nil where it doesn't tell.
+    func serverStart() throws(LogError) -> Int64? {
+        do {
+            return try connection.run(LogStatements.serverStart, within: settings.limits.readLimit).integer(0, 0)
+        } catch .refused {
+            return nil
+        }
     }
 
     /// Gives the head row's lock back without appending. What `lockHead` took out stays out only with `keepingRemovals`.
@@ -177,7 +282,7 @@ package final class LogSession {
     /// one that comes later finds another epoch.
     package func recover(after position: Position, limit: Int) throws(LogError) -> Tail {
         try retrying { () throws(LogError) in
-            try finishingTransaction { () throws(LogError) in
+            try waitingForLock(within: settings.limits.recoverLimit) { () throws(LogError) in
                 let steps =
                     opening + [
                         (statements.raiseEpoch, .none), (statements.readTail(limit: limit), .position(position)),
@@ -349,6 +454,18 @@ package final class LogSession {
         }
     }
 
+    /// Runs `body`, a transaction, and again while the server says that another process has the lock.
+    private func waitingForLock<R>(within limit: Duration, _ body: () throws(LogError) -> R) throws(LogError) -> R {
+        let end = Deadline.after(limit)
+        while true {
+            do {
+                return try finishingTransaction(body)
+            } catch {
+                guard error.isLockWait, !end.hasPassed else { throw error }
+            }
+        }
+    }
+
     /// Runs `body` again, after a random pause that grows, while the server undoes it because of concurrent statements.
     func retrying<R>(_ body: () throws(LogError) -> R) throws(LogError) -> R {
         var backoff = Backoff(first: .milliseconds(2), most: .milliseconds(200))
@@ -362,6 +479,14 @@ package final class LogSession {
         }
         return try body()
     }
+}
+
+/// Longer than any piece should need; beyond it others are to go on.
+private let lockHoldLimitMs: Int64 = 60_000
+
+extension LogError {
+    /// Whether the server said that another process has a lock for long.
+    var isLockWait: Bool { if case .refused(SQLState.lockNotAvailable, _) = self { true } else { false } }
 }
 
 extension AppendBatch {

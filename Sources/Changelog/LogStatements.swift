@@ -12,6 +12,9 @@ struct LogStatements: Sendable {
     /// list, because in the from clause PostgreSQL would first make a table of them, and put that
     /// into a file where it is larger than `work_mem`: that took as long as all the rest.
     let append: Statement
+    /// Appends more rows in the transaction in which `append` has inserted some. Parameters: the new digest, and the epoch; then the
+    /// arrays. Where the head says something else, nothing is inserted.
+    let appendMore: Statement
     let readHead: Statement
     /// Waits for a still-running append, and makes one that has not run yet fail.
     let raiseEpoch: Statement
@@ -78,6 +81,13 @@ struct LogStatements: Sendable {
             select unnest($7::bigint[]), unnest($8::int[]), unnest($9::smallint[]), unnest($10::bytea[]), unnest($11::bytea[]),
               unnest($12::bigint[]), unnest($13::bigint[]), unnest($14::bigint[]), unnest($15::bigint[]), unnest($16::bigint[])
               from advanced
+            """)
+        appendMore = Statement(
+            """
+            insert into \(schema).changelog (\(Self.rowColumns), hash)
+            select unnest($3::bigint[]), unnest($4::int[]), unnest($5::smallint[]), unnest($6::bytea[]), unnest($7::bytea[]),
+              unnest($8::bigint[]), unnest($9::bigint[]), unnest($10::bigint[]), unnest($11::bigint[]), unnest($12::bigint[])
+              from \(schema).head where digest = $1::bigint and epoch = $2::bigint
             """)
         readHead = Statement("select \(Self.headColumns) from \(schema).head")
         raiseEpoch = Statement("update \(schema).head set epoch = epoch + 1 returning epoch")
@@ -225,8 +235,18 @@ struct LogStatements: Sendable {
         Statement("select revision, sub from \(schema).changelog order by revision desc, sub desc offset $1::bigint limit 1")
     }
 
-    /// Gives the lock on the head row up where our process stalls while it holds it. In the transaction that takes the lock.
+    /// Gives the lock on the head row up where our process stalls while it holds it. In the transaction that takes the lock. To
+    /// PostgreSQL a session is idle until the whole of the next message has arrived, however long it takes to.
     func limitLockHold(ms: Int64) -> Statement {
         Statement("set local idle_in_transaction_session_timeout = \(ms)")
     }
+
+    /// Makes the server say so where a lock can't be had for this long, rather than nothing at all.
+    static func limitLockWait(ms: Int64) -> Statement { Statement("select set_config('lock_timeout', '\(ms)', false)") }
+
+    /// When the server was started, in microseconds: another number says that it is another server, or was restarted.
+    static let serverStart = Statement("select (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint")
+
+    /// Says that we are still there.
+    static let ping = Statement("select 1")
 }

@@ -25,6 +25,7 @@ package final class LogWorkers: Sendable {
     private let outage: Outage
     private let metrics = LogMetrics()
     private let pace = ConnectPace()
+    private let linkLoad = LinkLoad()
     private let wire = TripWire()
     private let hintRequest: HintRequest
     private let appends = Mailbox<LogCommand>(limit: 64)
@@ -47,12 +48,16 @@ package final class LogWorkers: Sendable {
         let durability = Durability(logger: logger, metrics: metrics)
         let slowStatements = SlowStatements(threshold: settings.limits.slowStatement, logger: logger, metrics: metrics)
         let (wire, pace, appends, reads, histories, values, chores) = (wire, pace, appends, reads, histories, values, chores)
+        let linkLoad = linkLoad
         // Deadlines are set on one thread's connection and taken out on another's.
         let leaseSessions = SessionCount()
-        @Sendable func keeper(_ worker: String, count: SessionCount? = nil) -> SessionKeeper {
+        @Sendable func keeper(
+            _ worker: String, count: SessionCount? = nil, countsOutages: Bool = false, limitsLockWaits: Bool = false
+        ) -> SessionKeeper {
             SessionKeeper(
                 worker: worker, settings: settings, logger: logger, outage: outage, wire: wire, metrics: metrics,
-                pace: pace, slowStatements: slowStatements, count: count)
+                pace: pace, load: linkLoad, slowStatements: slowStatements, count: count, countsOutages: countsOutages,
+                limitsLockWaits: limitsLockWaits)
         }
         let shared = SharedSession(wire: wire, logger: logger) {
             reads.put(.guest($0))
@@ -71,8 +76,8 @@ package final class LogWorkers: Sendable {
         threads = Mutex([
             WorkerThread(name: "pine-append") {
                 var appender = Appender(
-                    mailbox: appends, keeper: keeper("append", count: leaseSessions), settings: settings, leaseSessions: leaseSessions,
-                    deliver: deliver, hint: hint)
+                    mailbox: appends, keeper: keeper("append", count: leaseSessions, limitsLockWaits: true), settings: settings,
+                    leaseSessions: leaseSessions, deliver: deliver, hint: hint)
                 appender.run()
             },
             WorkerThread(name: "pine-read") {
@@ -101,8 +106,8 @@ package final class LogWorkers: Sendable {
             },
             WorkerThread(name: "pine-steward") {
                 var steward = Steward(
-                    mailbox: chores, keeper: keeper("steward", count: leaseSessions), settings: settings, leaseSessions: leaseSessions,
-                    refusals: Refusals(logger: logger, metrics: metrics), shared: shared, deliver: deliver)
+                    mailbox: chores, keeper: keeper("steward", count: leaseSessions, countsOutages: true), settings: settings,
+                    leaseSessions: leaseSessions, refusals: Refusals(logger: logger, metrics: metrics), shared: shared, deliver: deliver)
                 steward.run()
             },
         ])
@@ -148,11 +153,12 @@ package final class LogWorkers: Sendable {
     package func load(
         valueBytes: Int = .max, marks: [ServedMark] = [], _ deliver: @escaping @Sendable (LoadEvent) -> Void
     ) {
-        let (logger, outage, wire, metrics, pace, shared) = (logger, outage, wire, metrics, pace, shared)
+        let (logger, outage, wire, metrics, pace, shared, linkLoad) = (logger, outage, wire, metrics, pace, shared, linkLoad)
         let settings = patientSettings
         let thread = WorkerThread(name: "pine-load") {
             var keeper = SessionKeeper(
-                worker: "load", settings: settings, logger: logger, outage: outage, wire: wire, metrics: metrics, pace: pace)
+                worker: "load", settings: settings, logger: logger, outage: outage, wire: wire, metrics: metrics, pace: pace,
+                load: linkLoad)
             let hasDelivered = Atomic(false)
             @Sendable func read(_ session: LogSession) throws(LogError) -> (head: Head, deleted: SweepState, finding: RowFinding?) {
                 let patience = session.patience
@@ -206,11 +212,13 @@ package final class LogWorkers: Sendable {
     /// Looks for rows that are not those that were written, on a thread of its own, with pauses so long that others hardly notice. What
     /// is found is logged and counted. A connection that is lost ends it.
     package func checkRows() {
-        let (logger, outage, wire, metrics, pace, settings) = (logger, outage, wire, metrics, pace, patientSettings)
+        let (logger, outage, wire, metrics, pace, linkLoad) = (logger, outage, wire, metrics, pace, linkLoad)
+        let settings = patientSettings
         keep(
             WorkerThread(name: "pine-check") {
                 var keeper = SessionKeeper(
-                    worker: "check", settings: settings, logger: logger, outage: outage, wire: wire, metrics: metrics, pace: pace)
+                    worker: "check", settings: settings, logger: logger, outage: outage, wire: wire, metrics: metrics, pace: pace,
+                    load: linkLoad)
                 defer { keeper.drop() }
                 do throws(LogError) {
                     let session = try keeper.ready()

@@ -19,6 +19,12 @@ struct Parameters: Sendable {
 
     static let none = Parameters(bytes: ByteString(), ends: [])
 
+    /// What PostgreSQL takes in one message, in bytes, less room for what goes with the parameters: PQ_LARGE_MESSAGE_LIMIT in its
+    /// libpq/libpq.h is 1 GiB. Nothing may be made of more: libpq takes lengths of 31 bits.
+    static let messageLimit = (1 << 30) - (1 << 20)
+
+    var byteCount: Int { bytes.count }
+
     /// `build` adds each parameter in turn.
     static func build(capacity: Int = 64, _ build: (inout ParameterWriter) -> Void) -> Parameters {
         var writer = ParameterWriter(capacity: capacity)
@@ -26,7 +32,8 @@ struct Parameters: Sendable {
         return writer.finish()
     }
 
-    /// What libpq takes: for each parameter its address, length in bytes and format. Valid inside `body` only.
+    /// What libpq takes: for each parameter its address, length in bytes and format. Valid inside `body` only, and only where they fit
+    /// a message.
     func withPointers<R>(
         _ body: (Int32, UnsafePointer<UnsafePointer<CChar>?>?, UnsafePointer<Int32>?, UnsafePointer<Int32>?) -> R
     ) -> R {
@@ -39,7 +46,7 @@ struct Parameters: Sendable {
             for end in ends {
                 // An empty parameter still needs an address: libpq takes a null one for SQL's null.
                 values.append(raw.baseAddress.map { ($0 + start).assumingMemoryBound(to: CChar.self) } ?? Self.emptyAddress)
-                lengths.append(Int32(end - start))
+                lengths.append(Int32(truncatingIfNeeded: end - start))
                 start = end
             }
             let binary = [Int32](repeating: 1, count: ends.count)
@@ -101,7 +108,7 @@ struct ParameterWriter: ~Copyable {
     }
 
     mutating func element(_ bytes: ByteString) {
-        writer.appendBigEndian(Int32(bytes.count))
+        writer.appendBigEndian(Int32(truncatingIfNeeded: bytes.count))
         writer.append(bytes)
     }
 
@@ -147,7 +154,7 @@ struct ArrayCursor {
 
     @inline(__always)
     mutating func put(_ bytes: ByteString) {
-        at.storeBytes(of: UInt32(bytes.count).bigEndian, as: UInt32.self)
+        at.storeBytes(of: UInt32(truncatingIfNeeded: bytes.count).bigEndian, as: UInt32.self)
         at += 4
         bytes.withUnsafeBytes { source in
             guard let base = source.baseAddress else { return }

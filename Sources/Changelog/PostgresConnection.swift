@@ -33,17 +33,39 @@ final class PostgresConnection {
     /// The names of the statements that this connection has prepared, by their text.
     private var prepared: [String: String] = [:]
     private let notices: Unmanaged<NoticeSink>
-    /// How long nothing may come while a statement runs, before the connection counts as lost; nil for as long as the statement
-    /// has. A network that swallows what is sent looks like a server that thinks.
+    /// How long nothing may leave and nothing may come while a statement runs, beyond what is in flight, before the connection counts as
+    /// lost; nil for as long as the statement has. A network that swallows what is sent looks like a server that thinks.
     var patience: Duration?
-    /// When bytes last went either way.
+    /// What is in flight on the way to the server, on all connections of the process.
+    var load = LinkLoad() {
+        didSet {
+            oldValue.settled(inFlightBytes)
+            load.sent(inFlightBytes)
+        }
+    }
+    /// When bytes last left or came.
     private var lastProgress: ContinuousClock.Instant = .now
+    /// How much of what was written the other end had not acknowledged when that was looked at last, in bytes.
+    private var unacknowledged: Int32 = 0
+    /// Whether libpq holds bytes that the socket did not take.
+    private var isBlocked = false
+    /// The longest time without progress after which an answer came all the same, since `takeLongestSilence` was asked, less what bytes
+    /// in flight account for.
+    private var longestSilence = Duration.zero
+    /// What was sent and is not answered: the statements of `startBehind` one by one, oldest first, all others as one.
+    private var inFlight: [(bytes: Int, sentAt: ContinuousClock.Instant)] = []
+    /// When a statement was last answered: the next of `startBehind` had to wait for it.
+    private var lastAnswered: ContinuousClock.Instant = .now
+    private var inFlightBytes: Int { inFlight.reduce(0) { $0 + $1.bytes } }
     /// How many statements `startBehind` has sent whose outcomes have not been taken.
     private(set) var sentAhead = 0
     /// What has arrived of the oldest one's outcome, which is known once the server's mark behind it is here: it commits before that.
     private var arriving: Result<PostgresResult, LogError>?
     /// Hears of statements that take long.
     var slowStatements: SlowStatements?
+
+    /// Parameters of more bytes are refused. Set by tests alone.
+    var messageLimit = Parameters.messageLimit
 
     /// More would fill the server's memory; statements beyond it run unprepared.
     private static let preparedLimit = 64
@@ -69,6 +91,7 @@ final class PostgresConnection {
     }
 
     deinit {
+        load.settled(inFlightBytes)
         if let raw {
             PQfinish(raw)
             notices.release()
@@ -77,6 +100,8 @@ final class PostgresConnection {
 
     /// Closes now. Every later statement throws `lost`.
     func close() {
+        load.settled(inFlightBytes)
+        inFlight = []
         guard let raw else { return }
         PQfinish(raw)
         notices.release()
@@ -102,10 +127,9 @@ final class PostgresConnection {
     /// Runs one statement and gives its result. Throws `lost` or `refused`.
     func run(_ statement: Statement, _ parameters: Parameters = .none, within limit: Duration) throws(LogError) -> PostgresResult {
         try timed(statement.text) { () throws(LogError) in
-            let deadline = Deadline.after(limit)
-            try prepare(statement, deadline)
+            try prepare(statement, limit)
             try send(statement, parameters)
-            return try finishStatement(deadline)
+            return try finishStatement(within: limit)
         }
     }
 
@@ -125,15 +149,9 @@ final class PostgresConnection {
 
     /// Sends one statement without waiting for its result, which `finishStatement` gives.
     func start(_ statement: Statement, _ parameters: Parameters = .none, within limit: Duration) throws(LogError) {
-        let deadline = Deadline.after(limit)
-        try prepare(statement, deadline)
+        try prepare(statement, limit)
         try send(statement, parameters)
-        try flush(deadline)
-    }
-
-    /// The result of the statement under way.
-    func finishStatement(within limit: Duration) throws(LogError) -> PostgresResult {
-        try finishStatement(.after(limit))
+        try flush(limit)
     }
 
     /// Runs several statements in one round trip. Without a `begin` of their own they are one transaction.
@@ -142,14 +160,14 @@ final class PostgresConnection {
         _ steps: [(statement: Statement, parameters: Parameters)], within limit: Duration
     ) throws(LogError) -> [PostgresResult] {
         try timed(steps.map(\.statement.text).joined(separator: "; ")) { () throws(LogError) in
-            try pipelined(steps, .after(limit))
+            try pipelined(steps, limit)
         }
     }
 
     private func pipelined(
-        _ steps: [(statement: Statement, parameters: Parameters)], _ deadline: Deadline
+        _ steps: [(statement: Statement, parameters: Parameters)], _ limit: Duration
     ) throws(LogError) -> [PostgresResult] {
-        for step in steps { try prepare(step.statement, deadline) }
+        for step in steps { try prepare(step.statement, limit) }
         let raw = try usable()
         guard PQenterPipelineMode(raw) == 1 else { throw lose() }
         for step in steps { try send(step.statement, step.parameters) }
@@ -157,7 +175,7 @@ final class PostgresConnection {
         var results: [PostgresResult] = []
         var failure: LogError?
         for _ in steps {
-            let result = try collect(deadline)
+            let result = try collect(limit)
             if let error = Self.error(of: result) {
                 if case .lost = error { throw lose(error) }
                 failure = failure ?? error
@@ -166,13 +184,14 @@ final class PostgresConnection {
             }
         }
         // The answer to the sync comes once the transaction is committed, or has failed to.
-        guard let last = try nextResult(deadline) else { throw lose() }
+        guard let last = try nextResult(limit) else { throw lose() }
         if last.status != PGRES_PIPELINE_SYNC {
             // Committing failed: libpq hands that error out before the sync.
             failure = failure ?? Self.error(of: last) ?? .malformed("pipeline without an end")
-            while let rest = try nextResult(deadline), rest.status != PGRES_PIPELINE_SYNC {}
+            while let rest = try nextResult(limit), rest.status != PGRES_PIPELINE_SYNC {}
         }
         guard PQexitPipelineMode(raw) == 1 else { throw lose() }
+        answered()
         if let failure { throw failure }
         return results
     }
@@ -184,21 +203,23 @@ final class PostgresConnection {
     func startBehind(_ statement: Statement, _ parameters: Parameters, within limit: Duration) throws(LogError) {
         let raw = try usable()
         if sentAhead == 0 {
-            try prepare(statement, .after(limit))
+            try prepare(statement, limit)
             guard PQenterPipelineMode(raw) == 1 else { throw lose() }
         }
-        try send(statement, parameters)
+        try send(statement, parameters, isAhead: true)
         guard PQpipelineSync(raw) == 1 else { throw lose() }
         sentAhead += 1
     }
 
     /// Sends as much more as the socket takes. True where it is full, and more to be sent once it is writable, or readable.
     func sendMore() throws(LogError) -> Bool {
-        switch PQflush(try usable()) {
-        case 0: return false
-        case 1: return true
-        default: throw lose()
-        }
+        let raw = try usable()
+        noteDepartures()
+        let state = PQflush(raw)
+        guard state >= 0 else { throw lose() }
+        isBlocked = state == 1
+        if isBulk { unacknowledged = pine_unacknowledged_bytes(socket) }
+        return isBlocked
     }
 
     /// The outcome of the oldest statement that was sent ahead, if it has arrived. Throws where the connection is lost.
@@ -216,9 +237,8 @@ final class PostgresConnection {
 
     /// The same, waited for.
     func awaitOutcome(within limit: Duration) throws(LogError) -> Result<PostgresResult, LogError> {
-        let deadline = Deadline.after(limit)
         while true {
-            if let result = try nextResult(deadline) {
+            if let result = try nextResult(limit) {
                 if let outcome = try take(result) { return outcome }
             } else {
                 try passEndOfResults()
@@ -245,6 +265,7 @@ final class PostgresConnection {
         guard let outcome = arriving else { throw lose(.malformed("a statement without an outcome")) }
         arriving = nil
         sentAhead -= 1
+        answered()
         if sentAhead == 0 { guard PQexitPipelineMode(try usable()) == 1 else { throw lose() } }
         return outcome
     }
@@ -252,15 +273,31 @@ final class PostgresConnection {
     /// Gives the connection up whose server has not answered in time.
     func giveUp() -> LogError { lose(.noAnswer) }
 
-    /// When it counts as lost if nothing comes; nil for never.
-    var silenceEnd: ContinuousClock.Instant? { patience.map { lastProgress.advanced(by: $0) } }
+    /// When it counts as lost if nothing leaves and nothing comes until then. `limit`: how long the statement has where there is no
+    /// patience, or more.
+    func silenceEnd(within limit: Duration) -> ContinuousClock.Instant {
+        let silence = min(patience ?? limit, limit)
+        // What has not left yet says by itself whether it gets on; what has left may be anywhere.
+        let waits = isBlocked || unacknowledged > 0
+        let transfer = load.transferTime
+        return lastProgress.advanced(by: silence + (waits ? min(transfer, silence) : transfer))
+    }
+
+    /// When to look again whether bytes have left, which wakes nobody: nil where none have to.
+    var nextLook: Duration? { isBulk && (isBlocked || unacknowledged > 0) ? Self.lookInterval : nil }
+
+    /// The longest silence before an answer since this was asked last.
+    func takeLongestSilence() -> Duration {
+        defer { longestSilence = .zero }
+        return longestSilence
+    }
 
     /// Runs a text of one or more statements without parameters, all in one transaction unless it says otherwise.
     func runScript(_ text: String, within limit: Duration) throws(LogError) {
         let raw = try usable()
         guard PQsendQuery(raw, text) == 1 else { throw lose() }
-        lastProgress = .now
-        _ = try finishStatement(.after(limit))
+        began(bytes: 0)
+        _ = try finishStatement(within: limit)
     }
 
     // MARK: Between statements
@@ -269,7 +306,7 @@ final class PostgresConnection {
     func readArrived() throws(LogError) {
         let raw = try usable()
         guard PQconsumeInput(raw) == 1, PQstatus(raw) == CONNECTION_OK else { throw lose() }
-        lastProgress = .now
+        arrived()
     }
 
     /// The backend id of the sender of the next notification that has arrived.
@@ -288,18 +325,21 @@ final class PostgresConnection {
         return raw
     }
 
-    private func prepare(_ statement: Statement, _ deadline: Deadline) throws(LogError) {
+    private func prepare(_ statement: Statement, _ limit: Duration) throws(LogError) {
         guard prepares, prepared[statement.text] == nil, prepared.count < Self.preparedLimit else { return }
         let raw = try usable()
         let name = statement.preparedName
         guard PQsendPrepare(raw, name, statement.text, 0, nil) == 1 else { throw lose() }
-        lastProgress = .now
-        _ = try finishStatement(deadline)
+        began(bytes: 0)
+        _ = try finishStatement(within: limit)
         prepared[statement.text] = name
     }
 
-    private func send(_ statement: Statement, _ parameters: Parameters) throws(LogError) {
+    private func send(_ statement: Statement, _ parameters: Parameters, isAhead: Bool = false) throws(LogError) {
         let raw = try usable()
+        guard parameters.byteCount <= messageLimit else {
+            throw lose(.refused(state: SQLState.programLimitExceeded, message: "\(parameters.byteCount) bytes don't fit one message"))
+        }
         let name = prepared[statement.text]
         let sent = parameters.withPointers { count, values, lengths, formats in
             if let name {
@@ -309,14 +349,14 @@ final class PostgresConnection {
             }
         }
         guard sent == 1 else { throw lose() }
-        lastProgress = .now
+        began(bytes: parameters.byteCount, isAhead: isAhead)
     }
 
-    /// The last result of the statements under way, or the first error.
-    private func finishStatement(_ deadline: Deadline) throws(LogError) -> PostgresResult {
+    /// The last result of the statement under way, or the first error.
+    func finishStatement(within limit: Duration) throws(LogError) -> PostgresResult {
         var last: PostgresResult?
         var failure: LogError?
-        while let result = try nextResult(deadline) {
+        while let result = try nextResult(limit) {
             if let error = Self.error(of: result) {
                 failure = failure ?? error
             } else {
@@ -325,69 +365,115 @@ final class PostgresConnection {
         }
         if let failure {
             if case .lost = failure { throw lose(failure) }
+            answered()
             throw failure
         }
         guard let last else { throw lose() }
+        answered()
         return last
     }
 
     /// The one result of a step of a pipeline, and the end mark behind it.
-    private func collect(_ deadline: Deadline) throws(LogError) -> PostgresResult {
-        guard let result = try nextResult(deadline) else { throw lose() }
-        while try nextResult(deadline) != nil {}
+    private func collect(_ limit: Duration) throws(LogError) -> PostgresResult {
+        guard let result = try nextResult(limit) else { throw lose() }
+        while try nextResult(limit) != nil {}
         return result
     }
 
-    private func nextResult(_ deadline: Deadline) throws(LogError) -> PostgresResult? {
+    private func nextResult(_ limit: Duration) throws(LogError) -> PostgresResult? {
         let raw = try usable()
-        try flush(deadline)
+        try flush(limit)
         while PQisBusy(raw) == 1 {
-            try wait(for: Int16(POLLIN), deadline)
+            try wait(for: Int16(POLLIN), limit)
             guard PQconsumeInput(raw) == 1 else { throw lose() }
         }
         return PQgetResult(raw).map { PostgresResult(taking: $0) }
     }
 
-    private func flush(_ deadline: Deadline) throws(LogError) {
+    private func flush(_ limit: Duration) throws(LogError) {
         let raw = try usable()
-        while true {
-            switch PQflush(raw) {
-            case 0: return
-            case 1:
-                // The server may have to get rid of answers before it reads on.
-                if try wait(for: Int16(POLLIN | POLLOUT), deadline) & Int16(POLLIN) != 0 {
-                    guard PQconsumeInput(raw) == 1 else { throw lose() }
-                }
-            default: throw lose()
+        while try sendMore() {
+            // The server may have to get rid of answers before it reads on.
+            if try wait(for: Int16(POLLIN | POLLOUT), limit) & Int16(POLLIN) != 0 {
+                guard PQconsumeInput(raw) == 1 else { throw lose() }
             }
         }
     }
 
     @discardableResult
-    private func wait(for events: Int16, _ statementDeadline: Deadline) throws(LogError) -> Int16 {
-        var deadline = statementDeadline
-        if let patience { deadline = min(deadline, Deadline(instant: lastProgress.advanced(by: patience))) }
-        var entries = (
-            pollfd(fd: socket, events: events, revents: 0), pollfd(fd: interrupt, events: Int16(POLLIN), revents: 0)
-        )
+    private func wait(for events: Int16, _ limit: Duration) throws(LogError) -> Int16 {
         while true {
+            let end = Deadline(instant: silenceEnd(within: limit))
+            var entries = (
+                pollfd(fd: socket, events: events, revents: 0), pollfd(fd: interrupt, events: Int16(POLLIN), revents: 0)
+            )
+            let timeout = nextLook.map { min(Deadline.after($0), end) } ?? end
             // poll(2) passes over negative descriptors.
             let ready = withUnsafeMutablePointer(to: &entries) {
-                $0.withMemoryRebound(to: pollfd.self, capacity: 2) { poll($0, 2, deadline.pollTimeoutMs) }
+                $0.withMemoryRebound(to: pollfd.self, capacity: 2) { poll($0, 2, timeout.pollTimeoutMs) }
             }
             if entries.1.revents != 0 { throw lose(.closed) }
             if ready > 0 {
-                lastProgress = .now
+                if entries.0.revents & ~Int16(POLLOUT) != 0 { arrived() }
                 return entries.0.revents
             }
-            if ready == 0 && deadline.hasPassed { throw lose(.noAnswer) }
             if ready < 0 && errno != EINTR { throw lose(.lost("poll failed with errno \(errno)")) }
+            noteDepartures()
+            if ready == 0 && end.hasPassed && Deadline(instant: silenceEnd(within: limit)).hasPassed { throw lose(.noAnswer) }
         }
+    }
+
+    // MARK: Progress
+
+    private static let lookInterval = Duration.milliseconds(100)
+
+    private var isBulk: Bool { isBlocked || inFlight.contains { $0.bytes >= LinkLoad.bulkBytes } }
+
+    /// A statement was handed to libpq.
+    private func began(bytes: Int, isAhead: Bool = false) {
+        lastProgress = .now
+        load.sent(bytes)
+        if isAhead || inFlight.isEmpty {
+            inFlight.append((bytes, lastProgress))
+        } else {
+            inFlight[inFlight.count - 1].bytes += bytes
+        }
+    }
+
+    /// The oldest statement of `startBehind` was answered, or all that was sent otherwise.
+    private func answered() {
+        guard !inFlight.isEmpty else { return }
+        let (bytes, sentAt) = inFlight.removeFirst()
+        load.settled(bytes)
+        load.measured(bytes, in: max(sentAt, lastAnswered).duration(to: lastProgress))
+        lastAnswered = lastProgress
+    }
+
+    /// Something has come.
+    private func arrived() {
+        let now = ContinuousClock.now
+        if !inFlight.isEmpty {
+            longestSilence = max(longestSilence, lastProgress.duration(to: now) - load.transferTime)
+        }
+        lastProgress = now
+    }
+
+    /// Bytes that the other end has acknowledged since this was looked at have left. Where the kernel took all at once, nothing else
+    /// tells that they get on.
+    private func noteDepartures() {
+        guard isBulk else {
+            unacknowledged = 0
+            return
+        }
+        let left = pine_unacknowledged_bytes(socket)
+        if left < unacknowledged { lastProgress = .now }
+        unacknowledged = left
     }
 
     /// Closes the connection and says why it was lost.
     private func lose(_ error: LogError? = nil) -> LogError {
         let reason = raw.map { oneLine(PQerrorMessage($0)) } ?? ""
+        isBlocked = false
         close()
         return error ?? .lost(reason.isEmpty ? "the server closed it" : reason)
     }

@@ -4,9 +4,35 @@ internal import Keyspace
 internal import Replica
 
 extension Parameters {
-    /// The parameters of `LogStatements.append`. All columns are laid out beforehand and filled in one pass over the rows.
-    static func append(_ batch: AppendBatch) -> Parameters {
-        batch.rows.withUnsafeBufferPointer { rows in
+    /// The parameters of `LogStatements.append`, for the rows of the first piece. All columns are laid out beforehand and filled in one
+    /// pass over the rows.
+    static func append(_ batch: AppendBatch, rows range: Range<Int>? = nil) -> Parameters {
+        columns(of: batch.rows[range ?? batch.rows.indices]) { writer in
+            writer.add(batch.newHead.position.revision)
+            writer.add(batch.newHead.position.sub)
+            writer.add(batch.newHead.digest.rawValue)
+            writer.add(batch.newHead.compactRevision)
+            writer.add(batch.expectedDigest.rawValue)
+            writer.add(batch.expectedEpoch)
+        } before: { writer in
+            // The head moves past the rows of all pieces at once.
+            let isHashed = batch.rows.allSatisfy(\.hash.isKnown)
+            writer.add(isHashed ? batch.rows.reduce(RowHash.zero) { $0 + $1.hash }.rawValue : 0)
+        }
+    }
+
+    /// The parameters of `LogStatements.appendMore`, for the rows of a later piece.
+    static func appendMore(_ batch: AppendBatch, rows range: Range<Int>) -> Parameters {
+        columns(of: batch.rows[range]) { writer in
+            writer.add(batch.newHead.digest.rawValue)
+            writer.add(batch.expectedEpoch)
+        }
+    }
+
+    private static func columns(
+        of rows: ArraySlice<LogRow>, after head: (inout ParameterWriter) -> Void, before end: (inout ParameterWriter) -> Void = { _ in }
+    ) -> Parameters {
+        rows.withUnsafeBufferPointer { rows in
             var (keyBytes, valueBytes) = (0, 0)
             for index in rows.indices {
                 keyBytes += rows[index].key.count
@@ -15,14 +41,9 @@ extension Parameters {
             let isHashed = rows.allSatisfy(\.hash.isKnown)
             let layout = AppendLayout(rowCount: rows.count, keyBytes: keyBytes, valueBytes: valueBytes, isHashed: isHashed)
             return .build(capacity: 80 + layout.size) { writer in
-                writer.add(batch.newHead.position.revision)
-                writer.add(batch.newHead.position.sub)
-                writer.add(batch.newHead.digest.rawValue)
-                writer.add(batch.newHead.compactRevision)
-                writer.add(batch.expectedDigest.rawValue)
-                writer.add(batch.expectedEpoch)
+                head(&writer)
                 writer.add(columnsOf: layout.sizes) { base in layout.fill(base, with: rows) }
-                writer.add(isHashed ? rows.reduce(RowHash.zero) { $0 + $1.hash }.rawValue : 0)
+                end(&writer)
             }
         }
     }

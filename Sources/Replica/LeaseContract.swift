@@ -59,16 +59,23 @@ package struct LeaseExpiry: Hashable, Sendable {
     package var leases: [LeaseID]
     /// Nothing expires unless the duty is still this process's.
     package var holder: Int64
+    /// How many rows the append will have at the most: the more there are, the longer it takes to execute them under the lock.
+    package var rowCount: Int
+    /// Of these rows' keys.
+    package var byteCount: Int
 
-    package init(leases: [LeaseID], holder: Int64) {
+    package init(leases: [LeaseID], holder: Int64, rowCount: Int = 0, byteCount: Int = 0) {
+        self.byteCount = byteCount
         self.leases = leases
         self.holder = holder
+        self.rowCount = rowCount
     }
 }
 
 package enum DutyAnswer: Hashable, Sendable {
-    /// `taken`: it was another's, nobody's, or had lapsed. `sessions` changes whenever a connection had to be made anew, on which
-    /// leases are kept alive or on which they expire: it may be to another server, which may lack what was set last.
+    /// `taken`: it was another's, nobody's, or had lapsed. `sessions` changes whenever a connection on which leases are kept alive or
+    /// expire is to another server than before, which may lack what was set last, or one on which they are kept alive had been out of
+    /// reach. A connection that is lost alone and made anew to the same server changes nothing.
     case held(taken: Bool, sessions: UInt64)
     /// Another process has it, for so long, and has come so far with deleting what is dead.
     case heldByAnother(forMs: Int, swept: Sweep)

@@ -18,7 +18,8 @@ package struct LeaseLimits: Sendable {
     package var dutyIntervalMs = 2_000
     /// How often it asks how far the steward has come with deleting while a client waits for that.
     package var sweptIntervalMs = 100
-    /// When the log was out of reach for this long, clients may have been unable to keep their leases alive.
+    /// When the log was out of reach for this long, clients may have been unable to keep their leases alive; not where it always takes so
+    /// long: then the deadlines' slack allows for it.
     package var outageMs = 1_000
     /// A deadline lies this far behind what the client is told, so that it is right even if the answer takes so long. More where
     /// answers are slow.
@@ -66,7 +67,8 @@ struct RoundUnderWay {
     var since: Position
     /// Whether it is part of giving all leases their full time.
     var extends: Bool
-    var answer: (remainingMs: [LeaseID: Int64], head: Head)?
+    /// What the log said, and when.
+    var answer: (remainingMs: [LeaseID: Int64], head: Head, at: Instant)?
 }
 
 /// The steward's duty, as far as this process knows.

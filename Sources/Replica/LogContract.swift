@@ -27,6 +27,9 @@ package struct AppendBatch: Hashable, Sendable {
         self.rows = rows
     }
 
+    /// Of keys and values.
+    package var byteCount: Int { rows.reduce(0) { $0 + $1.key.count + $1.value.count } }
+
     /// Whether it can't get into the log unless `other` does, just before it.
     package func follows(_ other: AppendBatch) -> Bool {
         expectedDigest == other.newHead.digest && expectedEpoch == other.expectedEpoch
@@ -72,12 +75,12 @@ package struct Deletion: Hashable, Sendable {
 
 /// What the replica asks of the log.
 package enum LogCommand: Hashable, Sendable {
-    /// Append with one compare-and-swap statement. Answered by exactly one of `appended`, `conflicted`, `appendLost`.
+    /// Append with one compare-and-swap, however many rows there are and however large they are, all or none. Answered by exactly one of `appended`, `conflicted`, `appendLost`.
     /// If `lockHead` was answered just before, the append runs in that transaction and commits it. May come while another is under way:
     /// it is applied after that one, and answered after it.
     case append(AppendBatch)
-    /// Lock the head row in a transaction (the next append's), and take the deadlines of `expiring` out that have passed. Answered by
-    /// `headLocked` or `lockFailed`.
+    /// Lock the head row in a transaction (the next append's), and take the deadlines of `expiring` out that have passed. The lock is held
+    /// for longer the more rows that is said to make. Answered by `headLocked` or `lockFailed`.
     case lockHead(expiring: LeaseExpiry? = nil)
     /// Give the lock back: there is nothing to append after all. Deadlines that were taken out stay out only if told. Not
     /// answered.
@@ -105,7 +108,7 @@ package enum LogCommand: Hashable, Sendable {
 package enum LogEvent: Hashable, Sendable {
     /// The batch of this number is durable, in order, with nothing in between.
     case appended(number: UInt64)
-    /// Nothing of the batch was inserted: somebody else appended, or raised the epoch. `tail` starts after the position
+    /// Nothing of the batch was inserted: somebody else appended, raised the epoch, or has the head's lock for long. `tail` starts after the position
     /// before the batch's first row (may be cut by a limit); where one has conflicted whose head it expects, too, before that one's.
     case conflicted(number: UInt64, tail: Tail)
     /// The connection was lost, or the server failed, before the outcome was known.

@@ -145,7 +145,7 @@ extension Replica {
             historyChanged()
             return
         }
-        leases.round?.answer = (remainingMs, head)
+        leases.round?.answer = (remainingMs, head, now)
     }
 
     private mutating func roundFailed() {
@@ -169,8 +169,11 @@ extension Replica {
         leases.round = nil
         let durationMs = Int((now.nanoseconds - done.sentAt.nanoseconds) / 1_000_000)
         let isTooLate = durationMs > leases.slackMs
-        leases.slackMs = min(max(durationMs * 2, limits.slackMinMs), limits.slackMaxMs)
-        roundWasStewards(done, durationMs: durationMs)
+        // An append under way may have kept us from finishing it: that says nothing about the log.
+        roundWasStewards(done, wasOutage: isOutage(from: done.sentAt, to: answer.at))
+        // Less only step by step: where every tenth answer is slow, deadlines have to allow for that.
+        let lessMs = leases.slackMs - leases.slackMs / 8
+        leases.slackMs = min(max(durationMs * 2, lessMs, limits.slackMinMs), limits.slackMaxMs)
         answerQuestions(done, answer.remainingMs, isTooLate: isTooLate)
     }
 

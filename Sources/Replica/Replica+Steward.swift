@@ -80,11 +80,17 @@ extension Replica {
         let lastConfirmed = leases.steward.confirmedAt
         let wasAway =
             taken || sessions != leases.steward.sessions || leases.steward.stage == .none
-            || now > lastConfirmed.advanced(byMs: limits.dutyIntervalMs + limits.outageMs)
+            || isOutage(from: lastConfirmed.advanced(byMs: limits.dutyIntervalMs), to: now)
         leases.steward.sessions = sessions
         leases.steward.confirmedAt = now
         leases.steward.nextAsk = askedAt.advanced(byMs: limits.dutyIntervalMs)
         if wasAway { startExtending() }
+    }
+
+    /// Whether the log took so long that leases may be over by now which somebody wanted to keep alive: longer than their deadlines' slack
+    /// allows for. Where each answer takes a second, extending all leases after each would let none of them end.
+    func isOutage(from start: Instant, to end: Instant) -> Bool {
+        end > start.advanced(byMs: max(limits.outageMs, leases.slackMs))
     }
 
     /// Nothing expires because it could not be kept alive: every lease gets its full time again, before anything is found due.
@@ -118,7 +124,7 @@ extension Replica {
     }
 
     /// What a finished round means for the steward; the store is at its head.
-    mutating func roundWasStewards(_ round: RoundUnderWay, durationMs: Int) {
+    mutating func roundWasStewards(_ round: RoundUnderWay, wasOutage: Bool) {
         switch leases.steward.stage {
         case .none: break
         case .learning(let from):
@@ -128,7 +134,7 @@ extension Replica {
         case .extending:
             endExtending()
         case .holding:
-            if durationMs > limits.outageMs { startExtending() }
+            if wasOutage { startExtending() }
         }
     }
 
@@ -156,7 +162,7 @@ extension Replica {
         let durationMs = Int((now.nanoseconds - askedAt.nanoseconds) / 1_000_000)
         // Another connection may be to another server, with another clock, which may lack deadlines that were set last.
         if mayBeElsewhere(sessions) { return }
-        if durationMs > limits.outageMs { return startExtending() }
+        if isOutage(from: askedAt, to: now) { return startExtending() }
         leases.steward.expiring = due
         // Looking takes a pass over all deadlines: at most a tenth of the time.
         let shortestMs = max(limits.dueIntervalMinMs, durationMs * 10)
@@ -189,7 +195,8 @@ extension Replica {
         let part = Array(leases.steward.expiring.prefix(taken))
         leases.steward.expiring.removeFirst(taken)
         leases.steward.lockedAt = now
-        return LeaseExpiry(leases: part, holder: configuration.origin)
+        let bytes = part.reduce(0) { (store.leases[$1]?.keys ?? []).reduce($0) { $0 + $1.count } }
+        return LeaseExpiry(leases: part, holder: configuration.origin, rowCount: rows, byteCount: bytes)
     }
 
     /// Executes the revokes of leases whose deadlines have been taken out under the lock. Gives those that were there.
@@ -234,6 +241,18 @@ extension Replica {
         leases.steward.lockedAt = nil
         leases.steward.expiring = []
         leases.steward.nextDue = now.advanced(byMs: limits.retryMs)
+    }
+
+    /// Their revokes are not in the log. Their deadlines may be out nevertheless: those get new ones. One that is still there is over, and
+    /// stays so: a revoke that fails again and again must not give its lease all of its time again.
+    mutating func expiryUndone(_ expired: [LeaseID]) {
+        guard !expired.isEmpty else { return }
+        leases.steward.revoking = []
+        if leases.steward.stage == .holding {
+            leases.steward.unswept = expired + leases.steward.unswept
+        } else {
+            leases.touched.formUnion(expired)
+        }
     }
 
     mutating func leasesExpired(_ expired: [LeaseID]) {

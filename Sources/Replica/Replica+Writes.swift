@@ -144,7 +144,7 @@ extension Replica {
         let header = header
         let before = store.savepoint
         let revoked = revoke(expired, &rows)
-        while rows.count < configuration.batchRowLimit, bytes < configuration.batchByteLimit, let write = writes.popFirst() {
+        while rows.count < configuration.batchRowLimit, bytes < batchPace.byteLimit, let write = writes.popFirst() {
             waitingWriteBytes -= write.byteCount
             let rowsBefore = rows.count
             if !write.values.isEmpty { store.cold.fetched = write.values }
@@ -206,6 +206,7 @@ extension Replica {
         racesLostInARow = 0
         counters.batchesAppended += 1
         counters.rowsAppended += UInt64(done.append.rows.count)
+        batchPace.appended(bytes: done.append.byteCount, since: done.startedAt, now: now)
         store.commit(through: done.end)
         if !trail.isEmpty { trail.note(store.committed, store.committedDigest) }
         committed(done.append.rows, own: true)
@@ -225,8 +226,7 @@ extension Replica {
         let lost = batches
         batches = []
         requeue(lost)
-        // Their deadlines may be out nevertheless.
-        for batch in lost { leases.touched.formUnion(batch.expired) }
+        for batch in lost { expiryUndone(batch.expired) }
         fold(tail, since: store.committed)
     }
 

@@ -129,6 +129,7 @@ package struct Replica: ~Copyable {
     /// Of `batches`, once they are lost.
     var recovery: Recovery?
     var nextBatchNumber: UInt64 = 1
+    var batchPace: BatchPace
     var racesLostInARow = 0
     /// Whether others append all the time: two races were lost in a row, and since then the log has moved on whenever its lock was
     /// waited for.
@@ -193,6 +194,7 @@ package struct Replica: ~Copyable {
         marks = configuration.served.map { ComparedMark($0) }
         pollIntervalMs = configuration.pollIntervalMinMs
         watches = Watches(recentBytes: configuration.watchHistoryBytes)
+        batchPace = BatchPace(mostBytes: configuration.batchByteLimit)
         leases.roundsLeft = configuration.leaseLimits.roundBurst
         store.quotaBytes = configuration.quotaBackendBytes
         store.valueByteLimit = configuration.valueCacheBytes

@@ -321,6 +321,105 @@ extension Inbox where Event == LogEvent {
         #expect(try await inbox.appendAnswer() == .appended(number: batch.number))
     }
 
+    @Test("a lock on the head is kept while rows are made that take their time")
+    func slowUnderTheLock() async throws {
+        var settings = try freshSettings()
+        settings.limits.lockHoldLimit = .milliseconds(50)
+        let (log, inbox) = start(settings)
+        defer { log.stop() }
+        // The server would take it away after 0.1 s, and so would the thread but for the rows.
+        log.submit(.lockHead(expiring: LeaseExpiry(leases: [1], holder: 1, rowCount: 100_000)))
+        var writer = Writer(head: try await inbox.locked())
+        try await Task.sleep(for: .milliseconds(500))
+        var batch = writer.batch()
+        batch.needsLock = true
+        log.submit(.append(batch))
+        #expect(try await inbox.appendAnswer() == .appended(number: batch.number))
+    }
+
+    @Test("an append that waits for long for another process's lock has an outcome, and its connection stays")
+    func othersLock() async throws {
+        var settings = try freshSettings()
+        settings.limits.lockHoldLimit = .seconds(60)
+        settings.limits.lockWaitLimit = .milliseconds(50)
+        let (log, inbox) = start(settings)
+        defer { log.stop() }
+        let blocker = try LogSession(settings, logger: quiet)
+        var writer = Writer(head: try blocker.lockHead().head)
+        let blockerID = blocker.connection.backendID
+        let batches = pair(&writer)
+        for batch in batches { log.submit(.append(batch)) }
+        for batch in batches {
+            #expect(
+                try await inbox.appendAnswer()
+                    == .conflicted(number: batch.number, tail: Tail(head: writer.head, rows: [], reachesHead: true)))
+        }
+        // For the lock it waits until it has it.
+        log.submit(.lockHead())
+        try await Task.sleep(for: .milliseconds(200))
+        #expect(inbox.all().allSatisfy { $0 == .hinted })
+        _ = try PostgresServer.shared().psql("select pg_terminate_backend(\(blockerID))")
+        #expect(try await inbox.locked() == writer.head)
+        let next = writer.batch()
+        log.submit(.append(next))
+        #expect(try await inbox.appendAnswer() == .appended(number: next.number))
+        #expect(log.counters.failures[.append] == 0)
+    }
+
+    @Test("batches that don't fit one statement keep their order among others")
+    func largeBetween() async throws {
+        var settings = try freshSettings()
+        settings.limits.statementRowLimit = 50
+        let (log, inbox) = start(settings)
+        defer { log.stop() }
+        log.submit(.readHead)
+        var writer = Writer(head: try await inbox.head())
+        for count in [40, 120, 1] {
+            let batches = pair(&writer, count: count)
+            for batch in batches { log.submit(.append(batch)) }
+            for batch in batches {
+                #expect(try await inbox.appendAnswer() == .appended(number: batch.number))
+                writer.committed(batch)
+            }
+        }
+        #expect(try LogSession(settings, logger: quiet).everything().rows == writer.rows)
+    }
+
+    @Test("a session that is lost alone is no outage; a server that was started anew is another one")
+    func sessions() async throws {
+        let server = try PostgresServer()
+        let settings = try freshSettings(on: server)
+        let (log, inbox) = start(settings)
+        defer { log.stop() }
+        func sessions() async throws -> UInt64 {
+            while true {
+                log.submit(.lease(number: 1, .keepDuty(holder: 1, termMs: 60_000)))
+                let answer = try await inbox.next("an answer about the duty") { if case .lease(_, let answer) = $0 { answer } else { nil } }
+                if case .dutyAsked(.held(_, let sessions)) = answer { return sessions }
+            }
+        }
+        log.submit(.lockHead())
+        _ = try await inbox.locked()
+        let before = try await sessions()
+        for _ in 0..<3 {
+            try server.psql(
+                "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pine'", connection: settings.conninfo)
+            try await eventually("another lock") {
+                log.submit(.lockHead())
+                return try await inbox.next("an answer about the lock") {
+                    switch $0 {
+                    case .headLocked: true
+                    case .lockFailed: false
+                    default: nil
+                    }
+                }
+            }
+            #expect(try await sessions() == before)
+        }
+        try server.restart()
+        #expect(try await sessions() != before)
+    }
+
     @Test("a connection that ends between two appends costs nothing")
     func idleConnectionLost() async throws {
         let settings = try freshSettings()

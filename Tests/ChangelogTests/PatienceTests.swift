@@ -77,6 +77,28 @@ import Testing
         #expect(slow.patience == .milliseconds(100))
     }
 
+    @Test("a link whose answers take nearly as long as one is patient does not cost patience, however many there are")
+    func slowAnswers() throws {
+        let (proxy, reachable) = try Self.throughProxy()
+        var settings = reachable
+        settings.limits.patience = .milliseconds(600)
+        settings.limits.connectInterval = .seconds(3600)
+        var keeper = Self.keeper(settings)
+        _ = try keeper.ready()
+        try proxy.set(.swallowed)
+        #expect(throws: LogError.noAnswer) { try keeper.ready().readHead() }
+        keeper.failed(.noAnswer)
+        try proxy.set(.flowing)
+        try eventuallyBlocking("a connection") { (try? keeper.ready()) != nil }
+        #expect(keeper.patience == .milliseconds(1_200))
+        try proxy.set(.delayed(.milliseconds(160)))
+        for _ in 0..<16 {
+            _ = try keeper.ready().readHead()
+            keeper.worked()
+        }
+        #expect(keeper.patience == .milliseconds(1_200))
+    }
+
     @Test("a network that swallows attempts to connect, too, doesn't make anybody patient with the server")
     func networkAway() throws {
         let (proxy, reachable) = try Self.throughProxy()

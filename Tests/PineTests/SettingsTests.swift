@@ -34,6 +34,7 @@ struct SettingsTests {
                 == "pine: The value 'many' is invalid for '--max-txn-ops <count>': it must be a whole number, at least 1")
         #expect(try complaint(["--max-txn-ops", "0"]).contains("at least 1"))
         #expect(try complaint(["--shutdown-grace", "soon"]).contains("'--shutdown-grace <duration>': a duration is like 500ms"))
+        #expect(try complaint(["--max-request-bytes", "1GiB"]).contains("it must be at most 536870912"))
         #expect(try complaint(["--max-request-bytes", "1.5 potatoes"]).contains("a size is a number of bytes"))
         #expect(try complaint(["--log-level", "loud"]).contains("one of trace, debug, info, warn, error"))
         #expect(try complaint(["--log-format", "xml"]).contains("text or json"))

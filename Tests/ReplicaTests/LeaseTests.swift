@@ -268,6 +268,60 @@ struct LeaseTests {
         #expect(pine.replica.counters.leasesExpired == 1)
     }
 
+    @Test("A lease whose expiry fails again and again does not get its time again, and ends as soon as one works")
+    func expiryUndone() throws {
+        let log = MemoryLog()
+        let pine = TestReplica(log)
+        try pine.grant(1, ttl: 30)
+        _ = try pine.put("k", lease: 1)
+        pass(30_000, pine)
+        log.fates = Array(repeating: .withoutLock, count: 5)
+        pass(3_000, pine)
+        #expect(log.fates.isEmpty)
+        #expect(try pine.leases() == [])
+        #expect(try pine.get("k").count == 0)
+        #expect(log.deadlines.deadlines.isEmpty)
+    }
+
+    @Test("Leases end where each answer of the log takes longer than an outage does")
+    func slowLog() throws {
+        let log = MemoryLog()
+        let pine = TestReplica(log)
+        try pine.grant(1, ttl: 5)
+        try pine.grant(2, ttl: 5)
+        pass(1_000, pine)
+        let stream = pine.newStream()
+        // Others are kept alive all the time.
+        for _ in 0..<12 {
+            pine.keepAlive(2, on: stream)
+            pine.holdsAnswers = true
+            pass(1_500, pine)
+            pine.holdsAnswers = false
+            pine.settle()
+        }
+        #expect(try pine.leases() == [2])
+    }
+
+    @Test("An append that takes long does not make the log's answers about leases look like an outage")
+    func slowAppend() throws {
+        let log = MemoryLog()
+        let pine = TestReplica(log)
+        try pine.grant(1, ttl: 60)
+        pass(3_000, pine)
+        let extensions = pine.replica.counters.leaseExtensions
+        for _ in 0..<3 {
+            _ = pine.start(.write(.put(PutRequest(key: "a", value: "b"))))
+            let stream = pine.newStream()
+            pine.keepAlive(1, on: stream)
+            pine.holdsAppends = true
+            pass(1_900, pine)
+            pine.holdsAppends = false
+            pine.settle()
+            #expect(try pine.keptAlive(on: stream) == [[1, 60]])
+        }
+        #expect(pine.replica.counters.leaseExtensions == extensions)
+    }
+
     @Test("Ten thousand leases that end at once expire in portions, with writes in between")
     func manyAtOnce() throws {
         let log = MemoryLog()

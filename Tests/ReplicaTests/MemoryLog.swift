@@ -42,6 +42,8 @@ final class MemoryLog {
     enum Fate {
         case lostBeforeCommit
         case lostAfterCommit
+        /// The head's lock was given back before: nothing is appended, and no deadline is out.
+        case withoutLock
     }
     var fates: [Fate] = []
     /// What happens right before the head is locked next.
@@ -77,7 +79,8 @@ final class MemoryLog {
         switch command {
         case .append(let batch):
             let fate = fates.isEmpty ? nil : fates.removeFirst()
-            deadlines.endLock(keepingRemovals: fate != .lostBeforeCommit)
+            deadlines.endLock(keepingRemovals: fate != .lostBeforeCommit && fate != .withoutLock)
+            if fate == .withoutLock { return .conflicted(number: batch.number, tail: tail(after: head.position)) }
             if fate == .lostBeforeCommit { return .appendLost(number: batch.number, reason: "cut") }
             guard batch.expectedDigest == head.digest, batch.expectedEpoch == head.epoch else {
                 // Others may have added rows to the revision before.
@@ -139,6 +142,8 @@ final class TestReplica {
     /// Answers of the log that have not been handed in yet.
     private var pending: [LogEvent] = []
     var holdsAnswers = false
+    /// The same for those to appends alone, and what comes behind one of them on its connection.
+    var holdsAppends = false
     /// Whether clients take what they are sent.
     var clientsRead = true
     /// Whether values stay in the log at start-up.
@@ -195,8 +200,9 @@ final class TestReplica {
 
     /// One turn. False where nothing happened.
     func turn() -> Bool {
-        let arrived = holdsAnswers ? [] : pending
-        if !holdsAnswers { pending = [] }
+        let held = pending.filter { holdsAnswers || (holdsAppends && $0.isOfAppender) }
+        let arrived = pending.filter { !(holdsAnswers || (holdsAppends && $0.isOfAppender)) }
+        pending = held
         for event in arrived { replica.step(.log(event), now: now) }
         let actions = replica.endTurn(now: now)
         for action in actions { perform(action) }
@@ -250,6 +256,15 @@ final class TestReplica {
 
     func range(_ request: RangeRequest) throws -> RangeResponse {
         try RangeResponse.decode(try call(.range(request)))
+    }
+}
+
+extension LogEvent {
+    fileprivate var isOfAppender: Bool {
+        switch self {
+        case .appended, .conflicted, .appendLost, .headLocked, .lockFailed, .recovered: true
+        default: false
+        }
     }
 }
 

@@ -17,6 +17,9 @@ package final class FaultyProxy: Sendable {
         case flowing
         /// Everything arrives this much later, in order.
         case delayed(Duration)
+        /// So many bytes arrive a second in each direction, of all connections together. The proxy reads no more of a connection while it
+        /// has `bufferBytes` of it that have not arrived: what it does have, its sender's kernel takes for delivered.
+        case limited(bytesPerSecond: Int, bufferBytes: Int = 32 << 10)
         /// Nothing arrives until traffic flows again; then everything does, as after a short break of a real network.
         case stalled
         /// Whatever is sent vanishes, and nobody is told. Connections that this meets stay dead after it, as after a firewall
@@ -77,6 +80,8 @@ private final class Links: @unchecked Sendable {
     private let target: Int
     private let makeFilter: (@Sendable () -> any ProxyFilter)?
     private(set) var traffic = FaultyProxy.Traffic.flowing
+    /// When what was last sent towards a side has arrived there, where the rate is limited.
+    private var busyUntil: [FaultyProxy.Side: NIODeadline] = [:]
     private(set) var all: [ObjectIdentifier: Link] = [:]
 
     init(_ loop: any EventLoop, target: Int, filter: (@Sendable () -> any ProxyFilter)?) {
@@ -118,7 +123,7 @@ private final class Links: @unchecked Sendable {
         for link in all.values {
             switch traffic {
             case .flowing: link.isDead ? link.bury() : link.release()
-            case .delayed: link.release()
+            case .delayed, .limited: link.release()
             case .stalled: break
             case .swallowed: link.die()
             case .refused: link.reset()
@@ -127,6 +132,14 @@ private final class Links: @unchecked Sendable {
     }
 
     func cut() { for link in all.values { link.reset() } }
+
+    /// When these bytes have arrived at `side`, behind all that are on their way there.
+    func arrival(of count: Int, at side: FaultyProxy.Side, bytesPerSecond: Int) -> NIODeadline {
+        let start = max(.now(), busyUntil[side] ?? .now())
+        let end = start + .nanoseconds(Int64(Double(count) / Double(bytesPerSecond) * 1e9))
+        busyUntil[side] = end
+        return end
+    }
 
     func halfClose(towards side: FaultyProxy.Side) {
         for link in all.values where !link.isDead { link.ends[side]?.close(mode: .output, promise: nil) }
@@ -171,12 +184,25 @@ private final class Link: @unchecked Sendable {
         var due = NIODeadline.now()
         switch links.traffic {
         case .delayed(let delay): due = due + TimeAmount(delay)
+        case .limited(let rate, _): due = links.arrival(of: bytes?.readableBytes ?? 0, at: other, bytesPerSecond: rate)
         case .stalled: due = .distantFuture
         default: break
         }
         if let last = underWay[other]?.last?.due { due = max(due, last) }
         underWay[other]?.append((due, bytes))
         deliver(to: other)
+        pace(side)
+    }
+
+    /// Reads what `side` sends only as far as there is room for it.
+    private func pace(_ side: FaultyProxy.Side) {
+        let other: FaultyProxy.Side = side == .client ? .server : .client
+        var hasRoom = true
+        if case .limited(_, let bufferBytes) = links.traffic {
+            hasRoom = (underWay[other] ?? []).reduce(0) { $0 + ($1.bytes?.readableBytes ?? 0) } < bufferBytes
+        }
+        guard let channel = ends[side] as? any SocketOptionProvider & Channel else { return }
+        channel.setOption(.autoRead, value: hasRoom).whenFailure { _ in }
     }
 
     /// Everything under way arrives now.
@@ -185,6 +211,7 @@ private final class Link: @unchecked Sendable {
             let now = NIODeadline.now()
             underWay[side] = underWay[side]?.map { (min($0.due, now), $0.bytes) }
             deliver(to: side)
+            pace(side)
         }
     }
 
@@ -197,6 +224,7 @@ private final class Link: @unchecked Sendable {
                 break
             }
             underWay[side]?.removeFirst()
+            pace(side == .client ? .server : .client)
             if let bytes = first.bytes {
                 channel.write(bytes, promise: nil)
             } else {

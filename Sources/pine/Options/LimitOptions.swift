@@ -14,6 +14,11 @@ struct LimitOptions: ParsableArguments {
 
     func validate() throws {
         guard maxRequestBytes.count >= 1 else { throw ValidationError("--max-request-bytes must be at least 1") }
+        guard maxRequestBytes.count <= maxRequestByteLimit else {
+            throw ValidationError(
+                "--max-request-bytes is \(maxRequestBytes.count), more than a row of PostgreSQL can hold; "
+                    + "it must be at most \(maxRequestByteLimit)")
+        }
     }
 
     func apply(to configuration: inout ServerConfiguration) {
@@ -22,3 +27,6 @@ struct LimitOptions: ParsableArguments {
         configuration.maxConcurrentStreams = maxConcurrentStreams.count
     }
 }
+
+/// A row holds a key and a value, and PostgreSQL takes 1 GiB in a message or a value.
+private let maxRequestByteLimit = 512 << 20
