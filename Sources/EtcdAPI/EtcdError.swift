@@ -61,6 +61,11 @@ extension EtcdError {
 
     package static let noSpace = EtcdError(code: .resourceExhausted, text: "etcdserver: mvcc: database space exceeded")
 
+    /// What gRPC says where an answer is larger than it may be. Source: google.golang.org/grpc, stream.go.
+    package static func messageTooLarge(bytes: Int, limit: Int) -> EtcdError {
+        EtcdError(code: .resourceExhausted, text: "grpc: trying to send message larger than max (\(bytes) vs. \(limit))")
+    }
+
     // MARK: Leases and watches
 
     package static let leaseNotFound = EtcdError(code: .notFound, text: "etcdserver: requested lease not found")

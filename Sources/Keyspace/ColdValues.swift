@@ -27,9 +27,24 @@ package final class ColdValues {
 
     package var hasMissing: Bool { !missing.isEmpty }
 
+    /// What the missing values will take in memory, in bytes.
+    package private(set) var missingBytes = 0
+
+    /// How many values are missing so far: a point to go back to by `forgetMissing`.
+    var missingCount: Int { missing.count }
+
+    /// Forgets what turned out to be missing since there were `count` of them: it will be met again.
+    func forgetMissing(after count: Int) {
+        missing.removeLast(missing.count - count)
+        missingBytes = missing.reduce(0) { $0 + $1.byteCount }
+    }
+
     /// Forgets what is missing, and hands it out.
     package func takeMissing() -> [MissingValue] {
-        defer { missing.removeAll() }
+        defer {
+            missing.removeAll()
+            missingBytes = 0
+        }
         return missing
     }
 
@@ -53,6 +68,7 @@ package final class ColdValues {
     private func find(_ position: Position, _ byteCount: Int, _ key: ByteString) -> ByteString {
         if let value = fetched[position] { return value }
         missCount += 1
+        missingBytes += byteCount
         missing.append(MissingValue(key: key, position: position, byteCount: byteCount))
         return ByteString()
     }

@@ -51,55 +51,93 @@ extension RequestOp {
     }
 }
 
+/// What a write is answered.
+package enum WriteAnswer {
+    /// The encoded answer.
+    case complete(ByteString)
+    /// The transaction has been executed, and ranges in it are still to be answered.
+    case unfinished(AnswerBuilder)
+    /// The write has been executed, and its answer can't be sent.
+    case refused(EtcdError)
+}
+
 extension Store {
-    /// Executes `request` at the tip, appends the rows that it made to `rows`, and returns the encoded answer.
+    /// Executes `request` at the tip, appends the rows that it made to `rows`, and returns its answer.
+    ///
+    /// It looks at no more keys than `visits`, which is lessened by those. Nil where that was not enough: the request `isPaused`. To go on,
+    /// call this again with the same request, and nothing else in between; `abandon` undoes what was done of it.
     /// Where it throws, nothing has changed. Where `cold` has missing values then, it is to be run again with them.
     package mutating func execute(
-        _ request: WriteRequest, header: ResponseHeader, origin: Int64, rows: inout [LogRow]
-    ) throws(EtcdError) -> ByteString {
+        _ request: WriteRequest, header: ResponseHeader, origin: Int64, rows: inout [LogRow], visits: inout Int
+    ) throws(EtcdError) -> WriteAnswer? {
         let before = savepoint
         let rowsBefore = rows.count
-        var execution = Execution(start: tip.revision, origin: origin)
         do throws(EtcdError) {
-            var writer = ByteWriter(capacity: 96)
-            if quotaBytes > 0 || !alarms.isEmpty { try checkSpace(request) }
-            switch request {
-            case .put(let put):
-                try checkLease(put)
-                writer.appendHeader(header, revision: tip.revision + 1)
-                try execute(put, &execution, &rows, into: &writer)
-            case .deleteRange(let delete):
-                try execute(delete, &execution, &rows, header: header, into: &writer)
-            case .txn(let txn):
-                try execute(txn, &execution, &rows, header: header, into: &writer)
-            case .compact(let revision):
-                try compact(to: revision, &execution, &rows)
-                writer.appendHeader(header, revision: tip.revision)
-            case .leaseGrant(let id, let ttl):
-                if leases.contains(id) { throw .leaseExist }
-                append(LogRow(position: nextSubPosition, kind: .grant, version: ttl, lease: id, origin: origin), &rows)
-                writer.appendHeader(header, revision: tip.revision)
-                writer.appendLeaseGrantTail(id: id, ttl: ttl)
-            case .leaseRevoke(let id):
-                try revoke(id, &execution, &rows)
-                writer.appendHeader(header, revision: tip.revision)
-            case .alarm(let change):
-                var header = header
-                header.revision = tip.revision
-                AlarmResponse(header: header, alarms: changeAlarm(change, origin, &rows)).encode(into: &writer)
-            }
+            let answer = try run(request, header: header, origin: origin, rows: &rows, visits: &visits)
             if cold.hasMissing { throw .valuesMissing }
-            return writer.finish()
+            return answer
         } catch {
+            paused = nil
             rollBack(to: before)
             rows.removeLast(rows.count - rowsBefore)
             throw error
         }
     }
 
+    /// The same without a bound.
+    package mutating func execute(
+        _ request: WriteRequest, header: ResponseHeader, origin: Int64, rows: inout [LogRow]
+    ) throws(EtcdError) -> WriteAnswer {
+        var visits = Int.max
+        guard let answer = try execute(request, header: header, origin: origin, rows: &rows, visits: &visits) else {
+            violated("a write without a bound was paused")
+        }
+        return answer
+    }
+
+    private mutating func run(
+        _ request: WriteRequest, header: ResponseHeader, origin: Int64, rows: inout [LogRow], visits: inout Int
+    ) throws(EtcdError) -> WriteAnswer? {
+        if let paused = paused.take() { return try goOn(paused, header: header, rows: &rows, visits: &visits) }
+        if quotaBytes > 0 || !alarms.isEmpty { try checkSpace(request) }
+        visits -= 1
+        var execution = Execution(start: tip.revision, origin: origin)
+        var writer = ByteWriter(capacity: 96)
+        switch request {
+        case .put(let put):
+            try checkLease(put)
+            writer.appendHeader(header, revision: tip.revision + 1)
+            try execute(put, &execution, &rows, into: &writer)
+        case .deleteRange(let delete):
+            let run = WriteRun(delete, execution, before: savepoint, answerByteLimit: answerByteLimit)
+            return try goOn(run, header: header, rows: &rows, visits: &visits)
+        case .txn(let txn):
+            let run = WriteRun(
+                txn, execution, before: savepoint, answerByteLimit: answerByteLimit, inlineVisitLimit: inlineVisitLimit)
+            return try goOn(run, header: header, rows: &rows, visits: &visits)
+        case .compact(let revision):
+            try compact(to: revision, &execution, &rows)
+            writer.appendHeader(header, revision: tip.revision)
+        case .leaseGrant(let id, let ttl):
+            if leases.contains(id) { throw .leaseExist }
+            append(LogRow(position: nextSubPosition, kind: .grant, version: ttl, lease: id, origin: origin), &rows)
+            writer.appendHeader(header, revision: tip.revision)
+            writer.appendLeaseGrantTail(id: id, ttl: ttl)
+        case .leaseRevoke(let id):
+            visits -= leases[id]?.keys.count ?? 0
+            try revoke(id, &execution, &rows)
+            writer.appendHeader(header, revision: tip.revision)
+        case .alarm(let change):
+            var header = header
+            header.revision = tip.revision
+            AlarmResponse(header: header, alarms: changeAlarm(change, origin, &rows)).encode(into: &writer)
+        }
+        return .complete(writer.finish())
+    }
+
     // MARK: Put
 
-    private mutating func execute(
+    mutating func execute(
         _ put: PutRequest, _ execution: inout Execution, _ rows: inout [LogRow], into writer: inout ByteWriter
     ) throws(EtcdError) {
         let previous = index.latestMetadata(put.key)
@@ -118,28 +156,8 @@ extension Store {
                 lease: put.ignoreLease ? previous!.lease : put.lease, origin: execution.origin), &rows)
     }
 
-    private func checkLease(_ put: PutRequest) throws(EtcdError) {
+    func checkLease(_ put: PutRequest) throws(EtcdError) {
         if put.lease != 0 && !leases.contains(put.lease) { throw .leaseNotFound }
-    }
-
-    // MARK: DeleteRange
-
-    private mutating func execute(
-        _ delete: DeleteRangeRequest, _ execution: inout Execution, _ rows: inout [LogRow], header: ResponseHeader?,
-        into writer: inout ByteWriter
-    ) throws(EtcdError) {
-        var doomed: [(key: ByteString, version: KeyVersion)] = []
-        _ = index.scanLatest(KeyRange(key: delete.key, rangeEnd: delete.rangeEnd)) { view in
-            doomed.append((view.key, view.version))
-            return .goOn
-        }
-        let revision = doomed.isEmpty && !execution.hasChanges ? execution.start : execution.start + 1
-        if let header { writer.appendHeader(header, revision: revision) } else { writer.appendNestedHeader(revision: revision) }
-        writer.appendDeleted(Int64(doomed.count))
-        for (key, version) in doomed {
-            if delete.prevKV { writer.appendKeyValue(3, key: key, version: version, cold) }
-            append(LogRow(position: execution.nextPosition(), kind: .delete, key: key, origin: execution.origin), &rows)
-        }
     }
 
     // MARK: Compaction and leases
@@ -174,7 +192,7 @@ extension Store {
         return [AlarmMember(memberID: change.member, alarm: change.alarm)]
     }
 
-    private mutating func append(_ row: LogRow, _ rows: inout [LogRow]) {
+    mutating func append(_ row: LogRow, _ rows: inout [LogRow]) {
         var row = row
         row.hash = apply(row)
         rows.append(row)
@@ -198,179 +216,16 @@ struct Execution {
     /// What a read inside the transaction sees as current.
     var current: Revision { hasChanges ? start + 1 : start }
 
+    /// The last row that such a read sees.
+    var lastPosition: Position { hasChanges ? Position(start + 1, nextSub - 1) : Position(start, .max) }
+
     mutating func nextPosition() -> Position {
         defer { nextSub += 1 }
         return Position(start + 1, nextSub)
     }
 }
 
-// MARK: Transactions
-
-extension Store {
-    private mutating func execute(
-        _ txn: TxnRequest, _ execution: inout Execution, _ rows: inout [LogRow], header: ResponseHeader, into writer: inout ByteWriter
-    ) throws(EtcdError) {
-        // All comparisons see the store as it was before the transaction, nested ones included.
-        var path: [Bool] = []
-        choosePath(txn, into: &path)
-        var step = 0
-        try check(txn, path, &step)
-        // The header comes first but is known last.
-        let headerAt = writer.appendPatchableHeader(header, revision: execution.start + 1)
-        step = 0
-        try run(txn, path, &step, &execution, &rows, into: &writer)
-        writer.patchHeader(at: headerAt, header, from: execution.start + 1, to: execution.current)
-    }
-
-    /// The answer of a transaction that holds nothing but ranges, as a reader at the committed revision sees it.
-    package func read(_ txn: TxnRequest, header: ResponseHeader) throws(EtcdError) -> ByteString {
-        let succeeded = txn.compare.allSatisfy { holds($0, at: revision) }
-        let operations = succeeded ? txn.success : txn.failure
-        // Every range is checked before any is answered.
-        for case .range(let request) in operations {
-            if request.revision > revision { throw .futureRev }
-            if request.revision != 0 && request.revision < compactRevision { throw .compacted }
-        }
-        var writer = ByteWriter(capacity: 256)
-        writer.appendHeader(header, revision: revision)
-        writer.appendTxnSucceeded(succeeded)
-        for case .range(let request) in operations {
-            let responseOp = writer.beginMessage(3)
-            let response = writer.beginMessage(1)
-            try range(request, current: revision, into: &writer)
-            writer.endMessage(response)
-            writer.endMessage(responseOp)
-        }
-        return writer.finish()
-    }
-
-    private func range(_ request: RangeRequest, current: Revision, into writer: inout ByteWriter) throws(EtcdError) {
-        var scan = try RangeScan(request, current: current, compactRevision: compactRevision)
-        writer.appendNestedHeader(revision: current)
-        let done = scan.step(index, cold, budget: Int.max, into: &writer)
-        invariant(done || cold.hasMissing, "a range without a budget is done in one step")
-    }
-
-    /// Which branch each transaction takes, in the order in which they are met.
-    private func choosePath(_ txn: TxnRequest, into path: inout [Bool]) {
-        let succeeded = txn.compare.allSatisfy { holds($0, at: tip.revision) }
-        path.append(succeeded)
-        for case .txn(let nested) in succeeded ? txn.success : txn.failure { choosePath(nested, into: &path) }
-    }
-
-    /// What can fail is checked on the chosen path before anything is done, against the store as it was.
-    private func check(_ txn: TxnRequest, _ path: [Bool], _ step: inout Int) throws(EtcdError) {
-        let operations = path[step] ? txn.success : txn.failure
-        step += 1
-        for operation in operations {
-            switch operation {
-            case .range(let request):
-                if request.revision > tip.revision { throw .futureRev }
-                if request.revision != 0 && request.revision < tipCompactRevision { throw .compacted }
-            case .put(let put):
-                try checkLease(put)
-                if (put.ignoreValue || put.ignoreLease) && index.latestMetadata(put.key) == nil { throw .keyNotFound }
-            case .txn(let nested):
-                try check(nested, path, &step)
-            case .deleteRange, .empty:
-                break
-            }
-        }
-    }
-
-    private mutating func run(
-        _ txn: TxnRequest, _ path: [Bool], _ step: inout Int, _ execution: inout Execution, _ rows: inout [LogRow],
-        into writer: inout ByteWriter
-    ) throws(EtcdError) {
-        let succeeded = path[step]
-        step += 1
-        writer.appendTxnSucceeded(succeeded)
-        for operation in succeeded ? txn.success : txn.failure {
-            let responseOp = writer.beginMessage(3)
-            switch operation {
-            case .range(let request):
-                let response = writer.beginMessage(1)
-                try range(request, current: execution.current, into: &writer)
-                writer.endMessage(response)
-            case .put(let put):
-                let response = writer.beginMessage(2)
-                writer.appendNestedHeader(revision: execution.start + 1)
-                try execute(put, &execution, &rows, into: &writer)
-                writer.endMessage(response)
-            case .deleteRange(let delete):
-                let response = writer.beginMessage(3)
-                try execute(delete, &execution, &rows, header: nil, into: &writer)
-                writer.endMessage(response)
-            case .txn(let nested):
-                let response = writer.beginMessage(4)
-                writer.appendHeader(ResponseHeader())
-                try run(nested, path, &step, &execution, &rows, into: &writer)
-                writer.endMessage(response)
-            case .empty:
-                break
-            }
-            writer.endMessage(responseOp)
-        }
-    }
-
-    // MARK: Comparisons
-
-    /// Whether `comparison` holds for every key that it names. Without any, it compares with nothing: zeros, and a value
-    /// comparison fails.
-    private func holds(_ comparison: Compare, at revision: Revision) -> Bool {
-        if comparison.rangeEnd.isEmpty {
-            guard let version = index.version(of: comparison.key, at: revision) else { return comparison.holdsForNothing }
-            return comparison.holds(version, comparison.key, cold)
-        }
-        var any = false
-        var all = true
-        _ = index.scan(KeyRange(key: comparison.key, rangeEnd: comparison.rangeEnd), at: revision) { view in
-            any = true
-            all = comparison.holds(view.version, view.key, cold)
-            // What is missing may hold or not; the others' values will be needed, too.
-            return all || cold.hasMissing ? .goOn : .stop
-        }
-        return any ? all : comparison.holdsForNothing
-    }
-}
-
 extension EtcdError {
     /// Never told to a client: the request is run again.
     static let valuesMissing = EtcdError(code: .internal, text: "pine: values are being read")
-}
-
-extension Compare {
-    fileprivate var holdsForNothing: Bool {
-        target != .value && holds(order: order(0, 0, 0, 0))
-    }
-
-    fileprivate func holds(_ version: borrowing KeyVersion, _ key: @autoclosure () -> ByteString, _ cold: ColdValues) -> Bool {
-        if target == .value { return holds(order: cold.value(of: version, key: key()).order(against: valueOperand)) }
-        return holds(
-            order: order(version.version, version.createRevision, version.position.revision, version.lease))
-    }
-
-    /// How the field that is compared relates to what the comparison names: negative, zero or positive.
-    private func order(_ version: Int64, _ createRevision: Int64, _ modRevision: Int64, _ lease: Int64) -> Int {
-        let actual: Int64 =
-            switch target {
-            case .version: version
-            case .create: createRevision
-            case .mod: modRevision
-            case .lease: lease
-            default: 0
-            }
-        let wanted = numberOperand
-        return actual < wanted ? -1 : actual > wanted ? 1 : 0
-    }
-
-    private func holds(order: Int) -> Bool {
-        switch result {
-        case .equal: order == 0
-        case .greater: order > 0
-        case .less: order < 0
-        case .notEqual: order != 0
-        default: true
-        }
-    }
 }

@@ -84,6 +84,20 @@ extension KeyIndex {
         return count
     }
 
+    /// How many keys of the range were alive after the row at `position`, where `countsQuickly(at:)`.
+    borrowing func count(in range: KeyRange, at position: Position) -> Int {
+        if case .single = range.end { return version(of: range.start, at: position) == nil ? 0 : 1 }
+        return committedCount(range) + speculativeChange(range, position)
+    }
+
+    /// Whether a count at `position` costs O(log n) and a look at few speculative rows: not before the committed position, where keys
+    /// must be walked, nor after a large deletion that is being made durable.
+    borrowing func countsQuickly(at position: Position) -> Bool {
+        guard position >= committed else { return false }
+        guard journal.count > countedRowLimit, let first = journal.first else { return true }
+        return first.position > position
+    }
+
     /// How many keys of the range are alive at the tip, speculative rows included.
     package borrowing func countLatest(in range: KeyRange) -> Int {
         if case .single = range.end { return latest(range.start) == nil ? 0 : 1 }
@@ -121,43 +135,62 @@ extension KeyIndex {
         _ range: KeyRange, at revision: Revision, startingAt: ByteString? = nil, visitLimit: Int = .max,
         _ body: (borrowing KeyView) -> ScanStep
     ) -> ByteString? {
-        scan(range, Self.bound(revision), startingAt, visitLimit, body)
+        var visits = visitLimit
+        return scan(range, at: Self.bound(revision), startingAt: startingAt, visits: &visits, body)
+    }
+
+    /// The same as of the row at `position`.
+    /// - Parameter visits: how many keys may be looked at, dead ones included; what is left of it afterwards.
+    package borrowing func scan(
+        _ range: KeyRange, at position: Position, startingAt: ByteString? = nil, visits: inout Int,
+        _ body: (borrowing KeyView) -> ScanStep
+    ) -> ByteString? {
+        scan(range, position, startingAt, &visits, body)
     }
 
     /// The same at the tip, speculative rows included.
     package borrowing func scanLatest(
         _ range: KeyRange, startingAt: ByteString? = nil, visitLimit: Int = .max, _ body: (borrowing KeyView) -> ScanStep
     ) -> ByteString? {
-        scan(range, Self.tipBound, startingAt, visitLimit, body)
+        var visits = visitLimit
+        return scan(range, at: Self.tipBound, startingAt: startingAt, visits: &visits, body)
     }
 
+    /// The position that lets everything through: the tip's.
+    static var tipPosition: Position { tipBound }
+
     private borrowing func scan(
-        _ range: KeyRange, _ bound: Position, _ startingAt: ByteString?, _ visitLimit: Int,
+        _ range: KeyRange, _ bound: Position, _ startingAt: ByteString?, _ visits: inout Int,
         _ body: (borrowing KeyView) -> ScanStep
     ) -> ByteString? {
         let start = if let startingAt, startingAt > range.start { startingAt } else { range.start }
         let end: ByteString?
         switch range.end {
         case .single:
-            if start == range.start { scanSingle(start, bound, body) }
+            if start == range.start {
+                visits -= 1
+                scanSingle(start, bound, body)
+            }
             return nil
         case .unbounded: end = nil
         case .before(let bound): end = bound
         }
-        var limit = visitLimit
-        var visited = 0
+        let limit = max(visits, 0)
+        var left = limit
+        var isStopped = false
         var next: ByteString?
         tree.walk(from: start, to: end) { record in
-            if visited == limit {
+            if left == 0 || isStopped {
                 next = record.key
                 return false
             }
             visited += 1
             guard let version = record.version(at: bound), !version.pointee.isTombstone else { return true }
-            if body(KeyView(record, version)) == .stop { limit = visited }
+            isStopped = body(KeyView(record, version)) == .stop
             return true
         }
-        visits.add(visited)
+        visits = left
+        self.visits.add(limit - left)
         return next
     }
 
@@ -169,6 +202,10 @@ extension KeyIndex {
     }
 
     private borrowing func scanAll(_ range: KeyRange, _ bound: Position, _ body: (borrowing KeyView) -> ScanStep) {
-        _ = scan(range, bound, nil, .max, body)
+        var visits = Int.max
+        _ = scan(range, bound, nil, &visits, body)
     }
 }
+
+/// How many speculative rows a count looks at, at the most.
+private let countedRowLimit = 1_024

@@ -19,6 +19,12 @@ package struct Store: ~Copyable {
     package var quotaBytes: Int64 = 0
     /// What the operation under way needs of values that are not in memory.
     package let cold = ColdValues()
+    /// Nothing larger is answered, in bytes.
+    package var answerByteLimit = Int.max
+    /// How many keys the ranges of a transaction that writes look at while other writes wait; those that need more are answered afterwards.
+    var inlineVisitLimit = 1_000
+    /// A write that is on its way at the tip.
+    var paused: WriteRun?
     /// What values may take in memory, in bytes.
     package var valueByteLimit: Int {
         get { index.valueByteLimit }
@@ -60,6 +66,7 @@ package struct Store: ~Copyable {
     }
 
     private mutating func fold(_ row: LogRow, coldBytes: Int?) {
+        invariant(paused == nil, "row \(row.position) comes in the middle of a write")
         // The key that a store was made with stands before its start.
         if row.kind == .digestKey, row.position < .start, tip == .start { return }
         invariant(row.position > tip, "row \(row.position) is not after the tip \(tip)")
@@ -111,6 +118,7 @@ package struct Store: ~Copyable {
 
     /// Takes back everything that isn't committed.
     package mutating func rollBack() {
+        paused = nil
         index.rollBack(after: committed)
         leases.rollBack(after: committed)
         deadRows.rollBack(after: committed)
@@ -118,6 +126,15 @@ package struct Store: ~Copyable {
         tip = committed
         tipDigest = committedDigest
         tipCompactRevision = compactRevision
+    }
+
+    /// Whether a write is on its way at the tip.
+    package var isPaused: Bool { paused != nil }
+
+    /// Undoes what was done of the write that is on its way.
+    package mutating func abandon() {
+        guard let before = paused.take()?.before else { return }
+        rollBack(to: before)
     }
 
     /// What the store was at a tip of its: where a request's own changes begin, so that it can be undone alone, or where a batch ends,
@@ -129,7 +146,11 @@ package struct Store: ~Copyable {
         fileprivate var alarms: Alarms
     }
 
-    package var savepoint: Savepoint { Savepoint(tip: tip, digest: tipDigest, compactRevision: tipCompactRevision, alarms: alarms) }
+    /// Where the last whole request ended.
+    package var savepoint: Savepoint {
+        if let before = paused?.before { return before }
+        return Savepoint(tip: tip, digest: tipDigest, compactRevision: tipCompactRevision, alarms: alarms)
+    }
 
     mutating func rollBack(to savepoint: Savepoint) {
         guard tip != savepoint.tip else { return }

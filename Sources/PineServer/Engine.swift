@@ -43,6 +43,15 @@ enum EngineMessage: Sendable {
     case stop
 }
 
+/// Where what a turn brings goes.
+struct EngineOutlets: Sendable {
+    /// Each loop's batch, and what answers probes as that of a loop beyond the last.
+    let deliver: @Sendable (_ loop: Int, [Outgoing]) -> Void
+    let log: @Sendable (LogCommand) -> Void
+    let load: @Sendable ([ServedMark]) -> Void
+    let sort: @Sendable (SortJob) -> Void
+}
+
 /// What is kept from turn to turn.
 struct EngineRun: ~Copyable {
     fileprivate(set) var replica: Replica
@@ -112,16 +121,23 @@ final class Engine: Sendable {
         loopCount: Int, deliver: @escaping @Sendable (_ loop: Int, [Outgoing]) -> Void,
         log: @escaping @Sendable (LogCommand) -> Void, load: @escaping @Sendable ([ServedMark]) -> Void
     ) -> WorkerThread {
-        let turns = EngineTurns(EngineRun(configuration, loopCount: loopCount), deliver: deliver, log: log, load: load)
+        let sorter = Sorter()
+        let sorting = sorter.start { [self] job in post(.sorted(job)) }
+        let turns = EngineTurns(
+            EngineRun(configuration, loopCount: loopCount),
+            outlets: EngineOutlets(deliver: deliver, log: log, load: load, sort: { sorter.sort($0) }))
         self.turns.withLock { $0 = turns }
         return WorkerThread(name: "pine-engine") { [self] in
             while let deadline = turns.take(self) { mailbox.wait(until: deadline) }
+            sorter.stop()
+            sorting.join()
         }
     }
 
     /// Does all that there is to do. Nothing once it was told to stop.
     func turn(
-        _ run: inout EngineRun, deliver: (_ loop: Int, [Outgoing]) -> Void, log: (LogCommand) -> Void, load: ([ServedMark]) -> Void
+        _ run: inout EngineRun, deliver: (_ loop: Int, [Outgoing]) -> Void, log: (LogCommand) -> Void, load: ([ServedMark]) -> Void,
+        sort: (SortJob) -> Void
     ) {
         guard !run.isStopped else { return }
         mailbox.take(into: &run.messages)
@@ -149,6 +165,7 @@ final class Engine: Sendable {
             case .reportRevision(let id, let revision): run.outgoing[id.loop].append(.revision(id, revision))
             case .log(let command): log(command)
             case .load: load(run.replica.comparedMarks)
+            case .sort(let job): sort(job)
             case .note(.slow(let id, let request)): run.outgoing[id.loop].append(.slow(id, request))
             case .note(let note): report(note)
             }
@@ -177,21 +194,14 @@ final class Engine: Sendable {
 private final class EngineTurns: Sendable {
     private let run: Mutex<EngineRun>
     private let requestsUnderWay = Atomic(0)
-    private let deliver: @Sendable (_ loop: Int, [Outgoing]) -> Void
-    private let log: @Sendable (LogCommand) -> Void
-    private let load: @Sendable ([ServedMark]) -> Void
+    private let outlets: EngineOutlets
 
     /// Whether few requests were under way at the end of the last turn.
     var fewAreUnderWay: Bool { requestsUnderWay.load(ordering: .relaxed) <= fewRequests }
 
-    init(
-        _ run: consuming sending EngineRun, deliver: @escaping @Sendable (_ loop: Int, [Outgoing]) -> Void,
-        log: @escaping @Sendable (LogCommand) -> Void, load: @escaping @Sendable ([ServedMark]) -> Void
-    ) {
+    init(_ run: consuming sending EngineRun, outlets: EngineOutlets) {
         self.run = Mutex(run)
-        self.deliver = deliver
-        self.log = log
-        self.load = load
+        self.outlets = outlets
     }
 
     /// Takes a turn, after the one that another thread is at. Gives until when the next one can wait for messages; nil once the
@@ -212,7 +222,7 @@ private final class EngineTurns: Sendable {
     }
 
     private func turn(_ engine: Engine, _ run: inout EngineRun) {
-        engine.turn(&run, deliver: deliver, log: log, load: load)
+        engine.turn(&run, deliver: outlets.deliver, log: outlets.log, load: outlets.load, sort: outlets.sort)
         requestsUnderWay.store(run.replica.requestsUnderWay, ordering: .relaxed)
     }
 }

@@ -18,6 +18,9 @@ extension ServerConfiguration {
         replica.slowRequestMs = slowRequestMs
         // Rows that are kept for watchers share it.
         replica.watchHistoryBytes = min(replica.watchHistoryBytes, max(valueCacheBytes / 4, leastHistoryBytes))
+        replica.scanMemoryLimit = max(ServerMemory.bytes / 4, leastScanBytes)
+        // While an answer grows it is in memory twice.
+        replica.answerByteLimit = min(replica.answerByteLimit, max(ServerMemory.bytes / 16, leastScanBytes))
         replica.valueCacheBytes = max(valueCacheBytes - replica.watchHistoryBytes, 0)
         return replica
     }
@@ -43,6 +46,9 @@ extension ServerConfiguration {
 
 /// Rows kept for watchers where values have next to no room.
 private let leastHistoryBytes = 1 << 20
+
+/// What answers that are being made may take on the smallest machines.
+private let leastScanBytes = 64 << 20
 
 /// What etcd allows for gRPC on top of `--max-request-bytes`.
 private let grpcOverheadBytes = 512 << 10

@@ -4,6 +4,7 @@
 internal import EtcdAPI
 internal import GRPC
 internal import HTTP2
+internal import Keyspace
 package import NIOCore
 package import Replica
 
@@ -65,6 +66,12 @@ package final class ThreadlessServer {
                 load: { _ in
                     isMoving = true
                     for event in load() { engine.post(event) }
+                },
+                sort: { job in
+                    var job = job
+                    job.run()
+                    isMoving = true
+                    engine.post(.sorted(job))
                 })
         } while isMoving || run.replica.hasMoreWork
     }

@@ -16,6 +16,8 @@ package enum Action: Sendable, Hashable {
     /// The answer to `Request.revision`.
     case reportRevision(RequestID, Revision)
     case log(LogCommand)
+    /// Sort these keys, where nobody waits for it, and hand them back by `sorted`.
+    case sort(SortJob)
     /// Read the whole log anew and hand it in by `rowsLoaded` and `loadFinished`.
     case load
     /// Something that an operator should know.

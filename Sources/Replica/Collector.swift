@@ -86,8 +86,8 @@ extension Replica {
     /// The lowest revision that a long scan is at, whether it waits for values or not.
     private var oldestScan: Revision? {
         let parkedScan = parked.oldestScan
-        guard !scans.isEmpty else { return parkedScan }
-        return scans.reduce(parkedScan ?? .max) { min($0, $1.revision) }
+        guard !scans.isEmpty || !sorting.isEmpty else { return parkedScan }
+        return (scans + sorting.tasks).reduce(parkedScan ?? .max) { min($0, $1.revision) }
     }
 
     mutating func rowsDeleted(_ number: UInt64, _ count: Int, _ digest: Digest) {

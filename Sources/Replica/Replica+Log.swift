@@ -1,4 +1,5 @@
 // Owns: folding what the log says: at start-up, after lost races, from other processes; and noticing a changed history.
+internal import DequeModule
 internal import EtcdAPI
 internal import Keyspace
 
@@ -79,6 +80,7 @@ extension Replica {
         isWhollyRead = true
         store.quotaBytes = configuration.quotaBackendBytes
         store.valueByteLimit = configuration.valueCacheBytes
+        store.answerByteLimit = configuration.answerByteLimit
     }
 
     mutating func finishLoading(_ head: Head, _ deleted: SweepState) {
@@ -169,6 +171,8 @@ extension Replica {
     /// - Parameter since: how far the log was known to go when the tail was asked for. One that ends before that has lost something.
     mutating func fold(_ tail: Tail, since: Position) {
         guard isLoaded else { return }
+        // Nothing is under way but a write that is not executed yet: it begins anew.
+        if !tail.rows.isEmpty { store.abandon() }
         if tail.head.position < since { return historyChanged() }
         if mayHaveGap(tail) { return overtaken() }
         let tip = UnverifiedRows.Point(position: store.tip, digest: store.tipDigest)
@@ -226,7 +230,7 @@ extension Replica {
         }
         failParked()
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
-        for scan in scans { actions.append(.fail(scan.id, .leaderChanged)) }
+        failScans()
         for id in watches.streams.keys.sorted(by: { $0.rawValue < $1.rawValue }) { actions.append(.fail(id, .leaderChanged)) }
         forgetHistoryRead()
         let stale = watches.staleHistoryReads
@@ -259,13 +263,16 @@ extension Replica {
         headLock = .none
         racesLostInARow = 0
         hasNeighbours = false
-        readsWaiting.insert(contentsOf: readsConfirming, at: 0)
+        readsWaiting.insert(contentsOf: readsReady + readsConfirming, at: 0)
+        readsReady = []
         readsConfirming = []
         readsWaiting.append(contentsOf: scanFollowers.map(\.read))
         scanFollowers = []
         if case .inFlight = headRead { staleHeadReads += 1 }
         headRead = .idle
         scans = []
+        sorting.removeAll()
+        pausedWrite = nil
         streams = []
         tailReadInFlight = false
         unverified = UnverifiedRows()

@@ -31,7 +31,7 @@ extension Replica {
         }
         failParked()
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
-        for scan in scans { actions.append(.fail(scan.id, .leaderChanged)) }
+        failScans()
         for waiter in collector.physicalWaiters { actions.append(.fail(waiter.id, .leaderChanged)) }
         holdWatchers()
         reset()

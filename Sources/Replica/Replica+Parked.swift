@@ -140,6 +140,7 @@ extension Replica {
         for var operation in operations {
             // A scan never comes back to what it has shown.
             switch operation.kind {
+            case .scan(let task) where task.answer.isChoosing: break
             case .scan, .stream: operation.values = [:]
             case .read, .write, .sweep: break
             }
@@ -194,14 +195,24 @@ extension Replica {
                 task.revision < store.compactRevision && operation.missing.contains { operation.values[$0.position] == nil }
             if !isOvertaken {
                 advance(task)
-            } else if task.request.revision == 0 {
-                // Whoever asks for the newest revision is never told that it is compacted.
-                startRange(PendingRead(id: task.id, kind: .range(task.request), arrivedAt: task.arrivedAt), task.request, [:])
+            } else if let read = task.read {
+                beginAnew(read)
             } else {
-                actions.append(.fail(task.id, .compacted))
+                // The write is in the log, and what its answer would say isn't any more.
+                actions.append(.fail(task.id, .timeout))
             }
         case .stream(let task): advance(task)
         case .sweep(let sweep): resume(sweep, with: operation.values)
+        }
+    }
+
+    /// The values of the revision that a read was at are gone.
+    private mutating func beginAnew(_ read: PendingRead) {
+        switch read.kind {
+        // Whoever asks for the newest revision is never told that it is compacted.
+        case .range(let request) where request.revision == 0: startRange(read, request, [:])
+        case .txn: answer(read)
+        default: actions.append(.fail(read.id, .compacted))
         }
     }
 

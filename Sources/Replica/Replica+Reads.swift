@@ -1,5 +1,6 @@
 // Owns: the read path: who waits for which head read, and the answers.
 internal import Bytes
+internal import DequeModule
 internal import EtcdAPI
 internal import Keyspace
 
@@ -15,7 +16,15 @@ struct PendingRead {
         /// A watch stream asked how far it has been served.
         case watchProgress
         /// A write that changed nothing when it was executed at this tip: true if the log ends there.
-        case unchanged(PendingWrite, Result<ByteString, EtcdError>, at: Position, digest: Digest)
+        case unchanged(PendingWrite, Result<WriteAnswer, EtcdError>, at: Position, digest: Digest)
+    }
+
+    /// Whether it takes as long in any store.
+    var isBounded: Bool {
+        switch kind {
+        case .range, .rangeStream, .txn: false
+        case .revision, .alarms, .watchProgress, .unchanged: true
+        }
     }
 
     var id: RequestID
@@ -34,8 +43,9 @@ enum HeadRead: Equatable {
 
 extension Replica {
     mutating func arrive(_ read: consuming PendingRead, serializable: Bool) {
-        if serializable && isLoaded {
-            answer(read)
+        if serializable && isLoaded && readsReady.count < configuration.waitingLimit {
+            // Not at once: whether the client has given up shows at the turn's end, when all has been heard.
+            readsReady.append(read)
         } else if readsWaiting.count < configuration.waitingLimit {
             readsWaiting.append(read)
         } else {
@@ -92,13 +102,24 @@ extension Replica {
         let confirmed = readsConfirming
         readsConfirming = []
         noteSlow(confirmed)
-        for read in confirmed { answer(read) }
+        for read in confirmed {
+            // Whoever came before is answered before.
+            if read.isBounded || readsReady.isEmpty && turnBudget.isLeft { answer(read) } else { readsReady.append(read) }
+        }
         if readsConfirming.isEmpty {
             // Hand the storage back, so that the next round need not allocate.
             readsConfirming = confirmed
             readsConfirming.removeAll(keepingCapacity: true)
         }
     }
+
+    /// Answers those that need not wait, as far as the turn goes.
+    mutating func answerReady() {
+        while turnBudget.isLeft, let read = readsReady.popFirst() { answer(read) }
+    }
+
+    /// Whether reads are left that need no event.
+    var hasReadsToAnswer: Bool { isLoaded && !(readsReady.isEmpty && scans.isEmpty && scanFollowers.isEmpty) }
 
     /// Answers from the store as committed.
     mutating func answer(_ read: PendingRead, with fetched: [Position: ByteString] = [:]) {
@@ -107,20 +128,8 @@ extension Replica {
         case .range(let request): answerRange(read, request, fetched)
         case .rangeStream(let request): startStream(read.id, request)
         case .txn(let txn):
-            do throws(EtcdError) {
-                let message = try store.read(txn, header: header)
-                if store.cold.hasMissing {
-                    park(.read(read), with: fetched, arrivedAt: read.arrivedAt)
-                } else {
-                    actions.append(.respond(read.id, message))
-                }
-            } catch {
-                if store.cold.hasMissing {
-                    park(.read(read), with: fetched, arrivedAt: read.arrivedAt)
-                } else {
-                    actions.append(.fail(read.id, error))
-                }
-            }
+            let readTxn = ReadTxn(txn, header: header, revision: store.revision, compactRevision: store.compactRevision)
+            startScan(of: read, AnswerBuilder(readTxn, byteLimit: configuration.answerByteLimit), key: ByteString(), since: now)
         case .revision:
             actions.append(.reportRevision(read.id, store.revision))
         case .alarms(let kind):
@@ -131,7 +140,7 @@ extension Replica {
             confirmProgress(read.id)
         case .unchanged(let write, let answer, let position, let digest):
             if position == store.committed, digest == store.committedDigest {
-                respond(read.id, answer)
+                respond(read.id, answer, arrivedAt: write.arrivedAt)
             } else if isAppending, position > store.committed {
                 // What it was executed behind may still turn out to be so.
                 readsWaiting.append(read)
@@ -148,13 +157,16 @@ extension Replica {
             enqueueFirst(write)
             return
         }
+        store.abandon()
         var rows: [LogRow] = []
+        var visits = write.mayBePaused ? configuration.turnKeyLimit : Int.max
         store.cold.fetched = write.values
         defer { store.cold.fetched = [:] }
         do throws(EtcdError) {
-            let message = try store.execute(write.request, header: header, origin: configuration.origin, rows: &rows)
-            if rows.isEmpty {
-                respond(write.id, .success(message))
+            let answer = try store.execute(
+                write.request, header: header, origin: configuration.origin, rows: &rows, visits: &visits)
+            if let answer, rows.isEmpty {
+                respond(write.id, .success(answer), arrivedAt: write.arrivedAt)
             } else {
                 store.rollBack()
                 enqueueFirst(write)
@@ -163,7 +175,7 @@ extension Replica {
             if store.cold.hasMissing {
                 park(.write(write), with: write.values, arrivedAt: write.arrivedAt)
             } else {
-                respond(write.id, .failure(error))
+                respond(write.id, .failure(error), arrivedAt: write.arrivedAt)
             }
         }
     }
@@ -182,6 +194,8 @@ extension Replica {
                 if store.cold.hasMissing {
                     park(.read(read), with: fetched, arrivedAt: read.arrivedAt)
                 } else {
+                    turnBudget.visits -= 1
+                    turnBudget.answerBytes -= message.count
                     actions.append(.respond(read.id, message))
                 }
                 return
@@ -191,10 +205,9 @@ extension Replica {
             let startedAt = startedAt ?? now
             if let question, share(question, with: ScanFollower(read: read, request: request, since: startedAt)) { return }
             let scan = try RangeScan(request, current: store.revision, compactRevision: store.compactRevision)
-            advance(
-                ScanTask(
-                    id: read.id, request: request, question: question, scan: scan, header: header, revision: store.revision,
-                    arrivedAt: read.arrivedAt, startedAt: startedAt))
+            let answer = AnswerBuilder(
+                scan, header: header, revision: store.revision, byteLimit: configuration.answerByteLimit)
+            startScan(of: read, answer, question: question, key: request.key, since: startedAt)
         } catch {
             actions.append(.fail(read.id, error))
         }

@@ -3,61 +3,35 @@ internal import Bytes
 internal import EtcdAPI
 internal import Keyspace
 
-/// A long Range under way. A class, since the writer that grows inside can't be moved about in an array.
+/// A long answer under way: that of a range, or of a transaction. A class, since the writer that grows inside can't be moved about in an
+/// array.
 final class ScanTask {
     let id: RequestID
-    let request: RangeRequest
+    /// Where it begins anew if the values that it wants are gone; nil for the answer of a write.
+    let read: PendingRead?
     /// What it answers, for others that ask the same.
     let question: RangeQuestion?
-    let startedAt: Instant
-    private var scan: RangeScan
-    private var writer: ByteWriter
-    private var hasReserved = false
-
+    /// What it is about, for the log.
+    let key: ByteString
     let arrivedAt: Instant
+    let startedAt: Instant
+    let answer: AnswerBuilder
 
     init(
-        id: RequestID, request: RangeRequest, question: RangeQuestion?, scan: RangeScan, header: ResponseHeader, revision: Revision,
-        arrivedAt: Instant, startedAt: Instant
+        id: RequestID, read: PendingRead?, question: RangeQuestion?, key: ByteString, arrivedAt: Instant, startedAt: Instant,
+        answer: AnswerBuilder
     ) {
         self.id = id
-        self.arrivedAt = arrivedAt
-        self.request = request
+        self.read = read
         self.question = question
+        self.key = key
+        self.arrivedAt = arrivedAt
         self.startedAt = startedAt
-        self.scan = scan
-        writer = ByteWriter(capacity: 1024)
-        writer.appendHeader(header, revision: revision)
+        self.answer = answer
     }
 
     /// The revision that must stay readable.
-    var revision: Revision { scan.revision }
-
-    /// True once the answer is complete.
-    func step(_ store: borrowing Store, keyLimit: Int) -> Bool {
-        if scan.step(store.index, store.cold, budget: keyLimit, byteLimit: Int.max, into: &writer) { return true }
-        if !hasReserved { reserveRest() }
-        return false
-    }
-
-    /// Room for the keys that are still to come, if they are like those so far: a writer that grows by doubling would copy the
-    /// whole answer once more.
-    private func reserveRest() {
-        guard let keysLeft = scan.keysLeft, scan.keysFetched > 0 else { return }
-        hasReserved = true
-        let (rest, overflow) = (writer.count / scan.keysFetched + 1).multipliedReportingOverflow(by: keysLeft)
-        if !overflow && rest <= Self.reservedLimit { writer.reserve(rest + rest / 32) }
-    }
-
-    /// Beyond this a client could make us reserve what it will never be sent; in bytes.
-    private static let reservedLimit = 256 << 20
-
-    /// The answer; nothing is left afterwards.
-    func finish() -> ByteString {
-        var done = ByteWriter(capacity: 0)
-        swap(&done, &writer)
-        return done.finish()
-    }
+    var revision: Revision { answer.oldestRevision }
 }
 
 /// A long Range that asks what a scan under way is about to answer. It looks again each turn: for the answer, or for what else there
@@ -92,8 +66,8 @@ final class StreamTask {
         case last(ByteString)
     }
 
-    func step(_ store: borrowing Store, keyLimit: Int, chunkBytes: Int) -> Step {
-        let done = scan.step(store.index, store.cold, budget: keyLimit, byteLimit: chunkBytes, into: &writer)
+    func step(_ store: borrowing Store, visits: inout Int, chunkBytes: Int) -> Step {
+        let done = scan.step(store.index, store.cold, visits: &visits, byteLimit: chunkBytes, into: &writer)
         if !done && (writer.count < chunkBytes || store.cold.hasMissing) { return .unfinished }
         var body = ByteWriter(capacity: done ? 0 : chunkBytes)
         swap(&body, &writer)
@@ -108,14 +82,50 @@ final class StreamTask {
 }
 
 extension Replica {
+    // MARK: Scans
+
+    /// Begins an answer that may take more than a turn.
+    mutating func startScan(
+        of read: PendingRead, _ answer: AnswerBuilder, question: RangeQuestion? = nil, key: ByteString, since startedAt: Instant
+    ) {
+        let task = ScanTask(
+            id: read.id, read: read, question: question, key: key, arrivedAt: read.arrivedAt, startedAt: startedAt, answer: answer)
+        if scansAreCrowded { scans.append(task) } else { advance(task) }
+    }
+
+    /// The same for a write, which has been executed.
+    mutating func startScan(id: RequestID, _ answer: AnswerBuilder, arrivedAt: Instant) {
+        scans.append(
+            ScanTask(id: id, read: nil, question: nil, key: ByteString(), arrivedAt: arrivedAt, startedAt: now, answer: answer))
+    }
+
+    /// Takes each scan a step further, as far as the turn goes. Those that had their step come last next time.
     mutating func continueScans() {
+        scansAreCrowded = false
         guard !scans.isEmpty || !scanFollowers.isEmpty else { return }
-        let tasks = scans
-        scans.removeAll(keepingCapacity: true)
-        for task in tasks { advance(task) }
+        if let oldest = oldestIfCrowded {
+            scansAreCrowded = true
+            advance(scans.remove(at: oldest))
+        } else {
+            let tasks = scans
+            scans.removeAll(keepingCapacity: true)
+            var count = 0
+            while count < tasks.count, turnBudget.isLeft {
+                advance(tasks[count])
+                count += 1
+            }
+            scans.insert(contentsOf: tasks[count...], at: 0)
+        }
         let followers = scanFollowers
         scanFollowers.removeAll(keepingCapacity: true)
         for follower in followers { startRange(follower.read, follower.request, [:], since: follower.since) }
+    }
+
+    /// Which scan came first, where all together take more memory than they may: it is finished before others go on.
+    private var oldestIfCrowded: Int? {
+        let heldBytes = (scans + sorting.tasks).reduce(0) { $0 + $1.answer.heldBytes }
+        guard heldBytes > configuration.scanMemoryLimit else { return nil }
+        return scans.indices.min { scans[$0].arrivedAt < scans[$1].arrivedAt }
     }
 
     /// Whether what is asked for is there already, or is being made: then it is answered, or waits for that.
@@ -134,16 +144,49 @@ extension Replica {
 
     /// Takes a scan a step further.
     mutating func advance(_ task: ScanTask) {
-        if task.step(store, keyLimit: configuration.scanKeyLimit) {
-            noteSlow(task)
-            let message = task.finish()
-            if let question = task.question { longAnswers.note(message, to: question) }
-            actions.append(.respond(task.id, message))
-        } else if store.cold.hasMissing {
-            park(.scan(task), arrivedAt: now)
-        } else {
-            scans.append(task)
+        var visits = min(configuration.scanKeyLimit, max(turnBudget.visits, 1))
+        let visitsBefore = visits
+        let bytesBefore = task.answer.heldBytes
+        do throws(EtcdError) {
+            let isDone = try task.answer.step(
+                store.index, store.cold, visits: &visits, stepBytes: configuration.scanByteLimit)
+            turnBudget.visits -= visitsBefore - visits
+            turnBudget.answerBytes -= max(task.answer.heldBytes - bytesBefore, 0)
+            if isDone { return finish(task) }
+            if store.cold.hasMissing {
+                return park(.scan(task), with: task.answer.isChoosing ? store.cold.fetched : [:], arrivedAt: now)
+            }
+            if task.answer.mustSort {
+                sorting.add(task)
+                startSorting()
+            } else {
+                scans.append(task)
+            }
+        } catch {
+            actions.append(.fail(task.id, error))
         }
+    }
+
+    private mutating func finish(_ task: ScanTask) {
+        noteSlow(task)
+        let message = task.answer.finish()
+        if let question = task.question { longAnswers.note(message, to: question) }
+        actions.append(.respond(task.id, message))
+    }
+
+    private mutating func startSorting() {
+        if let job = sorting.nextJob() { actions.append(.sort(job)) }
+    }
+
+    /// What a scan has found is sorted. Nobody waits for it where its client has given up, or the log was loaded anew.
+    mutating func sorted(_ job: consuming SortJob) {
+        if let task = sorting.done(job) { scans.append(task) }
+        startSorting()
+    }
+
+    /// The log is loaded anew: what they read is of another memory.
+    mutating func failScans() {
+        for scan in scans + sorting.tasks { actions.append(.fail(scan.id, .leaderChanged)) }
     }
 
     // MARK: Streams
@@ -182,7 +225,8 @@ extension Replica {
             actions.append(.fail(task.id, .compacted))
             return
         }
-        switch task.step(store, keyLimit: configuration.scanKeyLimit, chunkBytes: configuration.streamChunkBytes) {
+        var visits = configuration.scanKeyLimit
+        switch task.step(store, visits: &visits, chunkBytes: configuration.streamChunkBytes) {
         case .unfinished:
             if store.cold.hasMissing { park(.stream(task), arrivedAt: now) } else { streams.append(task) }
         case .chunk(let message):

@@ -24,6 +24,11 @@ struct PendingWrite {
     let byteCount: Int
     /// What was read from the log for it.
     var values: [Position: ByteString] = [:]
+    /// How often its execution was begun and took more than a turn.
+    var pauseCount = 0
+
+    /// Whether it may give way in the middle. Not where it began anew time and again, since others wrote meanwhile.
+    var mayBePaused: Bool { pauseCount < pauseLimit }
 
     init(id: RequestID, request: WriteRequest, physical: Bool, arrivedAt: Instant) {
         self.id = id
@@ -58,7 +63,7 @@ struct Batch {
     var writes: [PendingWrite] = []
     /// One for each of `writes`: true only once the rows are in the log, errors included, since what they say may rest on
     /// the rows of their neighbours.
-    var answers: [Result<ByteString, EtcdError>] = []
+    var answers: [Result<WriteAnswer, EtcdError>] = []
     /// How many of `writes`, from the first on, have been told that it took too long.
     var timedOutCount = 0
     var append: AppendBatch
@@ -107,6 +112,8 @@ extension Replica {
     var canStartBatch: Bool { batches.isEmpty && mayAppend }
 
     mutating func startBatch() {
+        // Its client has given up, or others have come before it.
+        if store.isPaused, writes.first?.id != pausedWrite { store.abandon() }
         if case .held(let head, let expired) = headLock { return appendLocked(head, expired) }
         guard mayAppend else { return }
         guard batches.isEmpty else {
@@ -134,24 +141,41 @@ extension Replica {
         return isWorthIt && writes.count * 2 >= last.writes.count
     }
 
+    /// Whether the write that the store is in the middle of can go on.
+    var canGoOnWriting: Bool { store.isPaused && mayAppend && (batches.isEmpty || canFollow) }
+
     /// Executes as many waiting writes as fit, and appends their rows. Those of a batch that changes nothing are reads in
     /// the end: they wait until it is known that the log still ends here. Leases that have expired go first, under the head row's lock.
     mutating func executeBatch(expired: [LeaseID] = [], isLocked: Bool = false) {
         var taken: [PendingWrite] = []
-        var answers: [Result<ByteString, EtcdError>] = []
+        var answers: [Result<WriteAnswer, EtcdError>] = []
         var rows: [LogRow] = []
         var bytes = 0
         let header = header
+        if !expired.isEmpty { store.abandon() }
         let before = store.savepoint
         let revoked = revoke(expired, &rows)
-        while rows.count < configuration.batchRowLimit, bytes < batchPace.byteLimit, let write = writes.popFirst() {
+        // Nobody else can write while the lock is held, so nothing gives way then.
+        var visits = isLocked ? Int.max : configuration.turnKeyLimit
+        while rows.count < configuration.batchRowLimit, bytes < batchPace.byteLimit, visits > 0, var write = writes.popFirst() {
             waitingWriteBytes -= write.byteCount
             let rowsBefore = rows.count
             if !write.values.isEmpty { store.cold.fetched = write.values }
             defer { if !write.values.isEmpty { store.cold.fetched = [:] } }
             do {
-                answers.append(
-                    .success(try store.execute(write.request, header: header, origin: configuration.origin, rows: &rows)))
+                if !write.mayBePaused { visits = .max }
+                let wasPaused = store.isPaused
+                guard
+                    let answer = try store.execute(
+                        write.request, header: header, origin: configuration.origin, rows: &rows, visits: &visits)
+                else {
+                    // What was executed before it is sent first.
+                    if !taken.isEmpty { store.abandon() } else { pausedWrite = write.id }
+                    if taken.isEmpty && !wasPaused { write.pauseCount += 1 }
+                    enqueueFirst(write)
+                    break
+                }
+                answers.append(.success(answer))
                 for row in rows[rowsBefore...] { bytes += row.key.count + row.value.count }
             } catch {
                 // It waits for its values; those behind it need not.
@@ -166,6 +190,7 @@ extension Replica {
             taken.append(write)
         }
         guard !rows.isEmpty else {
+            guard !taken.isEmpty else { return }
             for (write, answer) in zip(taken, answers) {
                 readsWaiting.append(
                     PendingRead(
@@ -320,11 +345,20 @@ extension Replica {
     private mutating func answer(_ batch: Batch) {
         noteSlow(batch)
         for (write, answer) in zip(batch.unanswered, batch.answers[batch.timedOutCount...]) {
-            if case .success(let message) = answer, write.physical, case .compact(let revision) = write.request {
+            if case .success(.complete(let message)) = answer, write.physical, case .compact(let revision) = write.request {
                 waitForSweep(PhysicalWaiter(id: write.id, revision: revision, message: message))
             } else {
-                respond(write.id, answer)
+                respond(write.id, answer, arrivedAt: write.arrivedAt)
             }
+        }
+    }
+
+    /// Answers a write that is in the log, or that changes nothing.
+    mutating func respond(_ id: RequestID, _ answer: Result<WriteAnswer, EtcdError>, arrivedAt: Instant) {
+        switch answer {
+        case .success(.complete(let message)): respond(id, .success(message))
+        case .success(.unfinished(let answer)): startScan(id: id, answer, arrivedAt: arrivedAt)
+        case .success(.refused(let error)), .failure(let error): respond(id, .failure(error))
         }
     }
 
@@ -343,6 +377,9 @@ extension Replica {
         }
     }
 }
+
+/// How often a write that takes more than a turn begins anew before it is executed in one.
+private let pauseLimit = 3
 
 /// How many batches may be under way at once. With two, PostgreSQL always has the next one; more would only be smaller.
 private let batchLimit = 2

@@ -36,8 +36,17 @@ package struct ReplicaConfiguration: Sendable {
     package var requestTimeoutMs = 7_000
     /// Requests that take as long are told of, and counted as slow.
     package var slowRequestMs = 300
-    /// How many keys a scan looks at before others get their turn.
+    /// How many keys a scan looks at before others get their turn, and about how many bytes it encodes.
     package var scanKeyLimit = 1_000
+    package var scanByteLimit = 1 << 20
+    /// How many keys all reads of a turn look at, and about how many bytes they are answered; further reads wait for the next turn. The
+    /// same number of keys for all writes of a turn.
+    package var turnKeyLimit = 20_000
+    package var turnAnswerByteLimit = 16 << 20
+    /// The largest answer, in bytes: what etcd's gRPC sends at the most.
+    package var answerByteLimit = Int(Int32.max)
+    /// What all answers that are being made may take in memory, in bytes. Beyond that only the oldest goes on.
+    package var scanMemoryLimit = 512 << 20
     /// A streamed chunk is about this large, in bytes.
     package var streamChunkBytes = 1_572_864
     /// A tail is read in pieces of at most this many rows.
@@ -124,6 +133,8 @@ package struct Replica: ~Copyable {
     var writes = Deque<PendingWrite>()
     /// The sum of their `byteCount`.
     var waitingWriteBytes = 0
+    /// The write at their front, where the store is in the middle of it.
+    var pausedWrite: RequestID?
     /// Sent and not settled, oldest first. Either all are being appended, or all are lost.
     var batches: [Batch] = []
     /// Of `batches`, once they are lost.
@@ -150,9 +161,15 @@ package struct Replica: ~Copyable {
     var headReadSentAt = Instant(nanoseconds: 0)
     /// The newest revision that a head has told of.
     var headRevision: Revision = 0
+    /// Reads that may be answered from the store as it is, in the order in which they came.
+    var readsReady = Deque<PendingRead>()
     var scans: [ScanTask] = []
     /// Ask what one of `scans` answers.
     var scanFollowers: [ScanFollower] = []
+    var sorting = ScanSorting()
+    /// Whether they took more memory than they may when this turn began.
+    var scansAreCrowded = false
+    var turnBudget: TurnBudget
     var longAnswers = LongAnswers()
     var streams: [StreamTask] = []
 
@@ -193,11 +210,13 @@ package struct Replica: ~Copyable {
         self.configuration = configuration
         marks = configuration.served.map { ComparedMark($0) }
         pollIntervalMs = configuration.pollIntervalMinMs
+        turnBudget = TurnBudget(configuration)
         watches = Watches(recentBytes: configuration.watchHistoryBytes)
         batchPace = BatchPace(mostBytes: configuration.batchByteLimit)
         leases.roundsLeft = configuration.leaseLimits.roundBurst
         store.quotaBytes = configuration.quotaBackendBytes
         store.valueByteLimit = configuration.valueCacheBytes
+        store.answerByteLimit = configuration.answerByteLimit
         actions.append(.load)
     }
 
@@ -221,6 +240,7 @@ package struct Replica: ~Copyable {
         case .watchRequested(let id, let request): requestWatch(id, request)
         case .stopping: leaveDuty()
         case .log(let event): heard(event)
+        case .sorted(let job): sorted(job)
         case .rowsLoaded(let rows): load(rows)
         case .rowsLoadedWithoutValues(let rows, let byteCounts): loadWithoutValues(rows, byteCounts)
         case .loadRestarted: restartLoading()
@@ -236,12 +256,15 @@ package struct Replica: ~Copyable {
         endLeaderless()
         expireLeaseQuestions()
         reloadDamaged()
+        if isLoaded {
+            continueScans()
+            answerReady()
+        }
         if phase == .serving {
             startHeadRead()
             tendLeases()
             tendUpkeep()
             startBatch()
-            continueScans()
             continueStreams()
             catchUp()
             startValueRead()
@@ -249,6 +272,7 @@ package struct Replica: ~Copyable {
             collectGarbage()
             poll()
         }
+        turnBudget = TurnBudget(configuration)
         defer { actions.removeAll(keepingCapacity: true) }
         return actions
     }
@@ -258,14 +282,14 @@ package struct Replica: ~Copyable {
 
     /// How many reads and writes wait for the log or for their batch.
     package var requestsUnderWay: Int {
-        batches.reduce(writes.count) { $0 + $1.writes.count } + readsWaiting.count + readsConfirming.count
+        batches.reduce(writes.count) { $0 + $1.writes.count } + readsWaiting.count + readsConfirming.count + readsReady.count
     }
 
     /// Whether `endTurn` has left work that needs no event.
     package var hasMoreWork: Bool {
-        phase == .serving
-            && (!scans.isEmpty || !scanFollowers.isEmpty || collector.hasMoreWork || streams.contains(where: \.isReady)
-                || canCatchUp)
+        hasReadsToAnswer
+            || phase == .serving
+                && (canGoOnWriting || collector.hasMoreWork || streams.contains(where: \.isReady) || canCatchUp)
     }
 
     /// When `endTurn` should be called at the latest where nothing happens.
@@ -319,6 +343,8 @@ package struct Replica: ~Copyable {
         waitingWriteBytes = writes.reduce(0) { $0 + $1.byteCount }
         readsWaiting.removeAll { gone.contains($0.id) }
         readsConfirming.removeAll { gone.contains($0.id) }
+        readsReady.removeAll { gone.contains($0.id) }
+        sorting.drop(gone)
         scans.removeAll { gone.contains($0.id) }
         scanFollowers.removeAll { gone.contains($0.read.id) }
         streams.removeAll { gone.contains($0.id) }
@@ -344,7 +370,10 @@ package struct Replica: ~Copyable {
                 fail(oldest)
             }
         }
-        for read in takeExpired(&readsWaiting, timeoutMs: timeout, now) + takeExpired(&readsConfirming, timeoutMs: timeout, now) {
+        let overdue =
+            takeExpired(&readsWaiting, timeoutMs: timeout, now) + takeExpired(&readsConfirming, timeoutMs: timeout, now)
+            + takeExpired(&readsReady, timeoutMs: timeout, now)
+        for read in overdue {
             if case .watchProgress = read.kind {
                 progressExpired(read.id)
                 continue
@@ -357,7 +386,9 @@ package struct Replica: ~Copyable {
 }
 
 /// Takes out the reads that have waited too long, which come first.
-private func takeExpired(_ reads: inout [PendingRead], timeoutMs: Int, _ now: Instant) -> [PendingRead] {
+private func takeExpired(
+    _ reads: inout some RangeReplaceableCollection<PendingRead>, timeoutMs: Int, _ now: Instant
+) -> [PendingRead] {
     guard let oldest = reads.first, oldest.arrivedAt.advanced(byMs: timeoutMs) <= now else { return [] }
     let expired = Array(reads.prefix { $0.arrivedAt.advanced(byMs: timeoutMs) <= now })
     reads.removeFirst(expired.count)

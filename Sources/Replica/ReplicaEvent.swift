@@ -38,6 +38,8 @@ package enum ReplicaEvent: Sendable {
     case leaderRequired(RequestID)
     case watchRequested(RequestID, WatchRequest)
     case log(LogEvent)
+    /// What `Action.sort` asked for is done.
+    case sorted(SortJob)
     /// The process is about to end: chores are left to others.
     case stopping
     /// A chunk of the log at start-up, in order, the first one from the log's start.

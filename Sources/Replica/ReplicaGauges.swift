@@ -62,8 +62,8 @@ extension Replica {
         gauges.laggingWatchers = max(0, watches.watchers.count - watches.synced.count)
         gauges.waitingWrites = batches.reduce(writes.count) { $0 + $1.writes.count }
         gauges.waitingWriteBytes = waitingWriteBytes
-        gauges.waitingReads = readsWaiting.count + readsConfirming.count
-        gauges.scans = scans.count + streams.count
+        gauges.waitingReads = readsWaiting.count + readsConfirming.count + readsReady.count
+        gauges.scans = scans.count + sorting.count + streams.count
         gauges.isRecovering = phase == .recovering
         gauges.values.byteCount = store.index.valueBytes
         gauges.values.waiting = parked.waiting.count + parked.reading.count + parked.overtaken.count

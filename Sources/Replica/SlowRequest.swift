@@ -50,18 +50,18 @@ extension Replica {
     }
 
     /// A scan that has taken long.
-    mutating func noteSlow(_ scan: ScanTask) { noteSlow(scan.id, scan.request, since: scan.startedAt) }
+    mutating func noteSlow(_ scan: ScanTask) { noteSlow(scan.id, scan.key, since: scan.startedAt) }
 
     /// A range that has waited long for another's scan.
-    mutating func noteSlow(_ follower: ScanFollower) { noteSlow(follower.read.id, follower.request, since: follower.since) }
+    mutating func noteSlow(_ follower: ScanFollower) { noteSlow(follower.read.id, follower.request.key, since: follower.since) }
 
-    private mutating func noteSlow(_ id: RequestID, _ request: RangeRequest, since start: Instant) {
+    private mutating func noteSlow(_ id: RequestID, _ key: ByteString, since start: Instant) {
         guard isSlow(start) else { return }
         counters.slowReads += 1
         actions.append(
             .note(
                 .slow(
-                    id, SlowRequest(queuedMs: 0, databaseMs: 0, workMs: ms(from: start, to: now), timedOut: false, key: request.key))))
+                    id, SlowRequest(queuedMs: 0, databaseMs: 0, workMs: ms(from: start, to: now), timedOut: false, key: key))))
     }
 
     /// A request that has waited for as long as any may: for PostgreSQL, in the end.

@@ -256,6 +256,9 @@ final class SimulatedProcess {
         case .sendParts(let id, let parts, let reportDrained): send(id, ByteString(parts.flatMap { Array($0) }), reportDrained)
         case .log(let command): threads[command.thread.rawValue].submit(command)
         case .load: load()
+        case .sort(var job):
+            job.run()
+            post(.sorted(job))
         case .note(let note): noted(note)
         }
     }

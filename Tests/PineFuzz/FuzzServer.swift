@@ -136,6 +136,9 @@ final class FuzzServer {
             case .reportRevision(let id, let revision): outgoing.append(.revision(id, revision))
             case .log(let command): if let answer = log.answer(command) { waiting.append(.log(answer)) }
             case .load: waiting += [.rowsLoaded(log.rows), .loadFinished(log.head, log.deleted)]
+            case .sort(var job):
+                job.run()
+                waiting.append(.sorted(job))
             case .note: break
             }
         }

@@ -36,6 +36,9 @@ final class HandDriven {
                 replica.step(.loadFinished(log.head, log.deleted), now: now)
             case .send(let id, let message, _): sent[id, default: []].append(message)
             case .sendParts(let id, let parts, _): sent[id, default: []].append(ByteString(parts.joined()))
+            case .sort(var job):
+                job.run()
+                replica.step(.sorted(job), now: now)
             case .finish, .reportRevision, .note: break
             }
         }

@@ -144,6 +144,11 @@ final class TestReplica {
     var holdsAnswers = false
     /// The same for those to appends alone, and what comes behind one of them on its connection.
     var holdsAppends = false
+    /// What is to be sorted, where that is held.
+    private(set) var sortJobs: [SortJob] = []
+    var holdsSortJobs = false
+    /// Bytes that were answered since `forgetSizes`.
+    private(set) var answeredBytes = 0
     /// Whether clients take what they are sent.
     var clientsRead = true
     /// Whether values stay in the log at start-up.
@@ -191,6 +196,17 @@ final class TestReplica {
     /// As when clients have taken their answers.
     func forgetAnswers() { answers = [:] }
 
+    func forgetSizes() { answeredBytes = 0 }
+
+    private func takeSortJobs() -> [SortJob] {
+        defer { sortJobs = [] }
+        return sortJobs.map { job in
+            var job = job
+            job.run()
+            return job
+        }
+    }
+
     func advance(ms: Int) { now = now.advanced(byMs: ms) }
 
     /// Runs until nothing moves.
@@ -204,14 +220,17 @@ final class TestReplica {
         let arrived = pending.filter { !(holdsAnswers || (holdsAppends && $0.isOfAppender)) }
         pending = held
         for event in arrived { replica.step(.log(event), now: now) }
+        if !holdsSortJobs { for job in takeSortJobs() { replica.step(.sorted(job), now: now) } }
         let actions = replica.endTurn(now: now)
         for action in actions { perform(action) }
-        return !arrived.isEmpty || !actions.isEmpty || replica.hasMoreWork
+        return !arrived.isEmpty || !actions.isEmpty || replica.hasMoreWork || (!holdsSortJobs && !sortJobs.isEmpty)
     }
 
     private func perform(_ action: Action) {
         switch action {
-        case .respond(let id, let message): answers[id] = .success(message)
+        case .respond(let id, let message):
+            answers[id] = .success(message)
+            answeredBytes += message.count
         case .fail(let id, let error): answers[id] = .failure(error)
         case .send(let id, let message, let reportDrained):
             sent[id, default: []].append(message)
@@ -233,6 +252,7 @@ final class TestReplica {
                 replica.step(.rowsLoaded(rows), now: now)
             }
             replica.step(.loadFinished(log.head, log.deleted), now: now)
+        case .sort(let job): sortJobs.append(job)
         case .note(let note): notes.append(note)
         }
     }

@@ -130,6 +130,9 @@ final class WatchWorld {
             case .respond, .finish, .reportRevision, .note: break
             case .send(let id, let message, let report): try sent(id, message, report)
             case .sendParts(let id, let parts, let report): try sent(id, ByteString(parts.joined()), report)
+            case .sort(var job):
+                job.run()
+                step(.sorted(job))
             case .log(let command): threads[thread(of: command)].append(.going(command))
             case .load:
                 step(.rowsLoaded(log.tail(after: .start).rows))
