@@ -16,6 +16,13 @@ package struct Member: Hashable, Sendable {
     package var clientURLs: [String]
     /// How long ago it last said so, by the server's clock.
     package var age: Duration
+
+    package init(id: Int64, name: String, clientURLs: [String], age: Duration) {
+        self.id = id
+        self.name = name
+        self.clientURLs = clientURLs
+        self.age = age
+    }
 }
 
 extension LogSession {

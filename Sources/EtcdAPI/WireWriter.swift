@@ -1,6 +1,6 @@
 // Owns: the writing half of the protobuf wire format: one method a kind of field, with proto3's rule that what is zero
 // or empty is left out.
-internal import Bytes
+package import Bytes
 
 extension ByteWriter {
     @inline(__always)
@@ -54,7 +54,7 @@ extension ByteWriter {
     }
 
     /// A repeated bytes or string field.
-    mutating func appendRepeated(_ field: Int, _ values: [ByteString]) {
+    package mutating func appendRepeated(_ field: Int, _ values: [ByteString]) {
         for value in values { appendUnionBytes(field, value) }
     }
 
@@ -79,7 +79,7 @@ extension ByteWriter {
     }
 
     /// A repeated sub-message.
-    mutating func appendRepeated(_ field: Int, _ messages: [some WireMessage]) {
+    package mutating func appendRepeated(_ field: Int, _ messages: [some WireMessage]) {
         for message in messages { appendMessage(field, message) }
     }
 }

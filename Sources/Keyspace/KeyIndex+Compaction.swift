@@ -11,26 +11,41 @@ extension KeyIndex {
     }
 
     /// Drops up to `limit` dead versions, oldest first, and appends their positions to `dropped`: these are the rows that may
-    /// be deleted from the changelog. Fewer than `limit` means that nothing more can go for now.
+    /// be deleted from the changelog. Fewer than `limit` means that nothing more can go for now, unless `isCollectCut`.
     ///
     /// As in etcd: at compact revision R each key keeps its newest version at or before R, unless that is a tombstone older
     /// than R. One at R itself stays for those who watch from R on, until a later compaction; and so do all versions that
     /// `Sweep.firstKept` names.
     /// - Parameter oldest: the lowest revision that a running read is pinned to, if there is one.
     /// - Parameter bound: nothing is dropped that lies beyond it.
+    /// - Parameter visitLimit: how many rows are looked at. Most make something dead, but those of the compact revision and the one before
+    ///   don't yet, and a revision can have any number.
     /// - Returns: how far everything that is dead has been dropped by now.
     @discardableResult
     package mutating func collect(
-        limit: Int, keepingReadersAt oldest: Revision?, within bound: Sweep = .everything, into dropped: inout [Position]
+        limit: Int, keepingReadersAt oldest: Revision?, within bound: Sweep = .everything, visitLimit: Int = .max,
+        into dropped: inout [Position]
     ) -> Sweep {
         let compacted = min(compactRevision, bound.compactRevision)
         let firstKept = Sweep.firstKept(compactedTo: compacted)
         let last = min(compacted, oldest ?? .max)
         var left = limit
-        if swept.compactRevision < compacted, collectKept(before: firstKept, last, &left, &dropped), left > 0 {
-            swept.compactRevision = compacted
+        var visits = visitLimit
+        isCollectCut = false
+        if swept.compactRevision < compacted {
+            // A pass that is under way keeps to its compaction, unless that lies beyond the bound by now.
+            if let pass = keptPass, pass > compacted { restartKept() }
+            let pass = keptPass ?? compacted
+            if collectKept(pass, last, &left, &visits, &dropped), left > 0 { swept.compactRevision = pass }
+            // The rest is to be put behind what this pass leaves.
+            guard !isCollectCut else { return swept }
         }
         while left > 0, let row = superseded.first, row.position.revision <= last, row.position <= bound.position {
+            guard visits > 0 else {
+                isCollectCut = true
+                return swept
+            }
+            visits -= 1
             guard drop(what: row, before: firstKept, &left, &dropped) else { continue }
             superseded.removeFirst()
             swept.position = max(swept.position, row.position)
@@ -40,19 +55,43 @@ extension KeyIndex {
         return swept
     }
 
-    /// Goes through what earlier compactions have left, which is no more than the rows of two revisions. False where something has to wait.
+    /// Goes through what earlier compactions have left, which is no more than the rows of two revisions; in several passes, where the
+    /// bounds come first. False where something has to wait.
     private mutating func collectKept(
-        before firstKept: Revision, _ last: Revision, _ left: inout Int, _ dropped: inout [Position]
+        _ compacted: Revision, _ last: Revision, _ left: inout Int, _ visits: inout Int, _ dropped: inout [Position]
     ) -> Bool {
-        var areDone = true
-        for _ in 0..<kept.count {
-            guard let row = kept.first else { break }
-            kept.removeFirst()
+        // Nothing has changed since all that is left turned out to be pinned by readers.
+        if let pinned = keptPinned, pinned == (compacted, last) { return false }
+        keptPass = compacted
+        let firstKept = Sweep.firstKept(compactedTo: compacted)
+        while let row = kept.first {
+            guard left > 0, visits > 0 else {
+                isCollectCut = true
+                return false
+            }
+            visits -= 1
             let isDone = row.position.revision <= last && drop(what: row, before: firstKept, &left, &dropped)
-            areDone = areDone && isDone
-            if !isDone || (row.position.revision >= firstKept && hasDead(row)) { kept.append(row) }
+            // What the bound has cut short is looked at again.
+            if !isDone, row.position.revision <= last { continue }
+            kept.removeFirst()
+            if !isDone { keptWaits = true }
+            if !isDone || (row.position.revision >= firstKept && hasDead(row)) { keptLater.append(row) }
         }
-        return areDone
+        swap(&kept, &keptLater)
+        keptPass = nil
+        defer { keptWaits = false }
+        keptPinned = keptWaits ? (compacted, last) : nil
+        return !keptWaits
+    }
+
+    private mutating func restartKept() {
+        while let row = kept.first {
+            keptLater.append(row)
+            kept.removeFirst()
+        }
+        swap(&kept, &keptLater)
+        keptPass = nil
+        keptWaits = false
     }
 
     /// About how many of the superseded rows lie at or below the compact revision: those that `collect` still has to look at.
@@ -147,10 +186,12 @@ extension KeyIndex {
             return true
         }
         last = Position.start
-        kept.visit { row in
-            invariant(row.position > last && row.position.revision <= compactRevision, "the kept rows are out of order")
-            last = row.position
-            return true
+        for queue in [keptLater, kept] {
+            queue.visit { row in
+                invariant(row.position > last && row.position.revision <= compactRevision, "the kept rows are out of order")
+                last = row.position
+                return true
+            }
         }
         superseded.visit { row in
             invariant(row.position > last && row.position <= committed, "the superseded rows are out of order")

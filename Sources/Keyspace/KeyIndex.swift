@@ -40,6 +40,15 @@ package struct KeyIndex: ~Copyable {
     var journal = KeyIndexQueue<JournalRow>()
     var superseded = KeyIndexQueue<SupersedingRow>()
     var kept = KeyIndexQueue<SupersedingRow>()
+    /// The compaction for which a pass over `kept` is under way, what that has left of it so far, and whether it has met a row that has
+    /// to wait for a reader.
+    var keptPass: Revision?
+    var keptLater = KeyIndexQueue<SupersedingRow>()
+    var keptWaits = false
+    /// The bounds of the last pass that ended with rows that wait for a reader.
+    var keptPinned: (compacted: Revision, last: Revision)?
+    /// Whether the last `collect` has stopped at its bounds.
+    package internal(set) var isCollectCut = false
     /// How far `collect` has come.
     var swept = Sweep.nothing
     /// The position of the last row applied, of whatever kind.
@@ -188,7 +197,7 @@ package struct KeyIndex: ~Copyable {
     package var speculativeCount: Int { journal.count }
 
     /// Rows whose dead versions `collect` has not dropped yet, whether compacted or not.
-    package var supersededCount: Int { superseded.count + kept.count }
+    package var supersededCount: Int { superseded.count + kept.count + keptLater.count }
 
     /// What the index costs beside the bytes of keys and values: nodes, older versions, queues, and the headers of the
     /// allocations that hold keys and values, estimated.
@@ -196,6 +205,7 @@ package struct KeyIndex: ~Copyable {
         // A value's object header, its capacity, the allocator's own word, and half of its rounding.
         let storageBytes = 40
         return tree.allocatedBytes + historyBytes + journal.allocatedBytes + superseded.allocatedBytes + kept.allocatedBytes
+            + keptLater.allocatedBytes
             + clock.allocatedBytes
             + KeyRecord.overheadBytes * keyCount + storageBytes * versionCount
     }

@@ -11,7 +11,7 @@ package struct Lease: Sendable {
     /// Where the log says so.
     let granted: Position
     /// The keys whose latest version carries this lease.
-    package fileprivate(set) var keys: Set<ByteString> = []
+    package fileprivate(set) var keys = ChunkedSet<ByteString>()
 }
 
 package struct LeaseTable {
@@ -23,6 +23,8 @@ package struct LeaseTable {
     }
 
     private var leases: [LeaseID: Lease] = [:]
+    /// Every lease's id.
+    package private(set) var orderedIDs = ChunkedSet<LeaseID>()
     private var journal: [(position: Position, undo: Undo)] = []
     private var journalStart = 0
 
@@ -35,7 +37,7 @@ package struct LeaseTable {
     package func contains(_ id: LeaseID) -> Bool { leases[id] != nil }
 
     /// Every lease's id, ascending.
-    package var ids: [LeaseID] { leases.keys.sorted() }
+    package var ids: [LeaseID] { Array(orderedIDs) }
 
     // MARK: Changing; each change belongs to the row at `position`
 
@@ -43,6 +45,7 @@ package struct LeaseTable {
         // A second grant of an id can only come from a log that another program wrote; the keys stay attached.
         guard leases[id] == nil else { return }
         leases[id] = Lease(id: id, ttl: ttl, granted: position)
+        orderedIDs.insert(id)
         journal.append((position, .granted(id)))
     }
 
@@ -50,17 +53,18 @@ package struct LeaseTable {
     @discardableResult
     mutating func revoke(_ id: LeaseID, at position: Position) -> Position? {
         guard let lease = leases.removeValue(forKey: id) else { return nil }
+        orderedIDs.remove(id)
         journal.append((position, .revoked(lease)))
         return lease.granted
     }
 
     mutating func attach(_ key: ByteString, to id: LeaseID, at position: Position) {
-        guard leases[id]?.keys.insert(key).inserted == true else { return }
+        guard leases[id]?.keys.insert(key) == true else { return }
         journal.append((position, .attached(id, key)))
     }
 
     mutating func detach(_ key: ByteString, from id: LeaseID, at position: Position) {
-        guard leases[id]?.keys.remove(key) != nil else { return }
+        guard leases[id]?.keys.remove(key) == true else { return }
         journal.append((position, .detached(id, key)))
     }
 
@@ -82,8 +86,12 @@ package struct LeaseTable {
         while journal.count > journalStart, let last = journal.last, last.position > position {
             journal.removeLast()
             switch last.undo {
-            case .granted(let id): leases[id] = nil
-            case .revoked(let lease): leases[lease.id] = lease
+            case .granted(let id):
+                leases[id] = nil
+                orderedIDs.remove(id)
+            case .revoked(let lease):
+                leases[lease.id] = lease
+                orderedIDs.insert(lease.id)
             case .attached(let id, let key): leases[id]?.keys.remove(key)
             case .detached(let id, let key): leases[id]?.keys.insert(key)
             }

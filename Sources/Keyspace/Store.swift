@@ -187,14 +187,15 @@ extension Store {
     /// - Returns: how far everything that is dead has been dropped by now.
     @discardableResult
     package mutating func collect(
-        limit: Int, keepingReadersAt oldest: Revision?, within bound: Sweep = .everything, into dead: inout [Position]
+        limit: Int, keepingReadersAt oldest: Revision?, within bound: Sweep = .everything, visitLimit: Int = .max,
+        into dead: inout [Position]
     ) -> Sweep {
         guard compactRevision >= 0 else { return index.swept }
         let before = dead.count
         deadRows.collect(
             limit: limit, committed: committed, compactRevision: min(compactRevision, bound.compactRevision), into: &dead)
         return index.collect(
-            limit: limit - (dead.count - before), keepingReadersAt: oldest, within: bound, into: &dead)
+            limit: limit - (dead.count - before), keepingReadersAt: oldest, within: bound, visitLimit: visitLimit, into: &dead)
     }
 
     var deadRowCount: Int { deadRows.count }

@@ -75,7 +75,9 @@ final class Health: Sendable {
         case .engine: return probes.ping(on: eventLoop)
         case .dataCorruption:
             return at(once: status.counters.isLogDamaged ? "the log's rows do not add up to its digest" : nil)
-        case .serializableRead: return at(once: status.hasFolded ? nil : reasonForNotServing)
+        case .serializableRead:
+            guard status.hasFolded else { return at(once: reasonForNotServing) }
+            return at(once: status.knowsMembers ? nil : "the members have not been read")
         case .linearizableRead:
             guard status.hasFolded else { return at(once: reasonForNotServing) }
             let log = log

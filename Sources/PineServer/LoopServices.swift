@@ -20,7 +20,7 @@ final class LoopServices: GRPCHandler {
     /// Collected during a turn of the loop.
     var batch: [EngineMessage] = []
     /// Calls that wait for a revision, to make the rest of their answer here.
-    private var awaitingRevision: [RequestID: EtcdMethod] = [:]
+    private var awaitingRevision: [RequestID: AwaitedRevision] = [:]
     /// Streams whose queue must be reported once it has drained, and how many reports the engine waits for.
     private var awaitingDrain: [RequestID: Int] = [:]
     /// Calls that never end by themselves.
@@ -72,7 +72,9 @@ final class LoopServices: GRPCHandler {
     private func answer(_ method: EtcdMethod, _ message: ByteString, _ call: CallID) throws(EtcdError) {
         if let request = try request(method, message, call) {
             batch.append(.event(.requestArrived(RequestID(call), request)))
-            if case .revision = request { awaitingRevision[RequestID(call)] = method }
+            if case .revision(let isLinearizable) = request {
+                awaitingRevision[RequestID(call)] = AwaitedRevision(method: method, isLinearizable: isLinearizable)
+            }
         } else {
             answerAtOnce(call, method)
         }
@@ -260,7 +262,19 @@ final class LoopServices: GRPCHandler {
     // MARK: Answers that are made here
 
     private func answer(_ id: RequestID, _ revision: Revision) {
-        guard let method = awaitingRevision.removeValue(forKey: id) else { return }
+        guard let awaited = awaitingRevision.removeValue(forKey: id) else { return }
+        let call = CallID(rawValue: id.rawValue)
+        let membership = shared.membership
+        let ready =
+            awaited.method == .memberList
+            ? membership.untilCurrent(isLinearizable: awaited.isLinearizable, on: calls.eventLoop)
+            : membership.untilKnown(on: calls.eventLoop)
+        ready.assumeIsolated().whenSuccess { [self] in
+            calls.atOnce { answer(call, awaited.method, revision) }
+        }
+    }
+
+    private func answer(_ call: CallID, _ method: EtcdMethod, _ revision: Revision) {
         let status = shared.current
         var header = status.header
         header.revision = revision
@@ -272,7 +286,7 @@ final class LoopServices: GRPCHandler {
             MemberListResponse(header: header, members: members(status)).encode(into: &writer)
         default: violated("\(method) does not wait for a revision")
         }
-        calls.respond(CallID(rawValue: id.rawValue), writer.finish())
+        calls.respond(call, writer.finish())
     }
 
     private func members(_ status: ServerStatus) -> [EtcdAPI.Member] {
@@ -281,6 +295,12 @@ final class LoopServices: GRPCHandler {
                 id: UInt64(bitPattern: member.id), name: ByteString(member.name), clientURLs: member.clientURLs.map { ByteString($0) })
         }
     }
+}
+
+/// A call that waits for a revision.
+private struct AwaitedRevision {
+    var method: EtcdMethod
+    var isLinearizable: Bool
 }
 
 /// The field, the length and the request id that etcd wraps a request in.

@@ -35,6 +35,9 @@ package final class PineServer: Sendable {
 
     /// How often at most.
     private static let noteInterval = Duration.seconds(1)
+    /// How often this member says that it is alive, and asks who else is; and until that has worked once.
+    private static let refreshInterval = Duration.seconds(10)
+    private static let firstRefreshInterval = Duration.milliseconds(200)
 
     private init(
         _ configuration: ServerConfiguration, grpc: GRPCServer, engine: Engine, engineThread: WorkerThread, log: LogSlot,
@@ -103,10 +106,12 @@ package final class PineServer: Sendable {
         for url in metricsURLs { logger.info("metrics and health at \(url)") }
         // Last: whoever waits for this line may ask for everything.
         let bound = zip(listenURLs, grpc.boundAddresses).map { $0.url(bound: $1) }
+        let clientURLs = configuration.advertisedURLs ?? bound
+        shared.membership.expect(Changelog.Member(id: Int64(memberID), name: configuration.name, clientURLs: clientURLs, age: .zero))
         for url in bound { logger.info("listening on \(url)") }
         return PineServer(
             configuration, grpc: grpc, engine: engine, engineThread: thread, log: log, shared: shared, marks: marks,
-            clientURLs: configuration.advertisedURLs ?? bound, metricsURLs: metricsURLs, memberID: memberID, logger: logger)
+            clientURLs: clientURLs, metricsURLs: metricsURLs, memberID: memberID, logger: logger)
     }
 
     /// Brings the tables up to date and starts folding the log. Returns once that is under way; a database that is away is
@@ -134,27 +139,17 @@ package final class PineServer: Sendable {
 
     /// Says that this member is alive, and learns who else is and how large the tables are.
     private func keepHouse(_ log: LogWorkers) async {
-        let shared = shared
-        let own = Int64(memberID)
-        // Nobody is forgotten by this but those who died long ago.
-        log.removeMember(id: own) { _ in }
+        // No other member is forgotten by this but those that died long ago.
+        log.removeMember(id: Int64(memberID)) { _ in }
         var nextCheck = ContinuousClock.now.advanced(by: firstCheckDelay)
         while !Task.isCancelled {
             if ContinuousClock.now >= nextCheck, shared.current.counters.isSteward {
                 nextCheck = .now.advanced(by: checkInterval)
                 log.checkRows()
             }
-            log.upsertMember(id: own, name: configuration.name, clientURLs: clientURLs) { _ in }
-            log.listMembers(within: .seconds(30)) { members in
-                // While the database is away what was known last is the best answer; the log's threads report the outage.
-                guard case .success(let members) = members else { return }
-                log.notePeers(members.contains { $0.id != own })
-                log.databaseSizes { sizes in
-                    guard case .success(let sizes) = sizes else { return }
-                    shared.update(databaseBytes: sizes.total, members: members)
-                }
-            }
-            try? await Task.sleep(for: .seconds(10))
+            shared.membership.refresh(log)
+            // Calls wait for the first answer.
+            try? await Task.sleep(for: shared.membership.known.isKnown ? Self.refreshInterval : Self.firstRefreshInterval)
         }
     }
 
@@ -163,6 +158,7 @@ package final class PineServer: Sendable {
     /// Lets calls under way end, for up to `graceMs`, then stops everything.
     package func stop(graceMs: Int) async {
         engine.post(.stopping)
+        shared.membership.close()
         await grpc.shutdown(graceMs: Int64(graceMs))
         let running = running.withLock { running in
             defer { running = nil }

@@ -18,6 +18,8 @@ struct ServerStatus: Sendable {
     var liveBytes: Int64 = 0
     var alarms = Alarms()
     var members: [Changelog.Member] = []
+    /// Whether the database has been asked for members and sizes.
+    var knowsMembers = false
 
     /// Whether there is something to read from. Not so while the log is being loaded.
     var hasFolded: Bool { isServing || gauges.isRecovering }
@@ -25,11 +27,19 @@ struct ServerStatus: Sendable {
 
 final class SharedState: Sendable {
     private let status = Mutex(ServerStatus())
+    let membership: Membership
     private let logger: Logger
 
-    init(logger: Logger) { self.logger = logger }
+    init(logger: Logger) {
+        self.logger = logger
+        membership = Membership(logger: logger)
+    }
 
-    var current: ServerStatus { status.withLock { $0 } }
+    var current: ServerStatus {
+        var current = status.withLock { $0 }
+        (current.members, current.databaseBytes, current.knowsMembers) = membership.known
+        return current
+    }
 
     func update(
         header: ResponseHeader, counters: ReplicaCounters, gauges: ReplicaGauges, isServing: Bool, liveBytes: Int64, alarms: Alarms
@@ -41,13 +51,6 @@ final class SharedState: Sendable {
             $0.counters = counters
             $0.gauges = gauges
             $0.isServing = isServing
-        }
-    }
-
-    func update(databaseBytes: Int64, members: [Changelog.Member]) {
-        status.withLock {
-            $0.databaseBytes = databaseBytes
-            $0.members = members
         }
     }
 

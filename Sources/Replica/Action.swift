@@ -69,6 +69,8 @@ package struct ReplicaCounters: Sendable, Hashable {
     package var readsAnswered: UInt64 = 0
     package var rowsFolded: UInt64 = 0
     package var watchEventsSent: UInt64 = 0
+    /// The most rows, keys and watchers that were looked at in one turn, by what is bounded a turn.
+    package var turnVisitsMax = 0
     /// What became visible since the start, this process's own and others': puts, the bytes of their keys and values, deletes,
     /// transactions of more than one of them.
     package var putsFolded: UInt64 = 0

@@ -50,18 +50,21 @@ extension Replica {
         var dead: [Position] = []
         let swept = store.collect(
             limit: configuration.deletedRowLimit, keepingReadersAt: oldestScan, within: isSteward ? .everything : collector.swept,
-            into: &dead)
+            visitLimit: configuration.sweptRowLimit, into: &dead)
+        turnWork.visits += dead.count
         let before = collector.forgotten
         guard isSteward else {
             collector.forgotten.extend(to: collector.swept)
             if !dead.isEmpty { collector.digest = nil }
-            collector.hasMoreWork = dead.count == configuration.deletedRowLimit
+            collector.hasMoreWork = dead.count == configuration.deletedRowLimit || store.index.isCollectCut
             answerSwept()
             return
         }
         // In the middle of a compaction no sweep says how much of it is forgotten.
         collector.forgotten.extend(to: dead.isEmpty ? swept : .whole(store.index.compactRevision))
-        collector.hasMoreWork = false
+        // So far nothing was dead: there is nothing to delete, or to tell, before all was looked at.
+        collector.hasMoreWork = dead.isEmpty && store.index.isCollectCut
+        guard !collector.hasMoreWork else { return }
         guard !dead.isEmpty || swept != collector.swept else { return }
         noteBacklog()
         let deletion = Deletion(

@@ -206,10 +206,7 @@ extension Replica {
             case .timeToLive(let lease, let keys):
                 answerTimeToLive(question.id, lease, keys: keys, leftMs: remainingMs[lease], header)
             case .list:
-                let statuses = store.leases.ids.map { LeaseStatus(id: $0) }
-                var writer = ByteWriter(capacity: 64 + statuses.count * 12)
-                LeaseLeasesResponse(header: header, leases: statuses).encode(into: &writer)
-                actions.append(.respond(question.id, writer.finish()))
+                listLeases(question.id, header)
             }
         }
         leases.putBack(again)
@@ -223,7 +220,7 @@ extension Replica {
             // Without a deadline yet it has all of its time. The slack is not the client's.
             response.ttl = leftMs.map { min(max($0 / 1_000, 0), known.ttl) } ?? known.ttl
             response.grantedTTL = known.ttl
-            if keys { response.keys = known.keys.sorted() }
+            if keys { return listKeys(of: known, id, response) }
         }
         var writer = ByteWriter(capacity: 64)
         response.encode(into: &writer)

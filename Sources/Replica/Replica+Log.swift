@@ -3,6 +3,19 @@ internal import DequeModule
 internal import EtcdAPI
 internal import Keyspace
 
+/// Rows that are known to come next, on their way into memory, a bounded number a turn.
+struct Folding {
+    var rows: [LogRow]
+    var foldedCount = 0
+    /// Where they have to lead to.
+    var end: UnverifiedRows.Point
+    /// What the tail that brought the last of them said.
+    var head: Head
+    var reachesHead: Bool
+    /// Whether a tail came meanwhile that has to be read again.
+    var asksAgain = false
+}
+
 extension Replica {
     mutating func heard(_ event: consuming LogEvent) {
         noteContact(event)
@@ -116,8 +129,9 @@ extension Replica {
         counters.isLogDamaged = false
         headRevision = store.revision
         watches.recent.restart(at: store.revision + 1)
+        // What was loaded is not handed out: nobody who lacks it is up to date.
+        watches.live.skip(through: store.revision)
         resumeWatchers()
-        takeEarlyWatchRequests()
         actions.append(.note(.serving(revision: store.revision, keys: store.index.liveCount)))
     }
 
@@ -132,7 +146,7 @@ extension Replica {
     var canPoll: Bool { phase == .serving && batches.isEmpty && headRead == .idle && !tailReadInFlight }
 
     mutating func startTailRead() {
-        guard !tailReadInFlight else { return }
+        guard !tailReadInFlight, folding == nil else { return }
         tailReadInFlight = true
         tailReadSince = max(store.committed, unverified.reach ?? .start)
         isHinted = false
@@ -171,34 +185,69 @@ extension Replica {
     /// - Parameter since: how far the log was known to go when the tail was asked for. One that ends before that has lost something.
     mutating func fold(_ tail: Tail, since: Position) {
         guard isLoaded else { return }
-        // Nothing is under way but a write that is not executed yet: it begins anew.
-        if !tail.rows.isEmpty { store.abandon() }
         if tail.head.position < since { return historyChanged() }
+        guard folding == nil else {
+            folding?.asksAgain = true
+            return
+        }
         if mayHaveGap(tail) { return overtaken() }
-        let tip = UnverifiedRows.Point(position: store.tip, digest: store.tipDigest)
+        let tip = UnverifiedRows.Point(position: store.committed, digest: store.committedDigest)
         guard let known = unverified.take(tail, after: tip, key: store.digestKey, byteLimit: configuration.unverifiedByteLimit) else {
             return historyChanged()
         }
-        for row in known.rows {
+        // The only speculation there can be is a write that is not executed to its end: it begins anew.
+        if !known.rows.isEmpty { store.abandon() }
+        // Before anybody is told of rows of another history. Few are folded and looked at before they are committed.
+        if known.rows.count > configuration.foldRowLimit {
+            var (end, key) = (tip, store.digestKey)
+            for row in known.rows {
+                end.position = row.position
+                _ = end.digest.append(row, &key)
+            }
+            if end != known.end { return historyChanged() }
+        }
+        headRevision = max(headRevision, tail.head.position.revision)
+        folding = Folding(rows: known.rows, end: known.end, head: tail.head, reachesHead: tail.reachesHead)
+        unverified.isFolding = true
+        continueFolding()
+    }
+
+    /// Folds some of the rows that are known to come next, whole revisions, once a turn.
+    mutating func continueFolding() {
+        guard let current = folding, isLoaded, current.foldedCount == 0 || !turnWork.hasFolded else { return }
+        let rows = current.rows
+        var end = min(current.foldedCount + configuration.foldRowLimit, rows.count)
+        while end > current.foldedCount, end < rows.count, rows[end].position.revision == rows[end - 1].position.revision { end += 1 }
+        let piece = current.foldedCount == 0 && end == rows.count ? rows : Array(rows[current.foldedCount..<end])
+        folding?.foldedCount = end
+        turnWork.hasFolded = true
+        turnWork.visits += piece.count
+        for row in piece {
             store.apply(row)
             lookForLostBatch()
             if !trail.isEmpty { trail.note(store.tip, store.tipDigest) }
         }
-        // Before anybody is told of rows of another history.
-        if store.tip != known.end.position || store.tipDigest != known.end.digest { return historyChanged() }
+        if end == rows.count, store.tip != current.end.position || store.tipDigest != current.end.digest { return historyChanged() }
         store.commit()
-        counters.rowsFolded += UInt64(known.rows.count)
-        headRevision = max(headRevision, tail.head.position.revision)
-        committed(known.rows, own: false)
+        counters.rowsFolded += UInt64(piece.count)
+        committed(piece, own: false)
+        if end == rows.count { endFolding(current.head, reachesHead: current.reachesHead) }
+    }
+
+    private mutating func endFolding(_ head: Head, reachesHead: Bool) {
+        let asksAgain = folding?.asksAgain ?? false
+        folding = nil
+        unverified.isFolding = false
         // Another server may know of fewer raises. An older answer's epoch does no harm: the append that expects it fails.
-        if tail.head.epoch > epoch || tail.head.position >= store.committed { epoch = tail.head.epoch }
-        guard tail.reachesHead, unverified.isEmpty else {
+        if head.epoch > epoch || head.position >= store.committed { epoch = head.epoch }
+        guard reachesHead, unverified.isEmpty else {
             startTailRead()
             return
         }
+        if asksAgain { startTailRead() }
         parkedMayGoOn()
         // A tail that was read before the epoch was raised doesn't tell: the lost append may come after it.
-        if let raised = recovery?.raisedEpoch, tail.head.epoch >= raised { settleLostBatches() }
+        if let raised = recovery?.raisedEpoch, head.epoch >= raised { settleLostBatches() }
         confirmReads()
     }
 
@@ -276,7 +325,10 @@ extension Replica {
         streams = []
         tailReadInFlight = false
         unverified = UnverifiedRows()
+        folding = nil
         collector = Collector(nextNumber: collector.nextNumber)
+        for listing in leaseListings { actions.append(.fail(listing.id, .leaderChanged)) }
+        leaseListings.removeAll()
         restartLeases()
         if loading { actions.append(.load) }
     }

@@ -39,18 +39,14 @@ extension Replica {
 
     /// Until the log is loaded, every watcher waits where it stands.
     private mutating func holdWatchers() {
-        let synced = watches.watchers.values.filter { $0.place == .synced }
-        for watcher in synced.sorted(by: { $0.key < $1.key }) {
-            remove(watcher)
-            watcher.nextRevision = max(watcher.nextRevision, store.revision + 1)
-            fallBehind(watcher)
-        }
+        abandonSweep()
+        holdSynced()
         forgetHistoryRead()
     }
 
     /// The log is loaded: watchers from before go on, except those that compaction has overtaken.
     mutating func resumeWatchers() {
-        cancelOvertaken()
+        watches.needsLook = true
         let current = watches.watchers.values.filter { $0.isLagging && $0.nextRevision > store.revision }
         for watcher in current.sorted(by: { $0.key < $1.key }) {
             remove(watcher)

@@ -19,30 +19,41 @@ struct Watches: ~Copyable {
     var laggards: [Watcher] = []
     /// Whether some of them have left.
     var hasLeavers = false
+    /// Whether something has changed since it was last looked at what can be done for them.
+    var needsLook = false
     var recent: RecentRows
-    /// The read of old rows that is in flight.
+    /// How far synced watchers have been sent `recent`.
+    var live = Handout()
+    /// Old rows on their way to watchers that are behind.
+    var sweep: WatchSweep?
+    /// The read of old rows that is in flight, and what has come so far of a revision that one read does not hold.
     var historyRead: HistoryRead?
+    var historyRows: [LogRow] = []
     /// Reads whose answers are not wanted any more.
     var staleHistoryReads = 0
-    /// Whether a sweep waits for values: nobody is taken further meanwhile.
+    /// Whether the sweep waits for values: nobody is taken further meanwhile.
     var parkedSweep = false
     /// Where the sweeps through the recent rows and through the log go on.
     var recentSweep: Revision = 0
     var historySweep: Revision = 0
-    /// Streams with confirmed progress requests that can't be answered yet.
+    /// Streams with confirmed progress requests that wait for nothing but a later revision.
     var progressStreams: Set<RequestID> = []
-    /// What came before the log was loaded, and about how much memory it takes, in bytes.
-    var early: [(RequestID, WatchRequest)] = []
+    /// Requests that came before the log was loaded or when a turn had enough of them, and about how much memory it takes, in bytes.
+    var early = Deque<(RequestID, WatchRequest)>()
     var earlyBytes = 0
+    /// Streams that have ended, with watchers that are still to be forgotten.
+    var ended = Deque<EndedStream>()
     /// The keys and range ends that all watchers look at, in bytes.
     var rangeBytes = 0
     /// How many watchers want progress notifications, and when streams are next looked through for those that are due.
     var progressWatchers = 0
     var nextProgressCheck = Instant(nanoseconds: 0)
-    /// The compact revision when laggards were last looked through for those that it has overtaken.
-    var compactedThrough: Revision = -1
 
     init(recentBytes: Int) { recent = RecentRows(byteLimit: recentBytes) }
+
+    deinit {
+        for stream in streams.values { stream.forgetAll() }
+    }
 
     /// These clients are gone.
     mutating func dropEarly(of gone: Set<RequestID>) {
@@ -50,14 +61,24 @@ struct Watches: ~Copyable {
         early.removeAll { gone.contains($0.0) }
         earlyBytes = early.reduce(0) { $0 + $1.1.byteCount }
     }
+
+    /// Whether synced watchers are still to be sent something.
+    var hasLiveWork: Bool { recent.hasPending || live.unsentRevision != nil || !live.touched.isEmpty }
+
+    /// Whether the next turn has something to do, apart from catching up.
+    var hasMoreWork: Bool { hasLiveWork || recent.needsTrim || !early.isEmpty || !ended.isEmpty }
+}
+
+/// A stream that has ended and the watchers of it that are not forgotten yet.
+struct EndedStream {
+    var stream: WatchStream
+    var watchers: [Watcher]
 }
 
 /// Old rows on their way to lagging watchers.
 struct HistoryRead {
     /// The lowest revision that is wanted.
     var start: Revision
-    /// What has come so far of a revision that one read does not hold.
-    var rows: [LogRow] = []
     /// After what the log is being read, and how far it was known to go by then.
     var after = Position.start
     var since = Position.start
@@ -93,15 +114,21 @@ extension Replica {
     }
 
     mutating func requestWatch(_ id: RequestID, _ request: consuming WatchRequest) {
-        guard isLoaded else {
+        guard isLoaded, watches.early.isEmpty, turnWork.controlLeft > 0 else {
             let bytes = request.byteCount
-            guard watches.early.count < configuration.waitingLimit,
+            guard watches.early.count < configuration.waitingLimit * 4,
                 watches.earlyBytes + bytes <= configuration.watchRangeByteLimit
             else { return refuseWatchStream(id) }
             watches.early.append((id, request))
             watches.earlyBytes += bytes
             return
         }
+        serveWatch(id, request)
+    }
+
+    private mutating func serveWatch(_ id: RequestID, _ request: consuming WatchRequest) {
+        turnWork.controlLeft -= 1
+        turnWork.visits += 1
         guard let stream = watches.streams[id] else { return }
         // A client that asks and asks and never reads would have us keep the answers. Events that it has not read are no reason: they
         // have a bound of their own, which a large revision exceeds, and which shrinks as streams are opened.
@@ -119,12 +146,12 @@ extension Replica {
         actions.append(.fail(id, .tooManyRequests))
     }
 
-    /// What came while the log was being loaded.
+    /// What came while the log was being loaded, or beyond what a turn takes, in its order.
     mutating func takeEarlyWatchRequests() {
-        let early = watches.early
-        watches.early = []
-        watches.earlyBytes = 0
-        for (id, request) in early { requestWatch(id, request) }
+        while turnWork.controlLeft > 0, let (id, request) = watches.early.popFirst() {
+            watches.earlyBytes -= request.byteCount
+            serveWatch(id, request)
+        }
     }
 
     private mutating func createWatch(_ stream: WatchStream, _ request: WatchCreateRequest) {
@@ -157,6 +184,8 @@ extension Replica {
         watches.rangeBytes += range.byteCount
         if watcher.wantsProgress { watches.progressWatchers += 1 }
         stream.add(watcher)
+        // Its answer tells of this revision: none that is told later is below it.
+        stream.progressRevision = max(stream.progressRevision, store.revision)
         sendControl(stream, id, created: true)
         if watcher.nextRevision > store.revision {
             synchronise(watcher)
@@ -192,6 +221,15 @@ extension Replica {
     private mutating func forget(_ watcher: Watcher) {
         drop(watcher)
         remove(watcher)
+        _ = takeBackEvents(of: watcher)
+    }
+
+    /// Takes back what was gathered for a watcher, of `revision` and later. How many events there were.
+    mutating func takeBackEvents(of watcher: Watcher, from revision: Revision = 0) -> Int {
+        let count = watcher.takeBackEvents(from: revision)
+        // That may have been all that kept the others of its stream from more: no report will come.
+        if count > 0, watcher.stream.parkedCount > 0, mayUnpark(watcher.stream) { unpark(watcher.stream) }
+        return count
     }
 
     /// The client is gone, or is being sent away.
@@ -199,8 +237,21 @@ extension Replica {
         guard let stream = watches.streams.removeValue(forKey: id) else { return }
         watches.progressStreams.remove(id)
         watches.leaderStreams.remove(id)
-        stream.parked = []
-        for watcher in stream.live {
+        stream.hasEnded = true
+        watches.ended.append(EndedStream(stream: stream, watchers: stream.watchers.values.compactMap { $0 }))
+        stream.forgetAll()
+        forgetEnded()
+    }
+
+    /// Forgets watchers of streams that have ended, some of them each turn.
+    mutating func forgetEnded() {
+        while turnWork.controlLeft > 0, !watches.ended.isEmpty {
+            guard let watcher = watches.ended[0].watchers.popLast() else {
+                watches.ended.removeFirst()
+                continue
+            }
+            turnWork.controlLeft -= 1
+            turnWork.visits += 1
             drop(watcher)
             remove(watcher)
         }
@@ -241,7 +292,7 @@ extension Replica {
             requestProgress(stream)
         }
         stream.progressWaits = true
-        watches.progressStreams.insert(id)
+        stream.progressRevision = max(stream.progressRevision, store.revision)
         answerProgress(stream)
     }
 
@@ -249,11 +300,15 @@ extension Replica {
     mutating func answerProgress(_ stream: WatchStream) {
         guard stream.progressWaits, stream.laggingCount == 0, !isBlocked(stream) else { return }
         // A client takes what it is told for where it stands: never below where it wants to begin.
-        guard store.revision >= stream.latestStart else { return }
+        let revision = publishedRevision
+        guard revision >= max(stream.latestStart, stream.progressRevision) else {
+            watches.progressStreams.insert(stream.request)
+            return
+        }
         stream.progressWaits = false
         watches.progressStreams.remove(stream.request)
         // Without a watch there is nothing to say, as in etcd.
-        if stream.liveCount > 0 { sendControl(stream, -1) }
+        if stream.liveCount > 0 { sendControl(stream, -1, at: revision) }
     }
 
     /// The revision has grown: watches of the future may have begun.
@@ -268,12 +323,15 @@ extension Replica {
     mutating func notifyProgress() {
         guard watches.progressWatchers > 0, watches.nextProgressCheck <= now else { return }
         watches.nextProgressCheck = now.advanced(byMs: min(configuration.watchProgressIntervalMs / 10, 1_000))
+        let revision = publishedRevision
         let due = watches.streams.values.filter { $0.progressDue <= now }
         for stream in due.sorted(by: { $0.request.rawValue < $1.request.rawValue }) {
             stream.progressDue = now.advanced(byMs: progressIntervalMs(stream.request))
             for watcher in stream.live where watcher.wantsProgress {
-                if !watcher.wasBusy, !watcher.isLagging, !isBlocked(stream), watcher.startRevision <= store.revision {
-                    sendControl(stream, watcher.id)
+                if !watcher.wasBusy, !watcher.isLagging, !isBlocked(stream),
+                    max(watcher.startRevision, stream.progressRevision) <= revision
+                {
+                    sendControl(stream, watcher.id, at: revision)
                 }
                 watcher.wasBusy = false
             }
@@ -292,12 +350,12 @@ extension Replica {
 
     /// A response without events: created, canceled or progress.
     private mutating func sendControl(
-        _ stream: WatchStream, _ id: Int64, created: Bool = false, canceled: Bool = false, compactRevision: Revision = 0,
-        reason: String = ""
+        _ stream: WatchStream, _ id: Int64, at revision: Revision? = nil, created: Bool = false, canceled: Bool = false,
+        compactRevision: Revision = 0, reason: String = ""
     ) {
         var writer = ByteWriter(capacity: 64 + reason.utf8.count)
         writer.appendWatchHead(
-            header(at: store.revision), watchID: id, created: created, canceled: canceled, compactRevision: compactRevision,
+            header(at: revision ?? store.revision), watchID: id, created: created, canceled: canceled, compactRevision: compactRevision,
             cancelReason: ByteString(reason))
         send(stream, writer.finish(), isAnswer: true)
     }
@@ -341,11 +399,18 @@ extension Replica {
         guard let stream = watches.streams[id] else { return }
         guard let taken = stream.awaitedReports.popFirst() else { violated("a report that was not asked for") }
         stream.outstanding -= taken
-        guard !isBlocked(stream) else { return }
-        unpark(stream)
+        if stream.parkedCount > 0, mayUnpark(stream) { unpark(stream) }
         answerProgress(stream)
     }
+
+    /// Whether there is room for more than a little: a stream may have many watchers, and each time all of them come along.
+    private func mayUnpark(_ stream: WatchStream) -> Bool {
+        (stream.outstanding.all + stream.gathered) * 2 <= watchBufferLimit
+    }
 }
+
+/// Requests, or watchers of streams that have ended, that are taken care of in a turn.
+let controlLimit = 5_000
 
 /// How many head reads may be under way for one stream.
 private let progressReadLimit = 16

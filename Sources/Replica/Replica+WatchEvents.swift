@@ -1,5 +1,11 @@
-// Owns: handing events out: to watchers that are up to date as rows are committed, and to those that are not, at their pace.
+// Owns: handing events out, a bounded number a turn: to watchers that are up to date as rows are committed, and to those that are not, at
+// their pace.
 // Must never: let one client's pace touch another, or gather more for a client than its buffer's bound and one revision.
+//
+//             begin a revision            long: measured, then from its first row again
+//   pending ────────────────────▶ row, watcher by watcher ──▶ next row ──▶ ... ──▶ last row, or enough gathered ──▶ flush ──▶ pending
+//
+// Each step can be the last of a turn; the next turn goes on with it.
 internal import Bytes
 internal import EtcdAPI
 internal import Keyspace
@@ -7,100 +13,339 @@ internal import Keyspace
 /// A response is cut between revisions once its events are this large, in bytes.
 private let responseByteLimit = 1 << 20
 
+/// Events gathered for all watchers before they are sent, between revisions.
+private let gatheredEventLimit = 50_000
+
 extension Replica {
+    enum HandoutProgress {
+        case finished
+        case outOfWork
+        /// A value that the next event needs is not in memory.
+        case lacksValue
+    }
+
     // MARK: Live
 
     /// Rows have been committed: tells whoever watches their keys.
     mutating func publish(_ rows: [LogRow]) {
         guard !rows.isEmpty else { return }
-        handOut(rows)
-        // Not before all of them are: the answer tells of the newest revision.
+        for row in rows {
+            switch row.kind {
+            case .put, .delete: watches.recent.append(row)
+            // Nobody who stood before the log was moved is sent what comes after.
+            case .compact:
+                watches.needsLook = true
+                if row.isRaise { cancelAllBefore(row.position.revision) }
+            case .grant, .revoke, .alarm: break
+            }
+        }
+        if watches.recent.isOverrun { demoteAll() }
+        handOutLive()
         answerWaitingProgress()
     }
 
-    private mutating func handOut(_ rows: [LogRow]) {
-        guard !rows.isEmpty else { return }
-        // Nobody who stood before the log was moved is sent what comes after.
-        if let raise = rows.firstIndex(where: \.isRaise) {
-            handOut(Array(rows[..<raise]))
-            cancelOvertaken(all: true)
-            return handOut(Array(rows[(raise + 1)...]))
-        }
-        for row in rows where row.kind == .put || row.kind == .delete { watches.recent.append(row) }
-        watches.recent.trim()
-        if !watches.synced.isEmpty {
-            for watcher in gather(rows) { flush(watcher) }
-        }
-        cancelOvertaken()
+    /// Sends synced watchers what they have not been sent yet, as far as this turn's work goes.
+    mutating func handOutLive() {
+        defer { watches.recent.trim() }
+        guard watches.hasLiveWork else { return }
+        defer { answerWaitingProgress() }
+        guard !watches.synced.isEmpty || !watches.live.touched.isEmpty else { return skipPending() }
+        var handout = Handout()
+        swap(&handout, &watches.live)
+        _ = handOut(.live, &handout)
+        swap(&handout, &watches.live)
     }
 
-    /// Appends the rows' events to the watchers that want them, and returns those that got any, in order. These are the
-    /// synced ones or, given the `start` of a sweep, those that are catching up and stand there or later. A watcher whose
-    /// client has enough to take stops before the revision that it can't be given.
-    private mutating func gather(_ rows: [LogRow], sweepingFrom start: Revision? = nil) -> [Watcher] {
-        var touched: [Watcher] = []
-        var matched: [WatchKey] = []
-        for row in rows where row.kind == .put || row.kind == .delete {
-            matched.removeAll(keepingCapacity: true)
-            if start != nil {
-                watches.catchingUp.matches(row.key) { matched.append($0) }
-            } else {
-                watches.synced.matches(row.key) { matched.append($0) }
-            }
-            guard !matched.isEmpty else { continue }
-            let revision = row.position.revision
-            var event = EncodedEvent()
-            for key in matched {
-                guard let watcher = watches.watchers[key] else { violated("watcher \(key.rawValue) is in a hub only") }
-                guard revision >= watcher.nextRevision, !watcher.hasStopped, watcher.wants(row.kind) else { continue }
-                // One that stands before the sweep must not be given rows in passing: it would miss those between.
-                if let start, watcher.nextRevision < start { continue }
-                // A revision that was begun is finished, however full the buffer: its events stay together.
-                if watcher.events.last?.revision != revision, isBlocked(watcher.stream) {
-                    watcher.nextRevision = revision
-                    if start == nil {
-                        remove(watcher)
-                        fallBehind(watcher)
-                    } else {
-                        watcher.hasStopped = true
-                    }
-                    continue
-                }
-                let bytes = event.bytes(row, wantsPrevious: watcher.wantsPrevKV, store)
-                if store.cold.hasMissing {
-                    // It goes the way of those that are behind, who can wait for values.
-                    _ = store.cold.takeMissing()
-                    event = EncodedEvent()
-                    waitForValues(watcher, of: revision)
-                    continue
-                }
-                if watcher.events.isEmpty { touched.append(watcher) }
-                watcher.events.append((revision, bytes))
-                watcher.stream.gathered += bytes.count
-            }
-        }
-        return touched
+    /// Nobody is there to be given what is pending.
+    private mutating func skipPending() {
+        watches.live.abort()
+        watches.recent.passAll()
+        watches.live.skip(through: store.revision)
     }
 
-    /// A synced watcher lacks the value before a row of this revision: it falls behind with the whole revision.
-    private mutating func waitForValues(_ watcher: Watcher, of revision: Revision) {
-        while let last = watcher.events.last, last.revision == revision {
-            watcher.events.removeLast()
-            watcher.stream.gathered -= last.bytes.count
+    /// Everything up to this revision was sent to those who are up to date.
+    var publishedRevision: Revision {
+        if let unsent = watches.live.unsentRevision { return unsent - 1 }
+        if let next = watches.recent.pending() { return next.position.revision - 1 }
+        return store.revision
+    }
+
+    /// Takes back what was gathered of pending rows, and passes these. Synced watchers lack all after `publishedRevision` then.
+    private mutating func abandonPending() {
+        for watcher in watches.live.touched where watcher.isGatheredLive { _ = takeBackEvents(of: watcher) }
+        skipPending()
+    }
+
+    /// The log was moved past what it has lost: ends the watches that stand before, though they look as if they waited for the future.
+    private mutating func cancelAllBefore(_ revision: Revision) {
+        let gone = watches.watchers.values.filter { $0.nextRevision < revision && !$0.stream.hasEnded }
+        abandonPending()
+        for watcher in gone.sorted(by: { $0.key < $1.key }) { cancelCompacted(watcher) }
+    }
+
+    /// More is pending than memory has room for: every synced watcher reads on at its own pace.
+    private mutating func demoteAll() {
+        // Those of the future have nothing to read.
+        holdSynced(through: store.revision)
+    }
+
+    /// Makes every synced watcher one that is behind, from the first revision on that it was not sent whole.
+    mutating func holdSynced(through end: Revision = .max) {
+        let next = publishedRevision + 1
+        for watcher in watches.live.touched where watcher.isGatheredLive { _ = takeBackEvents(of: watcher) }
+        let synced = watches.watchers.values.filter { $0.place == .synced && $0.nextRevision <= end }
+        for watcher in synced.sorted(by: { $0.key < $1.key }) {
+            remove(watcher)
+            watcher.nextRevision = max(watcher.nextRevision, next)
+            watcher.isBlameless = true
+            fallBehind(watcher)
         }
+        abandonPending()
+    }
+
+    // MARK: Rows and watchers
+
+    private func row(_ source: RowSource, after offset: Int = 0) -> LogRow? {
+        switch source {
+        case .live: return watches.recent.pending(offset)
+        case .sweep(let sweep):
+            let index = sweep.passedCount + offset
+            return index < sweep.rows.count ? sweep.rows[index] : nil
+        }
+    }
+
+    private mutating func passRow(_ source: RowSource) {
+        switch source {
+        case .live: watches.recent.passNext()
+        case .sweep(let sweep): sweep.passedCount += 1
+        }
+    }
+
+    /// Counts what was looked at against this turn's bound.
+    private mutating func spend(_ count: Int, _ source: RowSource) {
+        turnWork.visits += count
+        if case .live = source { turnWork.liveLeft -= count } else { turnWork.sweepLeft -= count }
+    }
+
+    private func hasWork(_ source: RowSource) -> Bool {
+        if case .live = source { return turnWork.liveLeft > 0 }
+        return turnWork.sweepLeft > 0
+    }
+
+    /// Goes on handing out rows, as far as this turn's work goes.
+    mutating func handOut(_ source: RowSource, _ handout: inout Handout) -> HandoutProgress {
+        while hasWork(source) {
+            if handout.isFlushing {
+                flush(source, &handout)
+                continue
+            }
+            guard let row = row(source) else {
+                guard handout.touched.isEmpty else {
+                    handout.isFlushing = true
+                    continue
+                }
+                handout.flushed()
+                return .finished
+            }
+            guard row.kind == .put || row.kind == .delete else {
+                passRow(source)
+                continue
+            }
+            if row.position.revision != handout.begunRevision {
+                let isLong = self.row(source, after: configuration.watchLongRevisionRows)?.position.revision == row.position.revision
+                if !handout.touched.isEmpty, isLong || handout.gatheredCount >= gatheredEventLimit {
+                    handout.isFlushing = true
+                    continue
+                }
+                handout.begin(row.position.revision, isLong: isLong)
+            }
+            if handout.measuredRows != nil {
+                measure(source, &handout)
+                continue
+            }
+            switch deliver(row, source, &handout) {
+            case .finished: passRow(source)
+            case .outOfWork: return .outOfWork
+            case .lacksValue: return .lacksValue
+            }
+        }
+        return .outOfWork
+    }
+
+    /// Looks up who watches the row's key.
+    private mutating func beginRow(_ row: LogRow, _ source: RowSource, _ handout: inout Handout) {
+        guard !handout.isInRow else { return }
+        handout.isInRow = true
+        handout.matchedCount = 0
+        handout.matched.removeAll(keepingCapacity: handout.matched.count <= 1_024)
+        handout.event = EncodedEvent()
+        if case .live = source {
+            watches.synced.matches(row.key) { handout.matched.append($0) }
+        } else {
+            watches.catchingUp.matches(row.key) { handout.matched.append($0) }
+        }
+        spend(1, source)
+    }
+
+    /// The next of those who watch the row's key, if it wants the row's event.
+    private mutating func nextWatcher(of row: LogRow, _ source: RowSource, _ handout: inout Handout) -> Watcher? {
+        let key = handout.matched[handout.matchedCount]
+        handout.matchedCount += 1
+        spend(1, source)
+        // It may have left since the row was begun.
+        guard let watcher = watches.watchers[key], !watcher.stream.hasEnded else { return nil }
+        // One that stands before the sweep must not be given rows in passing: it would miss those between.
+        if case .live = source {
+            guard watcher.place == .synced else { return nil }
+        } else {
+            guard watcher.place == .catchingUp, watcher.isSwept, !watcher.hasStopped else { return nil }
+        }
+        return row.position.revision >= watcher.nextRevision && watcher.wants(row.kind) ? watcher : nil
+    }
+
+    /// Appends the row's event to what is gathered for the watchers that want it. A watcher whose client has enough to take stops before
+    /// the revision that it can't be given.
+    private mutating func deliver(_ row: LogRow, _ source: RowSource, _ handout: inout Handout) -> HandoutProgress {
+        beginRow(row, source, &handout)
+        let revision = row.position.revision
+        while handout.matchedCount < handout.matched.count {
+            guard hasWork(source) else { return .outOfWork }
+            guard let watcher = nextWatcher(of: row, source, &handout) else { continue }
+            // A revision that was begun is finished, however full the buffer: its events stay together.
+            if watcher.events.last?.revision != revision, isBlocked(watcher.stream) {
+                stop(watcher, before: revision, source)
+                continue
+            }
+            if handout.gatheredCount >= configuration.watchRevisionEventLimit, givesWay(watcher, &handout) {
+                handout.gatheredCount -= takeBackEvents(of: watcher, from: revision)
+                watcher.isBlameless = true
+                stop(watcher, before: revision, source)
+                continue
+            }
+            let bytes = handout.event.bytes(row, wantsPrevious: watcher.wantsPrevKV, store)
+            if store.cold.hasMissing {
+                _ = store.cold.takeMissing()
+                handout.event = EncodedEvent()
+                guard case .live = source else {
+                    handout.matchedCount -= 1
+                    return .lacksValue
+                }
+                // It goes the way of those that are behind, who can wait for values.
+                handout.gatheredCount -= takeBackEvents(of: watcher, from: revision)
+                watcher.isBlameless = true
+                stop(watcher, before: revision, source)
+                continue
+            }
+            if watcher.events.isEmpty {
+                watcher.isGatheredLive = source.isLive
+                handout.touched.append(watcher)
+            }
+            watcher.events.append((revision, bytes))
+            watcher.stream.gathered += bytes.count
+            handout.gatheredCount += 1
+        }
+        handout.endRow()
+        return .finished
+    }
+
+    /// The watcher is not given `revision` now: it is behind, or stays so.
+    private mutating func stop(_ watcher: Watcher, before revision: Revision, _ source: RowSource) {
         watcher.nextRevision = revision
+        guard case .live = source else {
+            watcher.hasStopped = true
+            return
+        }
         remove(watcher)
-        watcher.awaitsValues = true
         fallBehind(watcher)
+    }
+
+    /// Whether the watcher has to wait for a later pass. One goes on, so that each pass serves somebody.
+    private func givesWay(_ watcher: Watcher, _ handout: inout Handout) -> Bool {
+        if handout.keeper?.events.isEmpty ?? true { handout.keeper = watcher }
+        return handout.keeper !== watcher
+    }
+
+    // MARK: Long revisions
+
+    /// Adds the next row's event to what the revision comes to for each watcher. After the last row, ends the streams of those who can't
+    /// be sent as much in one message.
+    private mutating func measure(_ source: RowSource, _ handout: inout Handout) {
+        guard let count = handout.measuredRows else { return }
+        guard let row = row(source, after: count), row.position.revision == handout.begunRevision else {
+            handout.measuredRows = nil
+            let measured = handout.measured
+            handout.measured.removeAll()
+            spend(measured.count, source)
+            for watcher in measured {
+                let bytes = watcher.measuredBytes
+                watcher.measuredBytes = 0
+                if bytes > configuration.messageByteLimit, !watcher.wantsFragments { refuseMessage(watcher.stream, bytes) }
+            }
+            return
+        }
+        guard row.kind == .put || row.kind == .delete else {
+            handout.measuredRows = count + 1
+            return
+        }
+        beginRow(row, source, &handout)
+        var sizes: (plain: Int?, withPrevious: Int?)
+        while handout.matchedCount < handout.matched.count {
+            guard hasWork(source) else { return }
+            guard let watcher = nextWatcher(of: row, source, &handout) else { continue }
+            let bytes: Int
+            if watcher.wantsPrevKV {
+                bytes = sizes.withPrevious ?? EncodedEvent.byteCount(row, previous: store.previous(of: row))
+                sizes.withPrevious = bytes
+            } else {
+                bytes = sizes.plain ?? EncodedEvent.byteCount(row, previous: nil)
+                sizes.plain = bytes
+            }
+            if watcher.measuredBytes == 0 { handout.measured.append(watcher) }
+            watcher.measuredBytes += bytes
+        }
+        handout.endRow()
+        handout.measuredRows = count + 1
+    }
+
+    /// A message that gRPC doesn't carry: etcd's call ends so, too.
+    private mutating func refuseMessage(_ stream: WatchStream, _ byteCount: Int) {
+        guard !stream.hasEnded else { return }
+        endWatchStream(stream.request)
+        let limit = configuration.messageByteLimit
+        actions.append(
+            .fail(
+                stream.request,
+                EtcdError(code: .resourceExhausted, text: "trying to send message larger than max (\(byteCount) vs. \(limit))")))
     }
 
     // MARK: Responses
 
+    /// Sends gathered events, as far as this turn's work goes.
+    private mutating func flush(_ source: RowSource, _ handout: inout Handout) {
+        while handout.flushedCount < handout.touched.count {
+            guard hasWork(source) else { return }
+            let watcher = handout.touched[handout.flushedCount]
+            handout.flushedCount += 1
+            // One that fell behind, and was given nothing here in the end, may be in the middle of a sweep.
+            guard watcher.isGatheredLive == source.isLive else { continue }
+            // Its message is put together at once; no other in the same turn, where it is a long one.
+            let count = watcher.events.count
+            spend(1, source)
+            if case .live = source { turnWork.liveLeft -= count } else { turnWork.sweepLeft -= count }
+            flush(watcher)
+        }
+        handout.flushed()
+    }
+
     /// Sends what was gathered for a watcher, whole revisions together.
     private mutating func flush(_ watcher: Watcher) {
+        // They were taken back where the watcher has left.
+        guard let last = watcher.events.last, !watcher.stream.hasEnded else { return }
         let events = watcher.events
         watcher.events.removeAll(keepingCapacity: events.count <= 64)
+        watcher.nextRevision = max(watcher.nextRevision, last.revision + 1)
         watcher.wasBusy = true
+        if watcher.place == .catchingUp { watches.needsLook = true }
         var start = 0
         while start < events.count {
             var end = start
@@ -113,6 +358,8 @@ extension Replica {
                 }
             }
             watcher.stream.gathered -= size
+            let isCut = watcher.wantsFragments && end - start > 1
+            if !isCut, size + responseHeadLimit > configuration.messageByteLimit { return refuseMessage(watcher.stream, size) }
             if watcher.wantsFragments, end - start > 1, size + responseHeadLimit >= configuration.fragmentByteLimit {
                 sendFragments(watcher, events[start..<end])
             } else {
@@ -167,32 +414,31 @@ extension Replica {
     /// Puts a watcher that is nowhere among those that have been sent everything.
     mutating func synchronise(_ watcher: Watcher) {
         watcher.place = .synced
-        watcher.awaitsValues = false
+        watcher.isBlameless = false
         watches.synced.insert(watcher.key, range: watcher.range)
     }
 
     /// Puts a watcher that is nowhere among those that are sent history.
     mutating func fallBehind(_ watcher: Watcher) {
         watcher.stream.laggingCount += 1
-        if isBlocked(watcher.stream) { park(watcher) } else { join(watcher) }
+        if isBlocked(watcher.stream) { watcher.stream.park(watcher) } else { join(watcher) }
     }
 
     private mutating func join(_ watcher: Watcher) {
         watcher.place = .catchingUp
         watches.catchingUp.insert(watcher.key, range: watcher.range)
+        watches.needsLook = true
+        if watcher.isListed { return }
+        watcher.isListed = true
         watches.laggards.append(watcher)
-    }
-
-    private func park(_ watcher: Watcher) {
-        watcher.place = .parked
-        watcher.stream.parked.append(watcher)
     }
 
     /// The client takes more again.
     mutating func unpark(_ stream: WatchStream) {
-        let parked = stream.parked
-        stream.parked = []
-        for watcher in parked { join(watcher) }
+        for watcher in stream.takeParked() {
+            watcher.place = .nowhere
+            join(watcher)
+        }
     }
 
     /// Takes a watcher out of its place.
@@ -202,207 +448,13 @@ extension Replica {
         case .synced: watches.synced.remove(watcher.key)
         case .catchingUp:
             watches.catchingUp.remove(watcher.key)
-            // Many may leave together: `laggards` forgets them in one pass, before any of them can come back.
+            // Many may leave together: `laggards` forgets them in one pass.
             watches.hasLeavers = true
-        case .parked: watcher.stream.parked.removeAll { $0 === watcher }
+        case .parked: break
         }
         if watcher.isLagging { watcher.stream.laggingCount -= 1 }
+        if watcher.place == .parked { watcher.stream.unparked(watcher) }
         watcher.place = .nowhere
-    }
-
-    // MARK: Catching up
-
-    /// Takes lagging watchers a step further: those that are not far behind from memory, the others by reading the log. At most
-    /// one read is in flight, and only for watchers whose clients take what they are sent.
-    mutating func catchUp() {
-        guard !watches.laggards.isEmpty, !watches.parkedSweep else { return }
-        sortOut()
-        let recentStart = watches.recent.firstRevision
-        if let start = next(watches.laggards, from: watches.recentSweep, where: { $0 >= recentStart }) {
-            let (rows, areAll) = watches.recent.rows(from: start, limit: configuration.historyRowLimit)
-            let end = areAll ? store.revision : rows[rows.count - 1].position.revision
-            watches.recentSweep = end + 1
-            sweep(WatchSweep(rows: rows, start: start, end: end))
-        }
-        guard watches.historyRead == nil, !watches.parkedSweep else { return }
-        if let start = next(watches.laggards, from: watches.historySweep, where: { $0 < recentStart }) {
-            readHistory(HistoryRead(start: start, after: Position(start - 1, .max)))
-        }
-    }
-
-    /// Parks laggards whose clients have enough to take.
-    private mutating func sortOut() {
-        // Those that compaction has spared, as long as their rows were in memory.
-        let bound = min(watches.recent.firstRevision, store.compactRevision)
-        for watcher in watches.laggards where watcher.awaitsValues && watcher.place == .catchingUp && watcher.nextRevision < bound {
-            cancelCompacted(watcher)
-        }
-        for watcher in watches.laggards where watcher.place == .catchingUp && isBlocked(watcher.stream) {
-            watches.catchingUp.remove(watcher.key)
-            park(watcher)
-            watches.hasLeavers = true
-        }
-        forgetLeavers()
-    }
-
-    mutating func forgetLeavers() {
-        guard watches.hasLeavers else { return }
-        watches.hasLeavers = false
-        watches.laggards.removeAll { $0.place != .catchingUp }
-    }
-
-    /// Where a sweep goes on: at the lowest revision that a watcher waits for at or after the sweep's, else again at the lowest
-    /// of all. So all watchers on the way share what is read, and none waits for longer than a sweep.
-    private func next(_ watchers: [Watcher], from sweep: Revision, where isWanted: (Revision) -> Bool) -> Revision? {
-        var ahead: Revision?
-        var lowest: Revision?
-        for watcher in watchers {
-            let revision = watcher.nextRevision
-            guard isWanted(revision) else { continue }
-            if revision >= sweep { ahead = min(ahead ?? .max, revision) }
-            lowest = min(lowest ?? .max, revision)
-        }
-        return ahead ?? lowest
-    }
-
-    /// Whether the next turn can take a watcher further without hearing from anybody.
-    var canCatchUp: Bool {
-        guard !watches.laggards.isEmpty, !watches.parkedSweep else { return false }
-        let recentStart = watches.recent.firstRevision
-        let awaitsHistory = watches.historyRead != nil
-        return watches.laggards.contains {
-            $0.place == .catchingUp && (!awaitsHistory || $0.nextRevision >= recentStart) && !isBlocked($0.stream)
-        }
-    }
-
-    private mutating func readHistory(_ read: HistoryRead) {
-        startTrail()
-        // Changed before it is stored: where the answer was cleared in its place, the optimiser (Swift 6.3) lost its rows' memory.
-        var asked = read
-        asked.since = store.committed
-        asked.answer = nil
-        watches.historyRead = asked
-        actions.append(.log(.readHistory(after: read.after, limit: configuration.historyRowLimit)))
-    }
-
-    mutating func historyRead(_ tail: Tail) {
-        if !isStaleHistoryAnswer() { watches.historyRead?.answer = tail }
-    }
-
-    mutating func takeHistory() {
-        guard var read = watches.historyRead, let tail = read.answer else { return }
-        // Rows below a compaction may be gone. Where it is folded, which it is once the head is, it has ended these watches.
-        switch trail.judge(tail.head, since: read.since) {
-        case .ours: break
-        case .ahead: return followTrail()
-        case .other: return historyChanged()
-        case .unknown: return readHistory(read)
-        }
-        watches.historyRead = nil
-        endTrail()
-        read.rows.append(contentsOf: tail.rows)
-        // What we have not folded ourselves comes when it is committed here; what we have since this was read comes next.
-        var end = min(store.revision, tail.head.position.revision)
-        if let last = read.rows.last, !tail.reachesHead, last.position <= store.committed {
-            // The last revision may have been cut. One that a whole read doesn't hold is read on.
-            guard read.rows[0].position.revision < last.position.revision else {
-                read.after = last.position
-                return readHistory(read)
-            }
-            end = last.position.revision - 1
-        }
-        let rows = read.rows.prefix { $0.position.revision <= end }
-        watches.historySweep = end + 1
-        // Who still stands below the compaction has the rows in memory, where none is missing, and only waits for values.
-        sweep(WatchSweep(rows: Array(rows), start: max(read.start, tail.head.compactRevision), end: end))
-    }
-
-    mutating func historyReadFailed() {
-        guard !isStaleHistoryAnswer() else { return }
-        watches.historyRead = nil
-        endTrail()
-    }
-
-    /// Nobody wants the answer to the read that may be in flight.
-    mutating func forgetHistoryRead() {
-        if let read = watches.historyRead, read.answer == nil { watches.staleHistoryReads += 1 }
-        watches.historyRead = nil
-        endTrail()
-    }
-
-    /// Each read is answered once, in order: those that were under way when the log was loaded anew come first.
-    private mutating func isStaleHistoryAnswer() -> Bool {
-        guard watches.staleHistoryReads > 0 else { return false }
-        watches.staleHistoryReads -= 1
-        return true
-    }
-
-    /// Gives old rows to those that wait for them, once the values before them are at hand.
-    private mutating func sweep(_ sweep: WatchSweep, with values: [Position: ByteString] = [:]) {
-        noteMissingValues(sweep)
-        if store.cold.hasMissing {
-            watches.parkedSweep = true
-            park(.sweep(sweep), with: values, arrivedAt: now)
-        } else {
-            advance(sweep.rows, from: sweep.start, through: sweep.end)
-        }
-    }
-
-    mutating func resume(_ sweep: WatchSweep, with values: [Position: ByteString]) {
-        watches.parkedSweep = false
-        self.sweep(sweep, with: values)
-    }
-
-    /// Looks for what was before the rows that watchers with `prev_kv` will be given.
-    private func noteMissingValues(_ sweep: WatchSweep) {
-        guard watches.laggards.contains(where: \.wantsPrevKV) else { return }
-        for row in sweep.rows where row.kind == .put || row.kind == .delete {
-            guard let previous = store.previous(of: row), !previous.hasValue else { continue }
-            var isWanted = false
-            watches.catchingUp.matches(row.key) { key in
-                guard let watcher = watches.watchers[key], watcher.wantsPrevKV, watcher.wants(row.kind) else { return }
-                isWanted = isWanted || watcher.nextRevision >= sweep.start && watcher.nextRevision <= row.position.revision
-            }
-            if isWanted { _ = store.cold.value(of: previous, key: row.key) }
-        }
-    }
-
-    /// Gives watchers that are catching up and stand between `start` and `end` the rows of these revisions; those that took them
-    /// all stand behind `end` then.
-    private mutating func advance(_ rows: [LogRow], from start: Revision, through end: Revision) {
-        let passing = watches.laggards.filter {
-            $0.place == .catchingUp && $0.nextRevision >= start && $0.nextRevision <= end
-        }
-        for watcher in gather(rows, sweepingFrom: start) { flush(watcher) }
-        var caughtUp: [WatchStream] = []
-        for watcher in passing {
-            if watcher.hasStopped {
-                watcher.hasStopped = false
-                continue
-            }
-            watcher.nextRevision = end + 1
-            guard end >= store.revision else { continue }
-            remove(watcher)
-            synchronise(watcher)
-            if watcher.stream.laggingCount == 0 { caughtUp.append(watcher.stream) }
-        }
-        forgetLeavers()
-        for stream in caughtUp { answerProgress(stream) }
-    }
-
-    /// Ends watches that stand before the compact revision.
-    /// - Parameter all: those that have been sent everything, too. Where the log was moved past what it has lost they may stand on
-    ///   the other history, though they look as if they waited for the future of this one.
-    mutating func cancelOvertaken(all: Bool = false) {
-        guard all || store.compactRevision > watches.compactedThrough else { return }
-        watches.compactedThrough = store.compactRevision
-        let recentStart = watches.recent.firstRevision
-        let overtaken = watches.watchers.values.filter {
-            // Who only waits for a value has its rows in memory. What was before them is compacted then, and not told.
-            all && $0.nextRevision < store.compactRevision
-                || $0.isLagging && $0.nextRevision < store.compactRevision && !($0.awaitsValues && $0.nextRevision >= recentStart)
-        }
-        for watcher in overtaken.sorted(by: { $0.key < $1.key }) { cancelCompacted(watcher) }
     }
 }
 
@@ -411,10 +463,3 @@ private let responseHeadLimit = 96
 
 /// From this size on, in bytes and on average, watchers' responses share the bytes of their events.
 private let sharedEventBytes = 512
-
-/// Rows of whole revisions, from `start` through `end`, for watchers that are behind.
-struct WatchSweep {
-    var rows: [LogRow]
-    var start: Revision
-    var end: Revision
-}

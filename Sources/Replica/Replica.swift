@@ -51,8 +51,12 @@ package struct ReplicaConfiguration: Sendable {
     package var streamChunkBytes = 1_572_864
     /// A tail is read in pieces of at most this many rows.
     package var tailRowLimit = 5_000
+    /// How many rows of others are folded in a turn, beside the rest of the last one's revision.
+    package var foldRowLimit = 1_000
     /// Dead rows that are deleted in one transaction. Each waits for the disk once, and keeps others from the processor meanwhile.
     package var deletedRowLimit = 500
+    /// Rows that are looked at for dead ones in a turn.
+    package var sweptRowLimit = 5_000
     /// Rows that are kept until it is known whether they are of our history, in bytes. Who is further behind reads them twice.
     package var unverifiedByteLimit = 16 << 20
     /// The log is polled at intervals between these two: the shorter while rows keep coming.
@@ -68,8 +72,17 @@ package struct ReplicaConfiguration: Sendable {
     package var watchBufferBytes = 64 << 20
     package var watchStreamBufferMinBytes = 16 << 10
     package var watchStreamBufferMaxBytes = 4 << 20
-    /// How many rows lagging watchers are taken through in a turn, and how many a read of the log takes for them.
+    /// How many rows lagging watchers are taken through at once, and how many a read of the log takes for them.
     package var historyRowLimit = 1_000
+    /// How many rows and watchers of these rows are looked at in a turn: once for those who are up to date, once for those who are behind.
+    package var watchVisitLimit = 10_000
+    /// Revisions of more rows are measured for each watcher before anything of them is encoded.
+    package var watchLongRevisionRows = 1_000
+    /// Events of one revision that are gathered for all watchers at once before all but one have to be given it in a later pass: each
+    /// takes little, but a revision may have hundreds of thousands, for each watcher.
+    package var watchRevisionEventLimit = 1_000_000
+    /// The largest message that gRPC's usual implementations carry, in bytes. A revision that is larger for a watcher ends its stream.
+    package var messageByteLimit = Int(Int32.max)
     /// Rows kept for watchers that are not far behind, in bytes.
     package var watchHistoryBytes = 64 << 20
     /// How long a watch that wants progress notifications hears nothing.
@@ -79,6 +92,8 @@ package struct ReplicaConfiguration: Sendable {
     package var fragmentByteLimit = (1_536 << 10) + (512 << 10)
 
     package var leaseLimits = LeaseLimits()
+    /// How many leases, or keys of leases, are listed in a turn.
+    package var listedLimit = 10_000
 
     /// What earlier lives are known to have served: where the log lacks it, its revision is raised before anything is served.
     package var served: [ServedMark] = []
@@ -97,6 +112,26 @@ package struct ReplicaConfiguration: Sendable {
     package init(origin: Int64, memberID: UInt64) {
         self.origin = origin
         self.memberID = memberID
+    }
+}
+
+/// What is done for watchers in a turn: everything that could be any number of rows or watchers has a bound, and goes on in the next.
+struct TurnWork {
+    /// Rows, keys and watchers that were looked at.
+    var visits = 0
+    /// What is left of the turn's bounds.
+    var liveLeft: Int
+    var sweepLeft: Int
+    var controlLeft = controlLimit
+    /// Elements of long answers.
+    var listLeft: Int
+    /// Whether others' rows were folded.
+    var hasFolded = false
+
+    init(_ configuration: ReplicaConfiguration) {
+        liveLeft = configuration.watchVisitLimit
+        sweepLeft = configuration.watchVisitLimit
+        listLeft = configuration.listedLimit
     }
 }
 
@@ -184,6 +219,7 @@ package struct Replica: ~Copyable {
     var isHinted = false
     /// Rows that nobody sees yet: they may be of another history than ours.
     var unverified = UnverifiedRows()
+    var folding: Folding?
 
     /// When the log's first answer failed of those that have failed in a row.
     var logAwaySince: Instant?
@@ -193,6 +229,8 @@ package struct Replica: ~Copyable {
     var trail = Trail()
 
     var leases = Leases()
+    /// Answers that list leases or keys, oldest first.
+    var leaseListings = Deque<LeaseListing>()
 
     // Values that are not in memory
     var parked = ParkedOperations()
@@ -203,6 +241,7 @@ package struct Replica: ~Copyable {
     var collector = Collector()
     var upkeep = Upkeep()
 
+    var turnWork: TurnWork
     var cancelled: Set<RequestID> = []
     var actions: [Action] = []
 
@@ -213,6 +252,7 @@ package struct Replica: ~Copyable {
         turnBudget = TurnBudget(configuration)
         watches = Watches(recentBytes: configuration.watchHistoryBytes)
         batchPace = BatchPace(mostBytes: configuration.batchByteLimit)
+        turnWork = TurnWork(configuration)
         leases.roundsLeft = configuration.leaseLimits.roundBurst
         store.quotaBytes = configuration.quotaBackendBytes
         store.valueByteLimit = configuration.valueCacheBytes
@@ -256,7 +296,12 @@ package struct Replica: ~Copyable {
         endLeaderless()
         expireLeaseQuestions()
         reloadDamaged()
+        forgetEnded()
+        continueListings()
         if isLoaded {
+            continueFolding()
+            handOutLive()
+            takeEarlyWatchRequests()
             continueScans()
             answerReady()
         }
@@ -273,6 +318,8 @@ package struct Replica: ~Copyable {
             poll()
         }
         turnBudget = TurnBudget(configuration)
+        counters.turnVisitsMax = max(counters.turnVisitsMax, turnWork.visits)
+        turnWork = TurnWork(configuration)
         defer { actions.removeAll(keepingCapacity: true) }
         return actions
     }
@@ -287,7 +334,7 @@ package struct Replica: ~Copyable {
 
     /// Whether `endTurn` has left work that needs no event.
     package var hasMoreWork: Bool {
-        hasReadsToAnswer
+        hasReadsToAnswer || !leaseListings.isEmpty || isLoaded && (watches.hasMoreWork || folding != nil)
             || phase == .serving
                 && (canGoOnWriting || collector.hasMoreWork || streams.contains(where: \.isReady) || canCatchUp)
     }
@@ -350,6 +397,7 @@ package struct Replica: ~Copyable {
         streams.removeAll { gone.contains($0.id) }
         parked.drop(gone)
         leases.drop(gone)
+        leaseListings.removeAll { gone.contains($0.id) }
         watches.dropEarly(of: gone)
         for id in gone { endWatchStream(id) }
     }

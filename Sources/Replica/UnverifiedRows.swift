@@ -38,8 +38,11 @@ struct UnverifiedRows {
     private var passedKey: DigestKey?
     private var points = Deque<Point>()
 
+    /// Whether rows that were handed out are still being folded.
+    var isFolding = false
+
     /// Whether nothing is known to come after what was folded.
-    var isEmpty: Bool { rows.isEmpty && points.isEmpty }
+    var isEmpty: Bool { rows.isEmpty && points.isEmpty && !isFolding }
 
     /// Where reading goes on; nil for where folding has come to.
     var end: Position? { rows.last?.position ?? passed?.position }

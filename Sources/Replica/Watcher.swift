@@ -17,7 +17,8 @@ final class Watcher {
     }
 
     let key: WatchKey
-    unowned let stream: WatchStream
+    /// Each holds the other, until the stream has ended: events may be on their way to a watcher whose stream is gone.
+    let stream: WatchStream
     /// What the client calls it; unique in its stream.
     let id: Int64
     let range: KeyRange
@@ -32,15 +33,24 @@ final class Watcher {
     var nextRevision: Revision
     var place = Place.nowhere
     var isLagging: Bool { place == .catchingUp || place == .parked }
-    /// Whether it has fallen behind for no fault of its client: a value before an event has to be read first.
-    var awaitsValues = false
+    /// Whether it has fallen behind for no fault of its client: a value before an event has to be read first, or there were too many
+    /// events for all watchers at once.
+    var isBlameless = false
     /// Whether it has been sent something since its last progress notification was due.
     var wasBusy = false
 
-    /// Set for the rest of a pass over old rows once its client can't be given more.
+    /// Whether `events` are of rows that were just committed, and not of a pass over old ones.
+    var isGatheredLive = false
+    /// Whether it is in the list of laggards, which it may have left again.
+    var isListed = false
+    /// Whether it takes part in the pass over old rows that is under way.
+    var isSwept = false
+    /// Set for the rest of that pass once its client can't be given more.
     var hasStopped = false
+    /// What a long revision comes to for it, while that is measured, in bytes.
+    var measuredBytes = 0
 
-    /// Events that are gathered for the next responses, with their revisions.
+    /// Events that are gathered for the next responses, with their revisions. While there are any, it takes part in no other pass.
     var events: [(revision: Revision, bytes: ByteString)] = []
 
     init(key: WatchKey, stream: WatchStream, id: Int64, range: KeyRange, request: WatchCreateRequest, nextRevision: Revision) {
@@ -59,6 +69,18 @@ final class Watcher {
 
     func wants(_ kind: RowKind) -> Bool {
         kind == .put ? !skipsPuts : !skipsDeletes
+    }
+
+    /// Takes gathered events of `revision` and later back. How many there were.
+    func takeBackEvents(from revision: Revision = 0) -> Int {
+        var count = 0
+        while let last = events.last, last.revision >= revision {
+            events.removeLast()
+            stream.gathered -= last.bytes.count
+            nextRevision = min(nextRevision, last.revision)
+            count += 1
+        }
+        return count
     }
 }
 
@@ -92,7 +114,11 @@ final class WatchStream {
     private var knownLatestStart: Revision? = 0
     /// How many of its watchers are lagging, and those of them that wait for the client to read on.
     var laggingCount = 0
-    var parked: [Watcher] = []
+    /// Some of `parked` may have left since; `parkedCount` have not.
+    private(set) var parked: [Watcher] = []
+    private(set) var parkedCount = 0
+    /// Whether the client is gone, or was sent away; its watchers are still to be forgotten.
+    var hasEnded = false
 
     /// Bytes gathered for its watchers that are about to be sent.
     var gathered = 0
@@ -107,6 +133,8 @@ final class WatchStream {
     var asksProgressAgain = false
     /// Progress requests that were confirmed and wait for the stream's watchers to catch up.
     var progressWaits = false
+    /// The revision that their answer has to tell of, at least.
+    var progressRevision: Revision = 0
 
     /// When watches that had no events are told so the next time.
     var progressDue: Instant
@@ -114,6 +142,32 @@ final class WatchStream {
     init(_ request: RequestID, progressDue: Instant) {
         self.request = request
         self.progressDue = progressDue
+    }
+
+    /// Lets go of its watchers: it has ended, or everything has.
+    func forgetAll() {
+        watchers = [:]
+        parked = []
+    }
+
+    func park(_ watcher: Watcher) {
+        watcher.place = .parked
+        parked.append(watcher)
+        parkedCount += 1
+    }
+
+    /// A parked watcher leaves. Many may, one after the other: the list is cleaned up now and then.
+    func unparked(_ watcher: Watcher) {
+        watcher.place = .nowhere
+        parkedCount -= 1
+        if parked.count > 64, parkedCount * 2 < parked.count { parked.removeAll { $0.place != .parked } }
+    }
+
+    func takeParked() -> [Watcher] {
+        let taken = parked.filter { $0.place == .parked }
+        parked = []
+        parkedCount = 0
+        return taken
     }
 
     /// In the order in which they were made.
@@ -187,5 +241,12 @@ extension Store {
         let before = row.position.revision - 1
         if row.kind == .put && row.createRevision == row.position.revision { return nil }
         return before < compactRevision ? nil : index.version(of: row.key, at: before)
+    }
+}
+
+extension EncodedEvent {
+    /// At least what the event's bytes will be, without its being encoded.
+    static func byteCount(_ row: LogRow, previous: KeyVersion?) -> Int {
+        row.key.count + row.value.count + (previous.map { row.key.count + Int($0.valueLength) } ?? 0)
     }
 }

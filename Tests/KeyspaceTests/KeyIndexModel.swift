@@ -125,14 +125,14 @@ struct KeyIndexPair: ~Copyable {
         model.compactRevision = revision
     }
 
-    /// Collects in steps of `limit` and returns whether the positions dropped are the model's.
-    mutating func collect(limit: Int, keepingReadersAt oldest: Revision?) -> Bool {
+    /// Collects in steps of `limit`, each of which looks at `visitLimit` rows, and returns whether the positions dropped are the model's.
+    mutating func collect(limit: Int, visitLimit: Int = .max, keepingReadersAt oldest: Revision?) -> Bool {
         var dropped: [Position] = []
         while true {
             let before = dropped.count
-            index.collect(limit: limit, keepingReadersAt: oldest, into: &dropped)
+            index.collect(limit: limit, keepingReadersAt: oldest, visitLimit: visitLimit, into: &dropped)
             if dropped.count - before > limit { return false }
-            if dropped.count - before < limit { break }
+            if dropped.count - before < limit, !index.isCollectCut { break }
         }
         return dropped == model.collect(keepingReadersAt: oldest)
     }

@@ -181,7 +181,9 @@ struct KeyIndexTests {
                 }
             case 88..<91:
                 let oldest = Bool.random(using: &generator) ? nil : max(1, pair.model.compactRevision - 5) as Revision?
-                isRight = pair.collect(limit: Int.random(in: 1...9, using: &generator), keepingReadersAt: oldest)
+                isRight = pair.collect(
+                    limit: Int.random(in: 1...9, using: &generator), visitLimit: Int.random(in: 1...9, using: &generator),
+                    keepingReadersAt: oldest)
             default: isRight = Self.readsAgree(pair, pool, &generator)
             }
             if step % 100 == 99 {

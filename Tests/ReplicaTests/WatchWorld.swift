@@ -108,6 +108,11 @@ final class WatchWorld {
         configuration.batchRowLimit = random.pick([2, 100])
         configuration.valueCacheBytes = configuration.watchHistoryBytes > 2_000 ? random.pick([.max, 60, 400]) : .max
         configuration.watchProgressIntervalMs = 5_000
+        // Of its own, so that kept seeds stay what they are.
+        var bounds = SeededGenerator(seed: ~seed)
+        configuration.watchVisitLimit = bounds.pick([1, 3, 10, 10_000])
+        configuration.watchLongRevisionRows = bounds.pick([1, 2, 1_000])
+        if configuration.watchHistoryBytes > 2_000 { configuration.watchRevisionEventLimit = bounds.pick([1, 3, 1_000_000]) }
         configuration.requestTimeoutMs = 10_000_000
         self.configuration = configuration
         replica = Replica(configuration: configuration)

@@ -1,0 +1,83 @@
+// Owns: an ordered set in chunks, so that any number of elements can be read a piece a turn, from a copy that costs next to nothing.
+// Invariants: elements ascend over all chunks; no chunk is empty, or larger than the bound.
+
+/// A set of ascending elements. A copy shares the chunks; a change copies one of them where they are shared.
+package struct ChunkedSet<Element: Comparable & Sendable>: Sendable {
+    package private(set) var chunks: [ContiguousArray<Element>] = []
+    package private(set) var count = 0
+
+    private static var chunkLimit: Int { 512 }
+
+    package init() {}
+
+    package var isEmpty: Bool { count == 0 }
+
+    package func contains(_ element: Element) -> Bool { place(of: element).isThere }
+
+    /// False where it was there already.
+    @discardableResult
+    package mutating func insert(_ element: Element) -> Bool {
+        let (chunk, index, isThere) = place(of: element)
+        guard !isThere else { return false }
+        count += 1
+        guard chunk < chunks.count else {
+            // Elements that come in order leave full chunks behind.
+            if chunks.isEmpty || chunks[chunk - 1].count >= Self.chunkLimit {
+                chunks.append([element])
+            } else {
+                chunks[chunk - 1].append(element)
+            }
+            return true
+        }
+        chunks[chunk].insert(element, at: index)
+        if chunks[chunk].count > Self.chunkLimit {
+            let half = chunks[chunk].count / 2
+            chunks.insert(ContiguousArray(chunks[chunk][half...]), at: chunk + 1)
+            chunks[chunk].removeSubrange(half...)
+        }
+        return true
+    }
+
+    /// False where it was not there.
+    @discardableResult
+    package mutating func remove(_ element: Element) -> Bool {
+        let (chunk, index, isThere) = place(of: element)
+        guard isThere else { return false }
+        count -= 1
+        chunks[chunk].remove(at: index)
+        if chunks[chunk].isEmpty {
+            chunks.remove(at: chunk)
+        } else if chunk + 1 < chunks.count, chunks[chunk].count + chunks[chunk + 1].count <= Self.chunkLimit / 2 {
+            chunks[chunk].append(contentsOf: chunks[chunk + 1])
+            chunks.remove(at: chunk + 1)
+        }
+        return true
+    }
+
+    /// Where the element is or would be: after the last chunk, if it is greater than all.
+    private func place(of element: Element) -> (chunk: Int, index: Int, isThere: Bool) {
+        var low = 0
+        var high = chunks.count
+        while low < high {
+            let middle = (low + high) / 2
+            // No chunk is empty.
+            if chunks[middle][chunks[middle].count - 1] < element { low = middle + 1 } else { high = middle }
+        }
+        guard low < chunks.count else { return (low, 0, false) }
+        let chunk = low
+        low = 0
+        high = chunks[chunk].count
+        while low < high {
+            let middle = (low + high) / 2
+            if chunks[chunk][middle] < element { low = middle + 1 } else { high = middle }
+        }
+        // The chunk's last element is not less.
+        return (chunk, low, chunks[chunk][low] == element)
+    }
+}
+
+extension ChunkedSet: Sequence, Equatable {
+    package func makeIterator() -> FlattenSequence<[ContiguousArray<Element>]>.Iterator { chunks.joined().makeIterator() }
+
+    package static func == (a: ChunkedSet, b: ChunkedSet) -> Bool { a.count == b.count && a.elementsEqual(b) }
+}
