@@ -184,7 +184,7 @@ extension KeyIndex {
                 next = record.key
                 return false
             }
-            visited += 1
+            left -= 1
             guard let version = record.version(at: bound), !version.pointee.isTombstone else { return true }
             isStopped = body(KeyView(record, version)) == .stop
             return true

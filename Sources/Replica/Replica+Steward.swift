@@ -195,7 +195,10 @@ extension Replica {
         let part = Array(leases.steward.expiring.prefix(taken))
         leases.steward.expiring.removeFirst(taken)
         leases.steward.lockedAt = now
-        let bytes = part.reduce(0) { (store.leases[$1]?.keys ?? []).reduce($0) { $0 + $1.count } }
+        var bytes = 0
+        for lease in part {
+            for key in store.leases[lease]?.keys ?? ChunkedSet() { bytes += key.count }
+        }
         return LeaseExpiry(leases: part, holder: configuration.origin, rowCount: rows, byteCount: bytes)
     }
 

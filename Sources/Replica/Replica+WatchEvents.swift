@@ -36,7 +36,7 @@ extension Replica {
             case .compact:
                 watches.needsLook = true
                 if row.isRaise { cancelAllBefore(row.position.revision) }
-            case .grant, .revoke, .alarm: break
+            case .grant, .revoke, .alarm, .digestKey: break
             }
         }
         if watches.recent.isOverrun { demoteAll() }

@@ -8,7 +8,7 @@ import Testing
 @testable import Changelog
 
 /// Appends that are too large for one statement, and links that are slow for their size.
-@Suite struct LargeAppendTests {
+@Suite(.ownThreads) struct LargeAppendTests {
     private static func throughProxy() throws -> (FaultyProxy, LogSettings) {
         let server = try PostgresServer.shared()
         var settings = try freshSettings()

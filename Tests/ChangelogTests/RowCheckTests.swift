@@ -7,7 +7,7 @@ import Testing
 
 @testable import Changelog
 
-@Suite("Rows that are not those that were written")
+@Suite("Rows that are not those that were written", .ownThreads)
 struct RowCheckTests {
     /// A compacted store of ten rows, of which the steward has deleted two, and a session on it.
     private func compactedStore() throws -> (settings: LogSettings, session: LogSession, writer: Writer) {

@@ -60,7 +60,7 @@ import Testing
 
     @Test("nobody there, a wrong database and a wrong connection string each give one line")
     func connectFailures() throws {
-        let server = try PostgresServer.shared()
+        _ = try PostgresServer.shared()
         for (conninfo, part) in [
             ("postgresql://postgres@127.0.0.1:1/x", "Connection refused"),
             ("host=/nowhere-at-all", "No such file"),

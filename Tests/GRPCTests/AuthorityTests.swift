@@ -20,7 +20,7 @@ private let authorities: [String?] = [
 ]
 
 // The clients block their threads, so one at a time.
-@Suite("Whatever :authority says", .serialized)
+@Suite("Whatever :authority says", .serialized, .ownThreads)
 struct AuthorityTests {
     private func call(_ client: RawClient, _ stream: Int32, _ authority: String?) throws -> RawResponse {
         var fields = RawFrame.request("/test.Echo/Unary").filter { $0.0 != ":authority" }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Keyspace
 
-@Suite struct DigestKeyTests {
+@Suite(.ownThreads) struct DigestKeyTests {
     private let row = LogRow(
         position: Position(7, 2), kind: .put, key: "key", value: "value", createRevision: 3, version: 4, lease: 5, origin: -6)
 

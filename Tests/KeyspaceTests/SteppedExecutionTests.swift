@@ -7,7 +7,7 @@ import Testing
 
 @testable import Keyspace
 
-@Suite("Execution in steps")
+@Suite("Execution in steps", .ownThreads)
 struct SteppedExecutionTests {
     /// A store whose requests are executed at once, or in steps of a few keys.
     private struct Side: ~Copyable {

@@ -4,7 +4,7 @@ import EtcdAPI
 import TestSupport
 import Testing
 
-@Suite("Corruption", .serialized)
+@Suite("Corruption", .serialized, .ownThreads)
 struct CorruptionTests {
     private func isCorrupt(_ pine: PineProcess) throws -> Double? {
         try PrometheusText(try HTTPClient.get("/metrics", port: pine.port, version: "1.0").body).value("pine_log_corrupt")

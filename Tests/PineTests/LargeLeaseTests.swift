@@ -4,7 +4,7 @@ import EtcdAPI
 import TestSupport
 import Testing
 
-@Suite("Large leases and slow links", .serialized)
+@Suite("Large leases and slow links", .serialized, .ownThreads)
 struct LargeLeaseTests {
     private static func start(through proxy: FaultyProxy, to postgres: PostgresServer) throws -> (PineProcess, EtcdClient) {
         let pine = try PineProcess([

@@ -4,7 +4,7 @@ import EtcdAPI
 import TestSupport
 import Testing
 
-@Suite("Members")
+@Suite("Members", .ownThreads)
 struct MembersTests {
     private func members(_ pine: PineProcess, linearizable: Bool = false) throws -> [Member] {
         let client = try EtcdClient(port: pine.port)
