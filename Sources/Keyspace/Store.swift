@@ -22,7 +22,7 @@ package struct Store: ~Copyable {
     /// Nothing larger is answered, in bytes.
     package var answerByteLimit = Int.max
     /// How many keys the ranges of a transaction that writes look at while other writes wait; those that need more are answered afterwards.
-    var inlineVisitLimit = 1_000
+    package var inlineVisitLimit = 1_000
     /// A write that is on its way at the tip.
     var paused: WriteRun?
     /// What values may take in memory, in bytes.

@@ -242,7 +242,11 @@ extension Exposition {
         gauge("pine_waiting_writes", "Writes that wait to be appended, or for PostgreSQL's answer.", gauges.waitingWrites)
         gauge("pine_waiting_write_bytes", "What the waiting writes keep in memory.", gauges.waitingWriteBytes)
         gauge("pine_waiting_reads", "Reads that wait to learn where the log ends.", gauges.waitingReads)
-        gauge("pine_scans", "Long ranges under way.", gauges.scans)
+        gauge("pine_scans", "Answers that are being made in steps: long ranges and transactions.", gauges.scans)
+        gauge("pine_scan_bytes", "What these take in memory, in bytes.", gauges.scanBytes)
+        gauge(
+            "pine_engine_turn_visits_max", "The most rows and watchers that one turn of the engine has looked at for watches, listings and "
+                + "the rows of other members.", counters.turnVisitsMax)
     }
 
     private mutating func writeValues(_ observation: ServerMetrics.Observation) {

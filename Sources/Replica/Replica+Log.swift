@@ -94,6 +94,7 @@ extension Replica {
         store.quotaBytes = configuration.quotaBackendBytes
         store.valueByteLimit = configuration.valueCacheBytes
         store.answerByteLimit = configuration.answerByteLimit
+        store.inlineVisitLimit = configuration.inlineKeyLimit
     }
 
     mutating func finishLoading(_ head: Head, _ deleted: SweepState) {

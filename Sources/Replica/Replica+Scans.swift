@@ -121,10 +121,15 @@ extension Replica {
         for follower in followers { startRange(follower.read, follower.request, [:], since: follower.since) }
     }
 
+    /// What all answers that are being made take in memory, in bytes.
+    var scanBytes: Int {
+        if scans.isEmpty && sorting.isEmpty { return 0 }
+        return (scans + sorting.tasks).reduce(0) { $0 + $1.answer.heldBytes }
+    }
+
     /// Which scan came first, where all together take more memory than they may: it is finished before others go on.
     private var oldestIfCrowded: Int? {
-        let heldBytes = (scans + sorting.tasks).reduce(0) { $0 + $1.answer.heldBytes }
-        guard heldBytes > configuration.scanMemoryLimit else { return nil }
+        guard scanBytes > configuration.scanMemoryLimit else { return nil }
         return scans.indices.min { scans[$0].arrivedAt < scans[$1].arrivedAt }
     }
 

@@ -43,6 +43,8 @@ package struct ReplicaConfiguration: Sendable {
     /// same number of keys for all writes of a turn.
     package var turnKeyLimit = 20_000
     package var turnAnswerByteLimit = 16 << 20
+    /// How many keys the ranges of a transaction that writes look at while other writes wait; longer ones are answered once it is committed.
+    package var inlineKeyLimit = 1_000
     /// The largest answer, in bytes: what etcd's gRPC sends at the most.
     package var answerByteLimit = Int(Int32.max)
     /// What all answers that are being made may take in memory, in bytes. Beyond that only the oldest goes on.
@@ -257,6 +259,7 @@ package struct Replica: ~Copyable {
         store.quotaBytes = configuration.quotaBackendBytes
         store.valueByteLimit = configuration.valueCacheBytes
         store.answerByteLimit = configuration.answerByteLimit
+        store.inlineVisitLimit = configuration.inlineKeyLimit
         actions.append(.load)
     }
 

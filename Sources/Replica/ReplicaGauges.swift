@@ -25,6 +25,8 @@ package struct ReplicaGauges: Sendable, Hashable {
     package var waitingWriteBytes = 0
     package var waitingReads = 0
     package var scans = 0
+    /// What their answers take in memory so far, in bytes.
+    package var scanBytes = 0
     /// Whether an append's outcome is unknown.
     package var isRecovering = false
     package var values = ValueCacheGauges()
@@ -63,6 +65,7 @@ extension Replica {
         gauges.waitingWrites = batches.reduce(writes.count) { $0 + $1.writes.count }
         gauges.waitingWriteBytes = waitingWriteBytes
         gauges.waitingReads = readsWaiting.count + readsConfirming.count + readsReady.count
+        gauges.scanBytes = scanBytes
         gauges.scans = scans.count + sorting.count + streams.count
         gauges.isRecovering = phase == .recovering
         gauges.values.byteCount = store.index.valueBytes

@@ -165,6 +165,9 @@ extension Swarm {
         configuration.tailRowLimit = chance.pick([50, 200])
         configuration.historyRowLimit = chance.pick([100, 1_000])
         configuration.scanKeyLimit = heavy.scanKeyLimit
+        configuration.turnKeyLimit = heavy.scanKeyLimit * 6
+        configuration.inlineKeyLimit = heavy.scanKeyLimit
+        configuration.turnAnswerByteLimit = heavy.bulkBytes
         configuration.streamChunkBytes = chance.pick([5_000, 100_000])
         configuration.watchHistoryBytes = chance.pick([3_000, 1 << 20])
         configuration.valueCacheBytes = .max

@@ -8,7 +8,7 @@ import Testing
 
 @testable import Changelog
 
-@Suite("Durability under settings that change", .timeLimit(.minutes(4)))
+@Suite("Durability under settings that change", .timeLimit(.minutes(4)), .ownThreads)
 struct DurabilityTests {
     @Test("appends outlast a crash after synchronous_commit was turned off under the session", arguments: [false, true])
     func asynchronousCommits(pooled: Bool) throws {
@@ -36,7 +36,7 @@ struct DurabilityTests {
         try session.put(writer.batch(), &writer)
         server.kill()
         try server.start()
-        #expect(try server.psql("select count(*) from pine.changelog") == "\(writer.rows.count)")
+        #expect(try server.psql("select count(*) from pine.changelog where revision > 1") == "\(writer.rows.count)")
         #expect(try LogSession(settings, logger: quiet).readHead() == writer.head)
     }
 

@@ -7,7 +7,7 @@ import Testing
 
 @testable import Changelog
 
-@Suite("What PostgreSQL refuses", .timeLimit(.minutes(4)))
+@Suite("What PostgreSQL refuses", .timeLimit(.minutes(4)), .ownThreads)
 struct RefusalTests {
     @Test("a background task that is refused is told once and counted, and is no outage")
     func refusedChores() async throws {

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Changelog
 
-@Suite("Timelines", .timeLimit(.minutes(4)))
+@Suite("Timelines", .timeLimit(.minutes(4)), .ownThreads)
 struct TimelineTests {
     @Test("a process that was at the new primary refuses the old one, says why, and goes on at the new one")
     func oldPrimary() async throws {

@@ -1,4 +1,4 @@
-// Owns: seeds of heavy worlds that failed before Pine bounded what a turn does, and how long a lease's revoke takes.
+// Owns: seeds of heavy worlds that failed before Pine bounded what a turn does.
 import Simulation
 import Testing
 
@@ -16,8 +16,6 @@ import Testing
             (.abandoned, 5), (.abandoned, 12),
             // Whatever had arrived was answered in one turn.
             (.abandoned, 4), (.abandoned, 9),
-            // The rows of a revoke took longer to make than the log held its lock, and all leases got their time again, for ever.
-            (.revokes, 2), (.revokes, 7), (.revokes, 12),
         ] as [(HeavyTraits, UInt64)])
     func keptSeeds(traits: HeavyTraits, seed: UInt64) {
         #expect(Simulation.run(seed: seed, world: .heavy(traits, rules: .patient)).failure == nil)
