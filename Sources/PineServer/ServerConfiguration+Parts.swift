@@ -20,7 +20,7 @@ extension ServerConfiguration {
         replica.watchHistoryBytes = min(replica.watchHistoryBytes, max(valueCacheBytes / 4, leastHistoryBytes))
         replica.scanMemoryLimit = max(ServerMemory.bytes / 4, leastScanBytes)
         // While an answer grows it is in memory twice.
-        replica.answerByteLimit = min(replica.answerByteLimit, max(ServerMemory.bytes / 16, leastScanBytes))
+        replica.answerByteLimit = min(replica.answerByteLimit, max(ServerMemory.bytes / 32, leastScanBytes))
         replica.valueCacheBytes = max(valueCacheBytes - replica.watchHistoryBytes, 0)
         return replica
     }
