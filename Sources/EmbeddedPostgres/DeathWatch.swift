@@ -1,6 +1,7 @@
 // Owns: what happens to PostgreSQL when Pine is killed. Must never: end a PostgreSQL whose Pine lives.
 // Invariant: the shell runs when `init` returns, and whatever is named later reaches it, even when Pine is killed right after.
 internal import Glibc
+internal import Synchronization
 
 /// A shell at the other end of a socket: when that closes without a good-bye, Pine was killed, and the shell asks the
 /// postmaster for a fast shutdown. (PR_SET_PDEATHSIG would fire at the end of the *thread* that started the child.)
@@ -10,6 +11,7 @@ internal import Glibc
 final class DeathWatch: Sendable {
     private let descriptor: Int32
     private let shell: pid_t
+    private let isReaped = Atomic(false)
 
     /// Each line is the process to end, or empty for none; the last one counts.
     private static let script = """
@@ -49,10 +51,24 @@ final class DeathWatch: Sendable {
             if ContinuousClock.now >= deadline { kill(shell, SIGKILL) }
             try? await Task.sleep(for: .milliseconds(2))
         }
+        isReaped.store(true, ordering: .relaxed)
     }
 
+    /// Without a good-bye the shell does its work and ends: nobody else would take its exit status.
     deinit {
         close(descriptor)
+        if !isReaped.load(ordering: .relaxed) { Self.reap(shell) }
+    }
+
+    private static func reap(_ process: pid_t) {
+        var thread = pthread_t()
+        let status = pthread_create(
+            &thread, nil,
+            { process in
+                waitpid(pid_t(Int(bitPattern: process)), nil, 0)
+                return nil
+            }, UnsafeMutableRawPointer(bitPattern: Int(process)))
+        if status == 0 { pthread_detach(thread) }
     }
 
     /// Two ends of a stream that no other child inherits.
