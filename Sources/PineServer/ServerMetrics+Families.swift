@@ -245,8 +245,8 @@ extension Exposition {
         gauge("pine_scans", "Answers that are being made in steps: long ranges and transactions.", gauges.scans)
         gauge("pine_scan_bytes", "What these take in memory, in bytes.", gauges.scanBytes)
         gauge(
-            "pine_engine_turn_visits_max", "The most rows and watchers that one turn of the engine has looked at for watches, listings and "
-                + "the rows of other members.", counters.turnVisitsMax)
+            "pine_engine_turn_visits_max", "The most rows and watchers that one turn of the engine has looked at, reads and writes aside.",
+            counters.turnVisitsMax)
     }
 
     private mutating func writeValues(_ observation: ServerMetrics.Observation) {
