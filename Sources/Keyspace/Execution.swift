@@ -124,9 +124,9 @@ extension Store {
             writer.appendHeader(header, revision: tip.revision)
             writer.appendLeaseGrantTail(id: id, ttl: ttl)
         case .leaseRevoke(let id):
-            visits -= leases[id]?.keys.count ?? 0
-            try revoke(id, &execution, &rows)
-            writer.appendHeader(header, revision: tip.revision)
+            guard let lease = leases[id] else { throw .leaseNotFound }
+            let run = WriteRun(revoking: lease, execution, before: savepoint)
+            return try goOn(run, header: header, rows: &rows, visits: &visits)
         case .alarm(let change):
             var header = header
             header.revision = tip.revision
@@ -160,7 +160,7 @@ extension Store {
         if put.lease != 0 && !leases.contains(put.lease) { throw .leaseNotFound }
     }
 
-    // MARK: Compaction and leases
+    // MARK: Compaction and alarms
 
     private mutating func compact(
         to revision: Revision, _ execution: inout Execution, _ rows: inout [LogRow]
@@ -168,17 +168,6 @@ extension Store {
         if revision <= tipCompactRevision { throw .compacted }
         if revision > tip.revision { throw .futureRev }
         append(LogRow(position: nextSubPosition, kind: .compact, version: revision, origin: execution.origin), &rows)
-    }
-
-    /// Deletes the lease's keys in one revision, in key order, and the lease with them.
-    private mutating func revoke(
-        _ id: LeaseID, _ execution: inout Execution, _ rows: inout [LogRow]
-    ) throws(EtcdError) {
-        guard let lease = leases[id] else { throw .leaseNotFound }
-        for key in lease.keys.sorted() {
-            append(LogRow(position: execution.nextPosition(), kind: .delete, key: key, origin: execution.origin), &rows)
-        }
-        append(LogRow(position: nextSubPosition, kind: .revoke, lease: id, origin: execution.origin), &rows)
     }
 
     /// As etcd's alarm store: raising what is raised says so, disarming what is not says nothing.

@@ -1,5 +1,5 @@
-// Owns: writes that may look at more keys than others can wait for: transactions, and deletions of ranges. They are executed at the tip,
-// in steps; other writes wait for them, readers don't.
+// Owns: writes that may look at more keys than others can wait for: transactions, deletions of ranges, revokes of leases. They are executed
+// at the tip, in steps; other writes wait for them, readers don't.
 // Must never: look at more keys in a step than it was given visits for; change anything before all that can fail was checked.
 //
 //   choosing the branches ──▶ running the operations ──▶ answered
@@ -21,19 +21,43 @@ final class WriteRun {
     /// The deletion under way: all that there is to do, or an operation of the transaction.
     fileprivate var deletion: RangeDeletion?
     fileprivate let txn: TxnRun?
+    fileprivate let revocation: Revocation?
+
+    init(revoking lease: Lease, _ execution: Execution, before: Store.Savepoint) {
+        self.before = before
+        self.execution = execution
+        txn = nil
+        revocation = Revocation(lease)
+    }
 
     init(_ delete: DeleteRangeRequest, _ execution: Execution, before: Store.Savepoint, answerByteLimit: Int) {
         self.before = before
         self.execution = execution
         txn = nil
+        revocation = nil
         deletion = RangeDeletion(delete, byteLimit: answerByteLimit)
     }
 
     init(_ txn: TxnRequest, _ execution: Execution, before: Store.Savepoint, answerByteLimit: Int, inlineVisitLimit: Int) {
         self.before = before
         self.execution = execution
+        revocation = nil
         self.txn = TxnRun(txn, start: execution.start, answerByteLimit: answerByteLimit, rangeVisits: inlineVisitLimit)
     }
+}
+
+/// The end of a lease: its keys go in one revision, in key order, and it goes with them.
+private final class Revocation {
+    let lease: LeaseID
+    /// As they were when it began: each that is deleted leaves the lease.
+    private var keys: FlattenSequence<[ContiguousArray<ByteString>]>.Iterator
+
+    init(_ lease: Lease) {
+        self.lease = lease.id
+        keys = lease.keys.makeIterator()
+    }
+
+    func nextKey() -> ByteString? { keys.next() }
 }
 
 /// The deletion of a range, key after key.
@@ -111,6 +135,8 @@ extension Store {
         if rows.isEmpty { swap(&rows, &run.rows) } else { rows.append(contentsOf: run.rows) }
         if let txn = run.txn {
             if try advance(txn, of: run, header, &rows, &visits) { return finish(txn, of: run, header) }
+        } else if let revocation = run.revocation {
+            if advance(revocation, of: run, &rows, &visits) { return finish(header) }
         } else if let deletion = run.deletion, advance(deletion, of: run, &rows, &visits) {
             return finish(deletion, of: run, header)
         }
@@ -118,6 +144,29 @@ extension Store {
         if rowsBefore == 0 { swap(&rows, &run.rows) } else { rows.removeLast(run.rows.count) }
         paused = run
         return nil
+    }
+
+    // MARK: Revocation
+
+    /// False where `visits` ran out.
+    private mutating func advance(
+        _ revocation: Revocation, of run: WriteRun, _ rows: inout [LogRow], _ visits: inout Int
+    ) -> Bool {
+        while visits > 0 {
+            guard let key = revocation.nextKey() else {
+                append(LogRow(position: nextSubPosition, kind: .revoke, lease: revocation.lease, origin: run.execution.origin), &rows)
+                return true
+            }
+            visits -= 1
+            append(LogRow(position: run.execution.nextPosition(), kind: .delete, key: key, origin: run.execution.origin), &rows)
+        }
+        return false
+    }
+
+    private func finish(_ header: ResponseHeader) -> WriteAnswer {
+        var writer = ByteWriter(capacity: 96)
+        writer.appendHeader(header, revision: tip.revision)
+        return .complete(writer.finish())
     }
 
     // MARK: Deletion

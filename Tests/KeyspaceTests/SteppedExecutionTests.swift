@@ -127,8 +127,12 @@ struct SteppedExecutionTests {
         }
 
         mutating func next() -> WriteRequest {
-            switch random.number(0...9) {
-            case ..<5: return .put(PutRequest(key: key(), value: ByteString("v\(random.number(0...999))")))
+            switch random.number(0...11) {
+            case ..<5:
+                return .put(
+                    PutRequest(key: key(), value: ByteString("v\(random.number(0...999))"), lease: random.pick([0, 0, 1, 2])))
+            case 10: return .leaseGrant(id: random.pick([1, 2]), ttl: 60)
+            case 11: return .leaseRevoke(id: random.pick([1, 2]))
             case ..<6:
                 let key = key()
                 return .deleteRange(DeleteRangeRequest(key: key, rangeEnd: end(), prevKV: random.chance(0.5)))
