@@ -167,7 +167,7 @@ extension Swarm {
         configuration.scanKeyLimit = heavy.scanKeyLimit
         configuration.turnKeyLimit = heavy.scanKeyLimit * 6
         configuration.inlineKeyLimit = heavy.scanKeyLimit
-        configuration.turnAnswerByteLimit = heavy.bulkBytes
+        configuration.turnAnswerByteLimit = max(heavy.bulkBytes, 10_000)
         configuration.streamChunkBytes = chance.pick([5_000, 100_000])
         configuration.watchHistoryBytes = chance.pick([3_000, 1 << 20])
         configuration.valueCacheBytes = .max
