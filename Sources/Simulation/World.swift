@@ -376,7 +376,9 @@ final class World {
         // was set back.
         let sweepMs = swarm.quotaBytes > 0 ? Int(log.setBackMs) : 0
         let restMs = swarm.heaviness?.restMs ?? 0
-        if !run(forMs: 12_000 + restMs + sweepMs, until: { left == 0 }) { return fail("\(left) calls without an answer in peace, \(state)") }
+        if !run(forMs: 12_000 + restMs + sweepMs, until: { left == 0 }) {
+            return fail("\(left) calls without an answer in peace, \(state)")
+        }
         // Whose time is over goes, and nothing else happens any more.
         let patienceMs = 40_000 + Int(log.setBackMs)
         if !run(forMs: patienceMs, until: { [self] in processes.allSatisfy { $0.leaseCount == 0 } }) {
