@@ -196,8 +196,12 @@ extension Replica {
         guard let known = unverified.take(tail, after: tip, key: store.digestKey, byteLimit: configuration.unverifiedByteLimit) else {
             return historyChanged()
         }
-        // The only speculation there can be is a write that is not executed to its end: it begins anew.
-        if !known.rows.isEmpty { store.abandon() }
+        // The only speculation there can be is a write that is not executed to its end: it begins anew. Under the lock nobody else appends,
+        // so that is lost.
+        if !known.rows.isEmpty {
+            if isRevoking { giveLockBack() }
+            store.abandon()
+        }
         // Before anybody is told of rows of another history. Few are folded and looked at before they are committed.
         if known.rows.count > configuration.foldRowLimit {
             var (end, key) = (tip, store.digestKey)

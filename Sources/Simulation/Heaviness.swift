@@ -103,6 +103,9 @@ struct Heaviness {
     /// How many keys a turn may look at that makes so many rows: what it changes it has to look at.
     func visitedKeyLimit(rows: Int) -> Int { scanKeyLimit * 20 + rows * 2 }
 
+    /// How many rows of one revision a turn may execute: as many keys as it may look at, or leases that expire together.
+    var executedRowLimit: Int { max(scanKeyLimit * 6, 100) }
+
     /// What the whole bulk takes in an answer.
     var bulkBytes: Int { bulkKeyCount * (bulkKeyBytes + bulkValueBytes + 24) }
 
