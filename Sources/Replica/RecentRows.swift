@@ -81,12 +81,7 @@ struct RecentRows {
     /// The rows of whole revisions from `revision` on: `limit` of them, and the rest of the last one's revision. And whether
     /// these are all.
     func rows(from revision: Revision, limit: Int) -> (rows: [LogRow], areAll: Bool) {
-        var low = 0
-        var high = rows.count
-        while low < high {
-            let middle = (low + high) / 2
-            if rows[middle].position.revision < revision { low = middle + 1 } else { high = middle }
-        }
+        let low = (0..<rows.count).partitioningIndex { rows[$0].position.revision >= revision }
         var end = min(low + limit, rows.count)
         while end > low, end < rows.count, rows[end].position.revision == rows[end - 1].position.revision { end += 1 }
         return (Array(rows[low..<end]), end == rows.count)

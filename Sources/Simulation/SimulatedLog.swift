@@ -62,13 +62,7 @@ struct LogTables {
 
     /// Where the first row after `position` is.
     private func index(after position: Position) -> Int {
-        var low = 0
-        var high = rows.count
-        while low < high {
-            let middle = (low + high) / 2
-            if rows[middle].position <= position { low = middle + 1 } else { high = middle }
-        }
-        return low
+        rows.indices.partitioningIndex { rows[$0].position > position }
     }
 
     /// Up to `limit` rows after `position`, of which all but the last have up to `byteLimit` bytes, and the head.
