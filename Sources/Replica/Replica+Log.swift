@@ -129,9 +129,6 @@ extension Replica {
         counters.servingPeriods += 1
         counters.isLogDamaged = false
         headRevision = store.revision
-        watches.recent.restart(at: store.revision + 1)
-        // What was loaded is not handed out: nobody who lacks it is up to date.
-        watches.live.skip(through: store.revision)
         resumeWatchers()
         actions.append(.note(.serving(revision: store.revision, keys: store.index.liveCount)))
     }
@@ -281,11 +278,7 @@ extension Replica {
         failParked()
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
         failScans()
-        for id in watches.streams.keys.sorted(by: { $0.rawValue < $1.rawValue }) { actions.append(.fail(id, .leaderChanged)) }
-        forgetHistoryRead()
-        let stale = watches.staleHistoryReads
-        watches = Watches(recentBytes: configuration.watchHistoryBytes)
-        watches.staleHistoryReads = stale
+        endWatches()
         for waiter in collector.physicalWaiters { actions.append(.fail(waiter.id, .leaderChanged)) }
         // What the old history's revisions had us do.
         writes.removeAll { $0.id.isOwn }
