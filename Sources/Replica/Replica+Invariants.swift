@@ -4,5 +4,7 @@ extension Replica {
     /// Traps where a part breaks its rules. Looks at every watcher: for tests and the simulator, after each turn.
     package func invariants() {
         watches.invariants()
+        sweeper.invariants()
+        autoCompactor.invariants()
     }
 }

@@ -110,7 +110,7 @@ extension Replica {
         }
         reloadPauseMs = firstReloadPauseMs
         store.adopt(head)
-        collector.loaded(deleted)
+        sweeper.loaded(deleted)
         clusterID = head.clusterID
         epoch = head.epoch
         if let lost = lostRevision(from: head) { raiseRevision(past: lost) } else { startServing() }
@@ -279,11 +279,11 @@ extension Replica {
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
         failScans()
         endWatches()
-        for waiter in collector.physicalWaiters { actions.append(.fail(waiter.id, .leaderChanged)) }
         // What the old history's revisions had us do.
         writes.removeAll { $0.id.isOwn }
         waitingWriteBytes = writes.reduce(0) { $0 + $1.byteCount }
-        upkeep = Upkeep()
+        autoCompactor = AutoCompactor(configuration.autoCompaction)
+        quotaAlarm = QuotaAlarm(member: configuration.memberID)
         reset()
     }
 
@@ -320,7 +320,7 @@ extension Replica {
         tailReadInFlight = false
         unverified = UnverifiedRows()
         folding = nil
-        collector = Collector(nextNumber: collector.nextNumber)
+        for waiter in sweeper.loadingBegan() { actions.append(.fail(waiter.id, .leaderChanged)) }
         for listing in leaseListings { actions.append(.fail(listing.id, .leaderChanged)) }
         leaseListings.removeAll()
         restartLeases()

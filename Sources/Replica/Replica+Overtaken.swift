@@ -32,7 +32,6 @@ extension Replica {
         failParked()
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
         failScans()
-        for waiter in collector.physicalWaiters { actions.append(.fail(waiter.id, .leaderChanged)) }
         holdWatchers()
         reset()
     }

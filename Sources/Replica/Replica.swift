@@ -234,8 +234,9 @@ package struct Replica: ~Copyable {
     var isWhollyRead = true
 
     // Compaction and space
-    var collector = Collector()
-    var upkeep = Upkeep()
+    var sweeper = Sweeper()
+    var autoCompactor: AutoCompactor
+    var quotaAlarm: QuotaAlarm
 
     var turnWork: TurnWork
     var cancelled: Set<RequestID> = []
@@ -249,6 +250,8 @@ package struct Replica: ~Copyable {
         watches = WatchTable(configuration)
         batchPace = BatchPace(mostBytes: configuration.batchByteLimit)
         turnWork = TurnWork(configuration)
+        autoCompactor = AutoCompactor(configuration.autoCompaction)
+        quotaAlarm = QuotaAlarm(member: configuration.memberID)
         leases.roundsLeft = configuration.leaseLimits.roundBurst
         store.quotaBytes = configuration.quotaBackendBytes
         store.valueByteLimit = configuration.valueCacheBytes
@@ -338,7 +341,7 @@ package struct Replica: ~Copyable {
     package var hasMoreWork: Bool {
         hasReadsToAnswer || !leaseListings.isEmpty || isLoaded && (watches.hasMoreWork || folding != nil)
             || phase == .serving
-                && (canGoOnWriting || collector.hasMoreWork || streams.contains(where: \.isReady) || canCatchUp)
+                && (canGoOnWriting || sweeper.hasMoreWork || streams.contains(where: \.isReady) || canCatchUp)
     }
 
     /// When `endTurn` should be called at the latest where nothing happens.
