@@ -40,7 +40,8 @@ struct WatchProgress {
     mutating func answer(
         _ stream: WatchStream, published: Revision, _ registry: borrowing WatchRegistry, _ outbox: inout WatchOutbox
     ) {
-        guard stream.progressWaits, stream.laggingCount == 0, !registry.isBlocked(stream) else { return }
+        // A stream may end while it is on its way here, at the end of a sweep.
+        guard !stream.hasEnded, stream.progressWaits, stream.laggingCount == 0, !registry.isBlocked(stream) else { return }
         // A client takes what it is told for where it stands: never below where it wants to begin.
         guard published >= max(stream.latestStart, stream.progressRevision) else {
             waiting.insert(stream.request)

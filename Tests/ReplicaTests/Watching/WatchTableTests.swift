@@ -93,6 +93,24 @@ struct WatchTableTests {
         #expect(world.progress[1] == [4] && world.mistakes.isEmpty)
     }
 
+    @Test("a stream that ends while its progress is about to be answered, wherever a sweep is, is not remembered")
+    func endedProgress() {
+        for turns in 0..<40 {
+            let world = TableWorld { $0.watchVisitLimit = 1 }
+            for number in 0..<3 { world.commit([("a", ByteString("\(number)"))]) }
+            world.open(1)
+            world.open(2)
+            world.watch(1, WatchCreateRequest(key: "b", startRevision: 100))
+            for stream in [1, 2, 2] as [UInt64] { world.watch(stream, WatchCreateRequest(key: "a", startRevision: 2)) }
+            world.ask(1, .progress(WatchProgressRequest()))
+            for id in world.progressReads { world.tell { table, _ in table.progressConfirmed(id) } }
+            for _ in 0..<turns { world.turn() }
+            world.leave(1)
+            for _ in 0..<100 { world.turn() }
+            #expect(world.mistakes.isEmpty && world.table.counts == WatchCounts(streams: 1, watchers: 2, lagging: 0))
+        }
+    }
+
     @Test("a start that is compacted ends the watch at once; one that compaction overtakes later, then")
     func compacted() {
         let world = TableWorld {
