@@ -32,6 +32,7 @@ extension Replica {
         failParked()
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
         failScans()
+        failHashes()
         holdWatchers()
         reset()
     }

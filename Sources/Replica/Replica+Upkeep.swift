@@ -55,7 +55,7 @@ extension Replica {
         guard let reach = sweeper.reach(isSteward: isSteward) else { return }
         var dead: [Position] = []
         let swept = store.collect(
-            limit: configuration.deletedRowLimit, keepingReadersAt: oldestScan, within: reach, visitLimit: configuration.sweptRowLimit,
+            limit: configuration.deletedRowLimit, keepingReadersAt: oldestRead, within: reach, visitLimit: configuration.sweptRowLimit,
             into: &dead)
         turnWork.visits += dead.count
         var collected = Sweeper.Collected(
@@ -69,7 +69,13 @@ extension Replica {
         }
     }
 
-    /// The lowest revision that a long scan is at, whether it waits for values or not.
+    /// The lowest revision that a long scan or a hash is at, whether it waits for values or not.
+    private var oldestRead: Revision? {
+        let oldestScan = self.oldestScan
+        guard let pinned = hashing.pinnedRevision else { return oldestScan }
+        return min(oldestScan ?? .max, pinned)
+    }
+
     private var oldestScan: Revision? {
         let parkedScan = parked.oldestScan
         guard !scans.isEmpty || !sorting.isEmpty else { return parkedScan }
