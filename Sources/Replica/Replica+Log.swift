@@ -110,7 +110,7 @@ extension Replica {
         }
         reloadPauseMs = firstReloadPauseMs
         store.adopt(head)
-        collector.loaded(deleted)
+        sweeper.loaded(deleted)
         clusterID = head.clusterID
         epoch = head.epoch
         if let lost = lostRevision(from: head) { raiseRevision(past: lost) } else { startServing() }
@@ -129,9 +129,6 @@ extension Replica {
         counters.servingPeriods += 1
         counters.isLogDamaged = false
         headRevision = store.revision
-        watches.recent.restart(at: store.revision + 1)
-        // What was loaded is not handed out: nobody who lacks it is up to date.
-        watches.live.skip(through: store.revision)
         resumeWatchers()
         actions.append(.note(.serving(revision: store.revision, keys: store.index.liveCount)))
     }
@@ -288,16 +285,12 @@ extension Replica {
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
         failScans()
         failHashes()
-        for id in watches.streams.keys.sorted(by: { $0.rawValue < $1.rawValue }) { actions.append(.fail(id, .leaderChanged)) }
-        forgetHistoryRead()
-        let stale = watches.staleHistoryReads
-        watches = Watches(recentBytes: configuration.watchHistoryBytes)
-        watches.staleHistoryReads = stale
-        for waiter in collector.physicalWaiters { actions.append(.fail(waiter.id, .leaderChanged)) }
+        endWatches()
         // What the old history's revisions had us do.
         writes.removeAll { $0.id.isOwn }
         waitingWriteBytes = writes.reduce(0) { $0 + $1.byteCount }
-        upkeep = Upkeep()
+        autoCompactor = AutoCompactor(configuration.autoCompaction)
+        quotaAlarm = QuotaAlarm(member: configuration.memberID)
         reset()
     }
 
@@ -335,7 +328,7 @@ extension Replica {
         tailReadInFlight = false
         unverified = UnverifiedRows()
         folding = nil
-        collector = Collector(nextNumber: collector.nextNumber)
+        for waiter in sweeper.loadingBegan() { actions.append(.fail(waiter.id, .leaderChanged)) }
         for listing in leaseListings { actions.append(.fail(listing.id, .leaderChanged)) }
         leaseListings.removeAll()
         restartLeases()

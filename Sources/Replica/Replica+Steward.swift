@@ -60,8 +60,8 @@ extension Replica {
             case .dutyAsked(.held(let taken, let sessions)): heldDuty(askedAt: asked.at, taken: taken, sessions: sessions)
             case .dutyAsked(.heldByAnother(let forMs, let swept)):
                 giveUpDuty()
-                collector.swept = swept
-                let longestMs = collector.physicalWaiters.isEmpty ? limits.dutyIntervalMs : limits.sweptIntervalMs
+                sweeper.heard(swept)
+                let longestMs = sweeper.isWaitedFor ? limits.sweptIntervalMs : limits.dutyIntervalMs
                 leases.steward.nextAsk = now.advanced(byMs: min(max(forMs, limits.dueIntervalMinMs), longestMs))
             case .failed, .roundDone, .dueFound: leases.steward.nextAsk = now.advanced(byMs: limits.retryMs)
             }

@@ -188,7 +188,7 @@ extension Replica {
                     continue
                 }
                 // Where an alarm refuses it there is nothing more to raise.
-                if error == .noSpace, !store.alarms.contains(.noSpace) { upkeep.wasRefusedForSpace = true }
+                if error == .noSpace, !store.alarms.contains(.noSpace) { quotaAlarm.refused() }
                 answers.append(.failure(error))
             }
             taken.append(write)

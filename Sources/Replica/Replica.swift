@@ -121,22 +121,16 @@ package struct ReplicaConfiguration: Sendable {
     }
 }
 
-/// What is done for watchers in a turn: everything that could be any number of rows or watchers has a bound, and goes on in the next.
+/// What is done in a turn beside reads and watches: everything that could be any number of rows has a bound, and goes on in the next.
 struct TurnWork {
-    /// Rows, keys and watchers that were looked at.
+    /// Rows and keys that were looked at.
     var visits = 0
-    /// What is left of the turn's bounds.
-    var liveLeft: Int
-    var sweepLeft: Int
-    var controlLeft = controlLimit
     /// Elements of long answers.
     var listLeft: Int
     /// Whether others' rows were folded.
     var hasFolded = false
 
     init(_ configuration: ReplicaConfiguration) {
-        liveLeft = configuration.watchVisitLimit
-        sweepLeft = configuration.watchVisitLimit
         listLeft = configuration.listedLimit
     }
 }
@@ -233,7 +227,7 @@ package struct Replica: ~Copyable {
     /// When the log's first answer failed of those that have failed in a row.
     var logAwaySince: Instant?
 
-    var watches: Watches
+    var watches: WatchTable
     /// For values and history that are read beside the fold.
     var trail = Trail()
 
@@ -247,8 +241,9 @@ package struct Replica: ~Copyable {
     var isWhollyRead = true
 
     // Compaction and space
-    var collector = Collector()
-    var upkeep = Upkeep()
+    var sweeper = Sweeper()
+    var autoCompactor: AutoCompactor
+    var quotaAlarm: QuotaAlarm
 
     var turnWork: TurnWork
     var cancelled: Set<RequestID> = []
@@ -259,9 +254,11 @@ package struct Replica: ~Copyable {
         marks = configuration.served.map { ComparedMark($0) }
         pollIntervalMs = configuration.pollIntervalMinMs
         turnBudget = TurnBudget(configuration)
-        watches = Watches(recentBytes: configuration.watchHistoryBytes)
+        watches = WatchTable(configuration)
         batchPace = BatchPace(mostBytes: configuration.batchByteLimit, leastBytes: configuration.pacedByteLeast)
         turnWork = TurnWork(configuration)
+        autoCompactor = AutoCompactor(configuration.autoCompaction)
+        quotaAlarm = QuotaAlarm(member: configuration.memberID)
         leases.roundsLeft = configuration.leaseLimits.roundBurst
         store.quotaBytes = configuration.quotaBackendBytes
         store.valueByteLimit = configuration.valueCacheBytes
@@ -274,6 +271,12 @@ package struct Replica: ~Copyable {
     package var header: ResponseHeader {
         ResponseHeader(
             clusterID: UInt64(bitPattern: clusterID), memberID: configuration.memberID, raftTerm: UInt64(bitPattern: epoch) &+ 2)
+    }
+
+    func header(at revision: Revision) -> ResponseHeader {
+        var header = header
+        header.revision = revision
+        return header
     }
 
     /// Takes in what happened. Nothing is started before `endTurn`, so that a batch takes all that has arrived.
@@ -306,12 +309,11 @@ package struct Replica: ~Copyable {
         endLeaderless()
         expireLeaseQuestions()
         reloadDamaged()
-        forgetEnded()
+        forgetEndedWatches()
         continueListings()
         if isLoaded {
             continueFolding()
-            handOutLive()
-            takeEarlyWatchRequests()
+            continueWatches()
             continueScans()
             answerReady()
             continueHashing()
@@ -329,7 +331,7 @@ package struct Replica: ~Copyable {
             poll()
         }
         turnBudget = TurnBudget(configuration)
-        counters.turnVisitsMax = max(counters.turnVisitsMax, turnWork.visits)
+        counters.turnVisitsMax = max(counters.turnVisitsMax, turnWork.visits + watches.turnEnded())
         turnWork = TurnWork(configuration)
         defer { actions.removeAll(keepingCapacity: true) }
         return actions
@@ -347,7 +349,7 @@ package struct Replica: ~Copyable {
     package var hasMoreWork: Bool {
         hasReadsToAnswer || !leaseListings.isEmpty || isLoaded && (watches.hasMoreWork || folding != nil || hashing.canGoOn)
             || phase == .serving
-                && (canGoOnWriting || collector.hasMoreWork || streams.contains(where: \.isReady) || canCatchUp)
+                && (canGoOnWriting || sweeper.hasMoreWork || streams.contains(where: \.isReady) || canCatchUp)
     }
 
     /// When `endTurn` should be called at the latest where nothing happens.
@@ -361,10 +363,10 @@ package struct Replica: ~Copyable {
             guard let oldest = batch.unanswered.first?.arrivedAt else { continue }
             deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs))
         }
-        if !watches.leaderStreams.isEmpty, let logAwaySince {
+        if watches.hasLeaderStreams, let logAwaySince {
             deadline = min(deadline, logAwaySince.advanced(byMs: configuration.leaderlessLimitMs))
         }
-        if watches.progressWatchers > 0 { deadline = min(deadline, watches.nextProgressCheck) }
+        if let check = watches.progressDeadline { deadline = min(deadline, check) }
         deadline = min(deadline, leaseDeadline, upkeepDeadline)
         if !parked.isEmpty { deadline = min(deadline, now.advanced(byMs: expiryIntervalMs)) }
         if headRead != .idle { deadline = min(deadline, now.advanced(byMs: 100)) }
@@ -412,8 +414,7 @@ package struct Replica: ~Copyable {
         hashing.drop(gone)
         leases.drop(gone)
         leaseListings.removeAll { gone.contains($0.id) }
-        watches.dropEarly(of: gone)
-        for id in gone { endWatchStream(id) }
+        watchersLeft(gone)
     }
 
     /// Fails requests that have waited too long. Their order of arrival is their order in the queues.

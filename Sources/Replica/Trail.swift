@@ -51,13 +51,13 @@ extension Replica {
 
     /// Forgets the points once nothing is asked any more.
     mutating func endTrail() {
-        if !trail.isEmpty, !parked.isReading, watches.historyRead == nil { trail = Trail() }
+        if !trail.isEmpty, !parked.isReading, !watches.isReadingHistory { trail = Trail() }
     }
 
     /// Takes answers that have waited to be known as our history's.
     mutating func takeAnswers() {
         if parked.answer != nil { takeValues() }
-        if watches.historyRead?.answer != nil { takeHistory() }
+        takeHistory()
     }
 
     /// Sees to it that the fold comes to an answer's head.

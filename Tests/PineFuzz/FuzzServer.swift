@@ -103,6 +103,7 @@ final class FuzzServer {
             }
             for event in events { replica.step(event, now: now) }
             let actions = replica.endTurn(now: now)
+            replica.invariants()
             perform(actions)
             drop()
             if messages.isEmpty, events.isEmpty, waiting.isEmpty, actions.isEmpty, !replica.hasMoreWork { return true }

@@ -222,6 +222,8 @@ final class TestReplica {
         for event in arrived { replica.step(.log(event), now: now) }
         if !holdsSortJobs { for job in takeSortJobs() { replica.step(.sorted(job), now: now) } }
         let actions = replica.endTurn(now: now)
+        // They look at every watcher.
+        if replica.watchCounts.watchers < 500 { replica.invariants() }
         for action in actions { perform(action) }
         return !arrived.isEmpty || !actions.isEmpty || replica.hasMoreWork || (!holdsSortJobs && !sortJobs.isEmpty)
     }

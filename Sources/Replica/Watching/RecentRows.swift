@@ -6,7 +6,7 @@ internal import Bytes
 internal import DequeModule
 internal import Keyspace
 
-struct RecentRows {
+struct RecentRows: HandoutRows {
     private var rows = Deque<LogRow>()
     private var bytes = 0
     private let byteLimit: Int
@@ -38,7 +38,7 @@ struct RecentRows {
     var hasPending: Bool { passedCount < rows.count }
 
     /// A row that is still to be handed out: the next one, or one after it.
-    func pending(_ offset: Int = 0) -> LogRow? {
+    func pending(_ offset: Int) -> LogRow? {
         passedCount + offset < rows.count ? rows[passedCount + offset] : nil
     }
 
@@ -54,7 +54,7 @@ struct RecentRows {
 
     /// Whether handing out has fallen so far behind that watchers are better off reading at their own pace.
     var isOverrun: Bool {
-        guard pendingBytes > byteLimit + pendingByteLimit, let next = pending(), let last = rows.last else { return false }
+        guard pendingBytes > byteLimit + pendingByteLimit, let next = pending(0), let last = rows.last else { return false }
         return next.position.revision != last.position.revision
     }
 
