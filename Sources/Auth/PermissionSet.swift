@@ -6,16 +6,22 @@ package import EtcdAPI
 
 /// Sets of keys.
 package struct KeySet: Hashable, Sendable {
-    private struct Interval: Hashable, Sendable {
+    package struct Interval: Hashable, Sendable {
         var start: ByteString
         /// The first key that is not inside; empty where all keys from the start on are.
         var end: ByteString
 
+        /// Whether it ends at a key or after it, so that a range from there on joins it.
         func reaches(_ key: ByteString) -> Bool { end.isEmpty || key <= end }
+
+        /// Whether it has a key that is not before its start.
+        func reaches(past key: ByteString) -> Bool { end.isEmpty || key < end }
     }
 
     /// Ascending.
-    private var intervals: [Interval] = []
+    package private(set) var intervals: [Interval] = []
+    /// As they were granted, role by role: see `GrantTree`.
+    private var granted: [Interval] = []
 
     package init() {}
 
@@ -31,6 +37,7 @@ package struct KeySet: Hashable, Sendable {
                 parts.append(Interval(start: key, end: rangeEnd))
             }
         }
+        granted = parts
         parts.sort { $0.start < $1.start }
         for part in parts {
             guard let last = intervals.last, last.reaches(part.start) else {
@@ -41,8 +48,9 @@ package struct KeySet: Hashable, Sendable {
         }
     }
 
-    /// Whether all keys of a range are inside. A range that no key can be in is taken for its first key, as etcd does.
+    /// Whether all keys of a range are inside.
     package func contains(key: ByteString, rangeEnd: ByteString) -> Bool {
+        if !rangeEnd.isEmpty && rangeEnd <= key && !rangeEnd.isOpenEnd { return GrantTree(granted).visits(key: key, end: rangeEnd) }
         // The last interval that starts at the key or before it.
         var low = 0
         var high = intervals.count
@@ -51,10 +59,10 @@ package struct KeySet: Hashable, Sendable {
             if intervals[middle].start <= key { low = middle + 1 } else { high = middle }
         }
         guard low > 0 else { return false }
-        let end = intervals[low - 1].end
-        if end.isEmpty { return true }
+        let last = intervals[low - 1]
+        if last.end.isEmpty { return true }
         if rangeEnd.isOpenEnd { return false }
-        return key < end && (rangeEnd.isEmpty || rangeEnd <= end)
+        return last.reaches(past: key) && (rangeEnd.isEmpty || rangeEnd <= last.end)
     }
 }
 
