@@ -60,6 +60,8 @@ let package = Package(
         room("Bytes"),
         room("Metrics", ["Bytes"]),
         room("EtcdAPI", ["Bytes"]),
+        room("Auth", ["Bytes", "EtcdAPI"]),
+        room("Gateway", ["Bytes"]),
         room("Keyspace", ["Bytes", "CPrefetch", "EtcdAPI", heap]),
         room("Replica", ["Bytes", "Metrics", "EtcdAPI", "Keyspace", deque]),
         .target(
@@ -99,6 +101,8 @@ let package = Package(
         tests("BytesTests", ["Bytes"]),
         tests("MetricsTests", ["Metrics", "TestSupport"]),
         tests("EtcdAPITests", ["Bytes", "EtcdAPI"], resources: [.copy("Corpus")]),
+        tests("GatewayTests", ["Bytes", "EtcdAPI", "Gateway"], resources: [.copy("Corpus")]),
+        tests("AuthTests", ["Auth", "Bytes", "EtcdAPI"]),
         tests("KeyspaceTests", ["Bytes", "EtcdAPI", "Keyspace", "TestSupport"]),
         tests("ReplicaTests", ["Bytes", "EtcdAPI", "Keyspace", "Replica", "TestSupport"]),
         tests("ChangelogTests", ["Bytes", "Keyspace", "Replica", "Changelog", "TestSupport", logging]),

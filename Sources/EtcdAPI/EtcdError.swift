@@ -1,5 +1,5 @@
 // Owns: how calls fail: gRPC's codes, and etcd's errors with the very codes and texts that clients recognise them by
-// (etcd's api/v3rpc/rpctypes). Auth's own errors are not among them yet.
+// (etcd's api/v3rpc/rpctypes).
 
 /// Why a call failed, as the client is told.
 package struct EtcdError: Error, Hashable, Sendable {
@@ -95,6 +95,32 @@ extension EtcdError {
 
     package static let permissionDenied = EtcdError(code: .permissionDenied, text: "etcdserver: permission denied")
     package static let invalidAuthToken = EtcdError(code: .unauthenticated, text: "etcdserver: invalid auth token")
+    package static let authOldRevision = EtcdError(code: .invalidArgument, text: "etcdserver: revision of auth store is old")
+    package static let authNotEnabled = EtcdError(code: .failedPrecondition, text: "etcdserver: authentication is not enabled")
+    package static let authFailed = EtcdError(
+        code: .invalidArgument, text: "etcdserver: authentication failed, invalid user ID or password")
+    /// Also what a password hash that is no base64 gets. etcd has no gRPC error for it, so it comes as it is named inside.
+    package static let noPasswordUser = EtcdError(
+        code: .unknown, text: "auth: authentication failed, password was given for no password user")
+    package static let passwordTooLong = EtcdError(code: .unknown, text: "bcrypt: password length exceeds 72 bytes")
+    package static let invalidAuthManagement = EtcdError(code: .invalidArgument, text: "etcdserver: invalid auth management")
+
+    // MARK: Users and roles
+
+    package static let rootUserNotExist = EtcdError(code: .failedPrecondition, text: "etcdserver: root user does not exist")
+    package static let rootRoleNotExist = EtcdError(
+        code: .failedPrecondition, text: "etcdserver: root user does not have root role")
+    package static let userAlreadyExist = EtcdError(code: .failedPrecondition, text: "etcdserver: user name already exists")
+    package static let userEmpty = EtcdError(code: .invalidArgument, text: "etcdserver: user name is empty")
+    package static let userNotFound = EtcdError(code: .failedPrecondition, text: "etcdserver: user name not found")
+    package static let roleAlreadyExist = EtcdError(code: .failedPrecondition, text: "etcdserver: role name already exists")
+    package static let roleNotFound = EtcdError(code: .failedPrecondition, text: "etcdserver: role name not found")
+    package static let roleEmpty = EtcdError(code: .invalidArgument, text: "etcdserver: role name is empty")
+    package static let permissionNotGiven = EtcdError(code: .invalidArgument, text: "etcdserver: permission not given")
+    package static let roleNotGranted = EtcdError(
+        code: .failedPrecondition, text: "etcdserver: role is not granted to the user")
+    package static let permissionNotGranted = EtcdError(
+        code: .failedPrecondition, text: "etcdserver: permission is not granted to the role")
 
     // MARK: The cluster
 

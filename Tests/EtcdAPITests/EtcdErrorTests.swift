@@ -7,19 +7,37 @@ internal import Testing
     @Test("errors that etcd was seen to answer")
     func recorded() {
         let recorded: [(UInt8, String, EtcdError)] = [
+            (2, "auth: authentication failed, password was given for no password user", .noPasswordUser),
+            (2, "bcrypt: password length exceeds 72 bytes", .passwordTooLong),
+            (3, "etcdserver: authentication failed, invalid user ID or password", .authFailed),
             (3, "etcdserver: duplicate key given in txn request", .duplicateKey),
+            (3, "etcdserver: invalid auth management", .invalidAuthManagement),
             (3, "etcdserver: invalid sort option", .invalidSortOption),
             (3, "etcdserver: key is not provided", .emptyKey),
             (3, "etcdserver: key not found", .keyNotFound),
             (3, "etcdserver: lease is provided", .leaseProvided),
+            (3, "etcdserver: permission not given", .permissionNotGiven),
+            (3, "etcdserver: role name is empty", .roleEmpty),
+            (3, "etcdserver: user name is empty", .userEmpty),
             (3, "etcdserver: value is provided", .valueProvided),
             (5, "etcdserver: requested lease not found", .leaseNotFound),
+            (7, "etcdserver: permission denied", .permissionDenied),
+            (9, "etcdserver: authentication is not enabled", .authNotEnabled),
             (9, "etcdserver: lease already exists", .leaseExist),
+            (9, "etcdserver: permission is not granted to the role", .permissionNotGranted),
+            (9, "etcdserver: role is not granted to the user", .roleNotGranted),
+            (9, "etcdserver: role name already exists", .roleAlreadyExist),
+            (9, "etcdserver: role name not found", .roleNotFound),
+            (9, "etcdserver: root user does not exist", .rootUserNotExist),
+            (9, "etcdserver: root user does not have root role", .rootRoleNotExist),
+            (9, "etcdserver: user name already exists", .userAlreadyExist),
+            (9, "etcdserver: user name not found", .userNotFound),
             (11, "etcdserver: mvcc: required revision has been compacted", .compacted),
             (11, "etcdserver: mvcc: required revision is a future revision", .futureRev),
             (11, "etcdserver: too large lease TTL", .leaseTTLTooLarge),
             (12, "RangeStream does not support custom sort orders", .rangeStreamSortOrder),
             (12, "RangeStream does not support revision filters", .rangeStreamRevisionFilters),
+            (16, "etcdserver: invalid auth token", .invalidAuthToken),
         ]
         for (code, text, error) in recorded {
             #expect(error.code.rawValue == code)
@@ -33,6 +51,7 @@ internal import Testing
         #expect(EtcdError.requestTooLarge == EtcdError(code: .invalidArgument, text: "etcdserver: request is too large"))
         #expect(EtcdError.tooManyRequests == EtcdError(code: .resourceExhausted, text: "etcdserver: too many requests"))
         #expect(EtcdError.noSpace == EtcdError(code: .resourceExhausted, text: "etcdserver: mvcc: database space exceeded"))
+        #expect(EtcdError.authOldRevision == EtcdError(code: .invalidArgument, text: "etcdserver: revision of auth store is old"))
         #expect(EtcdError.timeout == EtcdError(code: .unavailable, text: "etcdserver: request timed out"))
         #expect(EtcdError.stopped == EtcdError(code: .unavailable, text: "etcdserver: server stopped"))
         #expect(EtcdError.notCapable == EtcdError(code: .failedPrecondition, text: "etcdserver: not capable"))

@@ -19,6 +19,16 @@ let allMessages: [any WireMessage.Type] = [
     AlarmResponse.self, DowngradeRequest.self, DowngradeResponse.self, WatchCreateRequest.self, WatchCancelRequest.self,
     WatchProgressRequest.self, WatchResponse.self, WatchRequest.self, PutRequest.self, PutResponse.self,
     DeleteRangeRequest.self, DeleteRangeResponse.self, CompactionRequest.self, CompactionResponse.self,
+    UserAddOptions.self, User.self, Permission.self, Role.self, AuthEnableRequest.self, AuthEnableResponse.self,
+    AuthDisableRequest.self, AuthDisableResponse.self, AuthStatusRequest.self, AuthStatusResponse.self,
+    AuthenticateRequest.self, AuthenticateResponse.self, AuthUserAddRequest.self, AuthUserAddResponse.self,
+    AuthUserGetRequest.self, AuthUserGetResponse.self, AuthUserListRequest.self, AuthUserListResponse.self,
+    AuthUserDeleteRequest.self, AuthUserDeleteResponse.self, AuthUserChangePasswordRequest.self,
+    AuthUserChangePasswordResponse.self, AuthUserGrantRoleRequest.self, AuthUserGrantRoleResponse.self,
+    AuthUserRevokeRoleRequest.self, AuthUserRevokeRoleResponse.self, AuthRoleAddRequest.self, AuthRoleAddResponse.self,
+    AuthRoleGetRequest.self, AuthRoleGetResponse.self, AuthRoleListRequest.self, AuthRoleListResponse.self,
+    AuthRoleDeleteRequest.self, AuthRoleDeleteResponse.self, AuthRoleGrantPermissionRequest.self,
+    AuthRoleGrantPermissionResponse.self, AuthRoleRevokePermissionRequest.self, AuthRoleRevokePermissionResponse.self,
 ]
 
 /// Decodes what follows the first byte as the message that it picks. Answers what is wrong, or nil.

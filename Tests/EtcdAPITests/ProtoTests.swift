@@ -123,6 +123,10 @@ internal import Testing
                 "GET": AlarmRequest.AlarmAction.get.rawValue, "ACTIVATE": AlarmRequest.AlarmAction.activate.rawValue,
                 "DEACTIVATE": AlarmRequest.AlarmAction.deactivate.rawValue,
             ],
+            "Permission.PermissionType": [
+                "READ": Permission.PermissionType.read.rawValue, "WRITE": Permission.PermissionType.write.rawValue,
+                "READWRITE": Permission.PermissionType.readWrite.rawValue,
+            ],
             "HealthCheckResponse.ServingStatus": [
                 "UNKNOWN": HealthCheckResponse.ServingStatus.unknown.rawValue,
                 "SERVING": HealthCheckResponse.ServingStatus.serving.rawValue,

@@ -1,0 +1,89 @@
+// Owns: the keys that a user may read, and those that it may write, as disjoint ranges in order: what the permissions of all its roles come
+// to. A check is one binary search, however many roles there are.
+// Invariant: no range is empty, and between two neighbours there is a key that is in neither: ranges that overlap or touch are one.
+package import Bytes
+package import EtcdAPI
+
+/// Sets of keys.
+package struct KeySet: Hashable, Sendable {
+    package struct Interval: Hashable, Sendable {
+        var start: ByteString
+        /// The first key that is not inside; empty where all keys from the start on are.
+        var end: ByteString
+
+        /// Whether it ends at a key or after it, so that a range from there on joins it.
+        func reaches(_ key: ByteString) -> Bool { end.isEmpty || key <= end }
+
+        /// Whether it has a key that is not before its start.
+        func reaches(past key: ByteString) -> Bool { end.isEmpty || key < end }
+    }
+
+    /// Ascending.
+    package private(set) var intervals: [Interval] = []
+    /// As they were granted, role by role: see `GrantTree`.
+    private var granted: [Interval] = []
+
+    package init() {}
+
+    /// The keys of all `ranges`, in etcd's pairs of key and range end. Ranges without a key in them add nothing.
+    package init(_ ranges: [(key: ByteString, rangeEnd: ByteString)]) {
+        var parts: [Interval] = []
+        for (key, rangeEnd) in ranges where !key.isEmpty {
+            if rangeEnd.isEmpty {
+                parts.append(Interval(start: key, end: key.successor))
+            } else if rangeEnd.isOpenEnd {
+                parts.append(Interval(start: key, end: ByteString()))
+            } else if key < rangeEnd {
+                parts.append(Interval(start: key, end: rangeEnd))
+            }
+        }
+        granted = parts
+        parts.sort { $0.start < $1.start }
+        for part in parts {
+            guard let last = intervals.last, last.reaches(part.start) else {
+                intervals.append(part)
+                continue
+            }
+            if !last.end.isEmpty && (part.end.isEmpty || part.end > last.end) { intervals[intervals.count - 1].end = part.end }
+        }
+    }
+
+    /// Whether all keys of a range are inside.
+    package func contains(key: ByteString, rangeEnd: ByteString) -> Bool {
+        if !rangeEnd.isEmpty && rangeEnd <= key && !rangeEnd.isOpenEnd { return GrantTree(granted).visits(key: key, end: rangeEnd) }
+        // The last interval that starts at the key or before it.
+        var low = 0
+        var high = intervals.count
+        while low < high {
+            let middle = (low + high) / 2
+            if intervals[middle].start <= key { low = middle + 1 } else { high = middle }
+        }
+        guard low > 0 else { return false }
+        let last = intervals[low - 1]
+        if last.end.isEmpty { return true }
+        if rangeEnd.isOpenEnd { return false }
+        return last.reaches(past: key) && (rangeEnd.isEmpty || rangeEnd <= last.end)
+    }
+}
+
+/// What a user may do with keys.
+package struct PermissionSet: Hashable, Sendable {
+    package var readable: KeySet
+    package var writable: KeySet
+
+    package init(_ permissions: [Permission]) {
+        func ranges(_ types: [Permission.PermissionType]) -> [(key: ByteString, rangeEnd: ByteString)] {
+            permissions.filter { types.contains($0.permType) }.map { ($0.key, $0.rangeEnd) }
+        }
+        readable = KeySet(ranges([.read, .readWrite]))
+        writable = KeySet(ranges([.write, .readWrite]))
+    }
+}
+
+extension ByteString {
+    /// The key right after this one.
+    fileprivate var successor: ByteString { ByteString(Array(self) + [0]) }
+
+    /// As a range end: everything from the key on.
+    fileprivate var isOpenEnd: Bool { count == 1 && self[0] == 0 }
+}
