@@ -54,6 +54,7 @@ let package = Package(
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CCrypt", pkgConfig: "libcrypt", providers: [.apt(["libcrypt-dev"])]),
         .systemLibrary(name: "CPrefetch"),
         .systemLibrary(name: "CSemaphore"),
         .systemLibrary(name: "CFileRights"),
@@ -61,6 +62,7 @@ let package = Package(
         room("Metrics", ["Bytes"]),
         room("EtcdAPI", ["Bytes"]),
         room("Auth", ["Bytes", "EtcdAPI"]),
+        room("Passwords", ["Bytes", "CCrypt", "EtcdAPI"]),
         room("Keyspace", ["Bytes", "CPrefetch", "EtcdAPI"]),
         room("Replica", ["Bytes", "Metrics", "EtcdAPI", "Keyspace", deque]),
         .target(
@@ -101,6 +103,7 @@ let package = Package(
         tests("MetricsTests", ["Metrics", "TestSupport"]),
         tests("EtcdAPITests", ["Bytes", "EtcdAPI"], resources: [.copy("Corpus")]),
         tests("AuthTests", ["Auth", "Bytes", "EtcdAPI"]),
+        tests("PasswordsTests", ["Bytes", "EtcdAPI", "Passwords", "TestSupport"]),
         tests("KeyspaceTests", ["Bytes", "EtcdAPI", "Keyspace", "TestSupport"]),
         tests("ReplicaTests", ["Bytes", "EtcdAPI", "Keyspace", "Replica", "TestSupport"]),
         tests("ChangelogTests", ["Bytes", "Keyspace", "Replica", "Changelog", "TestSupport", logging]),
