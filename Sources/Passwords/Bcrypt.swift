@@ -58,7 +58,9 @@ package enum Bcrypt {
             rest = rest.dropFirst(2)
             if rest.first != UInt8(ascii: "$") { rest = rest.dropFirst() }
             // `$10$`, salt, digest
-            guard rest.count == 4 + Self.saltCount + Self.digestCount, rest.first == UInt8(ascii: "$"), !rest.contains(0) else { return nil }
+            guard rest.count == 4 + Self.saltCount + Self.digestCount, rest.first == UInt8(ascii: "$"), !rest.contains(0) else {
+                return nil
+            }
             setting = Array("$2b".utf8) + rest.dropLast(Self.digestCount)
             digest = Array(rest.suffix(Self.digestCount))
         }
@@ -67,7 +69,8 @@ package enum Bcrypt {
     private static func setting(cost: Int, salt: ByteString) -> [UInt8] {
         var output = [CChar](repeating: 0, count: Int(CRYPT_GENSALT_OUTPUT_SIZE))
         let made = salt.withUnsafeBytes { salt in
-            crypt_gensalt_rn("$2b$", UInt(cost), salt.bindMemory(to: CChar.self).baseAddress, Int32(salt.count), &output, Int32(output.count))
+            crypt_gensalt_rn(
+                "$2b$", UInt(cost), salt.bindMemory(to: CChar.self).baseAddress, Int32(salt.count), &output, Int32(output.count))
         }
         invariant(made != nil, "libcrypt has no bcrypt")
         return output.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
