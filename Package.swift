@@ -63,7 +63,7 @@ let package = Package(
         room("EtcdAPI", ["Bytes"]),
         room("Auth", ["Bytes", "EtcdAPI"]),
         room("Passwords", ["Bytes", "CCrypt", "EtcdAPI"]),
-        room("Keyspace", ["Bytes", "CPrefetch", "EtcdAPI"]),
+        room("Keyspace", ["Bytes", "CPrefetch", "EtcdAPI", heap]),
         room("Replica", ["Bytes", "Metrics", "EtcdAPI", "Keyspace", deque]),
         .target(
             name: "Changelog", dependencies: ["Bytes", "CLibPQ", "Metrics", "Keyspace", "Replica", deque, logging],

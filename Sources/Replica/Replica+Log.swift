@@ -281,6 +281,7 @@ extension Replica {
         failParked()
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
         failScans()
+        failHashes()
         for id in watches.streams.keys.sorted(by: { $0.rawValue < $1.rawValue }) { actions.append(.fail(id, .leaderChanged)) }
         forgetHistoryRead()
         let stale = watches.staleHistoryReads

@@ -208,6 +208,7 @@ package struct Replica: ~Copyable {
     var scansAreCrowded = false
     var turnBudget: TurnBudget
     var longAnswers = LongAnswers()
+    var hashing = Hashing()
     var streams: [StreamTask] = []
 
     // Following
@@ -307,6 +308,7 @@ package struct Replica: ~Copyable {
             takeEarlyWatchRequests()
             continueScans()
             answerReady()
+            continueHashing()
         }
         if phase == .serving {
             startHeadRead()
@@ -337,7 +339,7 @@ package struct Replica: ~Copyable {
 
     /// Whether `endTurn` has left work that needs no event.
     package var hasMoreWork: Bool {
-        hasReadsToAnswer || !leaseListings.isEmpty || isLoaded && (watches.hasMoreWork || folding != nil)
+        hasReadsToAnswer || !leaseListings.isEmpty || isLoaded && (watches.hasMoreWork || folding != nil || hashing.canGoOn)
             || phase == .serving
                 && (canGoOnWriting || collector.hasMoreWork || streams.contains(where: \.isReady) || canCatchUp)
     }
@@ -381,6 +383,8 @@ package struct Replica: ~Copyable {
             arrive(LeaseQuestion(id: id, request: request, arrivedAt: now))
         case .alarms(let kind):
             arrive(PendingRead(id: id, kind: .alarms(kind), arrivedAt: now), serializable: false)
+        case .hashKV(let revision):
+            arrive(PendingRead(id: id, kind: .hashKV(revision), arrivedAt: now), serializable: true)
         }
     }
 
@@ -399,6 +403,7 @@ package struct Replica: ~Copyable {
         scanFollowers.removeAll { gone.contains($0.read.id) }
         streams.removeAll { gone.contains($0.id) }
         parked.drop(gone)
+        hashing.drop(gone)
         leases.drop(gone)
         leaseListings.removeAll { gone.contains($0.id) }
         watches.dropEarly(of: gone)
