@@ -63,6 +63,7 @@ let package = Package(
         room("EtcdAPI", ["Bytes"]),
         room("Auth", ["Bytes", "EtcdAPI"]),
         room("Passwords", ["Bytes", "CCrypt", "EtcdAPI"]),
+        room("JWT", ["Auth", "Bytes", "COpenSSL", "EtcdAPI"]),
         room("Keyspace", ["Bytes", "CPrefetch", "EtcdAPI", heap]),
         room("Replica", ["Bytes", "Metrics", "EtcdAPI", "Keyspace", deque]),
         .target(
@@ -103,6 +104,7 @@ let package = Package(
         tests("MetricsTests", ["Metrics", "TestSupport"]),
         tests("EtcdAPITests", ["Bytes", "EtcdAPI"], resources: [.copy("Corpus")]),
         tests("AuthTests", ["Auth", "Bytes", "EtcdAPI"]),
+        tests("JWTTests", ["Auth", "Bytes", "EtcdAPI", "JWT"]),
         tests("PasswordsTests", ["Bytes", "EtcdAPI", "Passwords", "TestSupport"]),
         tests("KeyspaceTests", ["Bytes", "EtcdAPI", "Keyspace", "TestSupport"]),
         tests("ReplicaTests", ["Bytes", "EtcdAPI", "Keyspace", "Replica", "TestSupport"]),
