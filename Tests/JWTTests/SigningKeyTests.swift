@@ -34,12 +34,12 @@ internal import Testing
         if let other = pair.other { #expect(TokenClaims(token, key: try SigningKey(method, publicKey: other, privateKey: nil)) == claims) }
         let theirs = try #require(TestKeys.tokens.first { $0.method == method }).token
         switch method {
-        case .PS256, .PS384, .PS512, .ES256, .ES384, .ES512: #expect(token.count == theirs.count)
+        case .ps256, .ps384, .ps512, .es256, .es384, .es512: #expect(token.count == theirs.count)
         default: #expect(token == theirs)
         }
     }
 
-    @Test("a token with any character changed, cut or lengthened is nobody's", arguments: [SignMethod.HS256, .ES256, .EdDSA])
+    @Test("a token with any character changed, cut or lengthened is nobody's", arguments: [SignMethod.hs256, .es256, .edDSA])
     func forged(_ method: SignMethod) throws {
         let token = try #require(TestKeys.tokens.first { $0.method == method }).token
         let key = try SigningKey(method, publicKey: nil, privateKey: TestKeys.pair(method).own)
@@ -56,8 +56,8 @@ internal import Testing
 
     @Test("a public key's bytes are not taken for a secret, nor is a token without signature")
     func confusion() throws {
-        let key = try SigningKey(.RS256, publicKey: TestKeys.rsaPublic, privateKey: nil)
-        let hmac = try SigningKey(.HS256, publicKey: nil, privateKey: TestKeys.rsaPublic)
+        let key = try SigningKey(.rs256, publicKey: TestKeys.rsaPublic, privateKey: nil)
+        let hmac = try SigningKey(.hs256, publicKey: nil, privateKey: TestKeys.rsaPublic)
         #expect(TokenClaims(TokenClaims(user: "root", revision: 9).signed(with: hmac), key: key) == nil)
         let header = Base64.encodeForURL("{\"alg\":\"none\"}")
         let claims = Base64.encodeForURL("{\"username\":\"root\",\"revision\":9}")
@@ -68,29 +68,29 @@ internal import Testing
     func forms() throws {
         for own in [TestKeys.rsa, TestKeys.rsaTraditional] {
             for other in [TestKeys.rsaPublic, TestKeys.rsaPublicTraditional, ""] {
-                #expect(try SigningKey(.PS512, publicKey: other, privateKey: own).canSign)
+                #expect(try SigningKey(.ps512, publicKey: other, privateKey: own).canSign)
             }
         }
-        #expect(try SigningKey(.ES256, publicKey: TestKeys.p256Public, privateKey: TestKeys.p256Traditional).canSign)
-        #expect(try SigningKey(.EdDSA, publicKey: TestKeys.ed25519Certificate, privateKey: TestKeys.ed25519).canSign)
-        #expect(try !SigningKey(.EdDSA, publicKey: TestKeys.ed25519Certificate, privateKey: nil).canSign)
+        #expect(try SigningKey(.es256, publicKey: TestKeys.p256Public, privateKey: TestKeys.p256Traditional).canSign)
+        #expect(try SigningKey(.edDSA, publicKey: TestKeys.ed25519Certificate, privateKey: TestKeys.ed25519).canSign)
+        #expect(try !SigningKey(.edDSA, publicKey: TestKeys.ed25519Certificate, privateKey: nil).canSign)
         for method in SignMethod.allCases {
             #expect(throws: SigningKey.Failure.missingKey) { try SigningKey(method, publicKey: nil, privateKey: "") }
         }
-        #expect(throws: SigningKey.Failure.missingKey) { try SigningKey(.HS256, publicKey: "secret", privateKey: nil) }
+        #expect(throws: SigningKey.Failure.missingKey) { try SigningKey(.hs256, publicKey: "secret", privateKey: nil) }
         let wrong: [(SignMethod, ByteString)] = [
-            (.RS256, TestKeys.p256), (.ES256, TestKeys.rsa), (.ES256, TestKeys.p384), (.ES384, TestKeys.p521), (.ES512, TestKeys.p256),
-            (.EdDSA, TestKeys.p256), (.RS256, "nonsense"), (.RS256, TestKeys.rsaPublic), (.EdDSA, TestKeys.ed25519.slice(0..<60)),
+            (.rs256, TestKeys.p256), (.es256, TestKeys.rsa), (.es256, TestKeys.p384), (.es384, TestKeys.p521), (.es512, TestKeys.p256),
+            (.edDSA, TestKeys.p256), (.rs256, "nonsense"), (.rs256, TestKeys.rsaPublic), (.edDSA, TestKeys.ed25519.slice(0..<60)),
         ]
         for (method, key) in wrong {
             #expect(throws: SigningKey.Failure.unreadable(isPrivate: true)) { try SigningKey(method, publicKey: nil, privateKey: key) }
         }
         #expect(throws: SigningKey.Failure.unreadable(isPrivate: false)) {
-            try SigningKey(.RS256, publicKey: TestKeys.p256Public, privateKey: TestKeys.rsa)
+            try SigningKey(.rs256, publicKey: TestKeys.p256Public, privateKey: TestKeys.rsa)
         }
         let others = try #require(Self.otherEd25519)
         #expect(throws: SigningKey.Failure.keysDoNotMatch) {
-            try SigningKey(.EdDSA, publicKey: others, privateKey: TestKeys.ed25519)
+            try SigningKey(.edDSA, publicKey: others, privateKey: TestKeys.ed25519)
         }
     }
 

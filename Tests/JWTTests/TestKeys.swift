@@ -163,40 +163,40 @@ enum TestKeys {
     /// The private and the public key that go with a method.
     static func pair(_ method: SignMethod) -> (own: ByteString, other: ByteString?) {
         switch method {
-        case .HS256, .HS384, .HS512: (secret, nil)
-        case .RS256, .RS384, .RS512, .PS256, .PS384, .PS512: (rsa, rsaPublic)
-        case .ES256: (p256, p256Public)
-        case .ES384: (p384, p384Public)
-        case .ES512: (p521, p521Public)
-        case .EdDSA: (ed25519, ed25519Public)
+        case .hs256, .hs384, .hs512: (secret, nil)
+        case .rs256, .rs384, .rs512, .ps256, .ps384, .ps512: (rsa, rsaPublic)
+        case .es256: (p256, p256Public)
+        case .es384: (p384, p384Public)
+        case .es512: (p521, p521Public)
+        case .edDSA: (ed25519, ed25519Public)
         }
     }
 
     /// Of the user `al"ice`, revision 7, good until second 2,000,000,000.
     static let tokens: [(method: SignMethod, token: ByteString)] = [
         (
-            .HS256,
+            .hs256,
             """
             eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjIwMDAwMDAwMDAsInJldmlzaW9uIjo3LCJ1c2VybmFtZSI6ImFsXCJpY2UifQ.7I\
             GSTXo6x5h3Vitg6iQ8dR4JHOOx8qKLsTjakeZsTIY
             """
         ),
         (
-            .HS384,
+            .hs384,
             """
             eyJhbGciOiJIUzM4NCIsInR5cCI6IkpXVCJ9.eyJleHAiOjIwMDAwMDAwMDAsInJldmlzaW9uIjo3LCJ1c2VybmFtZSI6ImFsXCJpY2UifQ.1t\
             xWNQcSZpTBdbPIcKT-4U38rQ6foFAGPJJdtPaN3rgyt4g3A-7-QrEX7E7gYhul
             """
         ),
         (
-            .HS512,
+            .hs512,
             """
             eyJhbGciOiJIUzUxMiIsInR5cCI6IkpXVCJ9.eyJleHAiOjIwMDAwMDAwMDAsInJldmlzaW9uIjo3LCJ1c2VybmFtZSI6ImFsXCJpY2UifQ.ly\
             W9p_iPPb1g2bRtDPjKO8PaPpn1EpYzgh5tbA3OhmKKd_WagJX5nEW4JybZNwZBkiTCnCw2ErV_Jhy_S6MVxg
             """
         ),
         (
-            .RS256,
+            .rs256,
             """
             eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjIwMDAwMDAwMDAsInJldmlzaW9uIjo3LCJ1c2VybmFtZSI6ImFsXCJpY2UifQ.Ll\
             g9jwYYwQCnIIZxi_ipXDfaGOAGeD8q9fAUeChbq-rORUPIPgGTZ7fKJQD9gVdCQQOmPgaSaKN_0mpnm_pco2nQFRVIriK8OVqn-HjqizoCU7Yv\
@@ -206,7 +206,7 @@ enum TestKeys {
             """
         ),
         (
-            .RS384,
+            .rs384,
             """
             eyJhbGciOiJSUzM4NCIsInR5cCI6IkpXVCJ9.eyJleHAiOjIwMDAwMDAwMDAsInJldmlzaW9uIjo3LCJ1c2VybmFtZSI6ImFsXCJpY2UifQ.Sg\
             QrAqsTw71jScHZ915SfIkuTk_yqA0J1UmRq447e7Jg-OEE7_XwLetD8mXORl3-A90afKtF35da4c6kYGDnPztDvECVPNgWQPhAMRcwXDAmbj71\
@@ -216,7 +216,7 @@ enum TestKeys {
             """
         ),
         (
-            .RS512,
+            .rs512,
             """
             eyJhbGciOiJSUzUxMiIsInR5cCI6IkpXVCJ9.eyJleHAiOjIwMDAwMDAwMDAsInJldmlzaW9uIjo3LCJ1c2VybmFtZSI6ImFsXCJpY2UifQ.EL\
             RJUQQl7iHvLPEHjZUsIhLO2ur2II_E8vFsd52IdaIIskDwIk8j-FCEYSD_Y3Ioxqq0yR2CN3gPWi4VEXqD6wDUSy5MwpTLRr2pfjY4ETEQLou7\
@@ -226,7 +226,7 @@ enum TestKeys {
             """
         ),
         (
-            .PS256,
+            .ps256,
             """
             eyJhbGciOiJQUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjIwMDAwMDAwMDAsInJldmlzaW9uIjo3LCJ1c2VybmFtZSI6ImFsXCJpY2UifQ.Xt\
             _FKMzMFX3SVcex7qE3l9gjFAYFzhLhsAaFiQIn8sIKd9R3API9sq-SGD_0K7KtllavirUqKXhTftbbWYvEZs1mcY8xaCp2ezWnGBrc1eGGANjG\
@@ -236,7 +236,7 @@ enum TestKeys {
             """
         ),
         (
-            .PS384,
+            .ps384,
             """
             eyJhbGciOiJQUzM4NCIsInR5cCI6IkpXVCJ9.eyJleHAiOjIwMDAwMDAwMDAsInJldmlzaW9uIjo3LCJ1c2VybmFtZSI6ImFsXCJpY2UifQ.E2\
             KxMBPNnIrD4A7p6Hno2vTJpjAhe7HtdZumsixOIH_FA_llzqExhnVx-vSyWnqkdK0W1sXJ0hLB8-g9zxonDsbmnCEaaqqSzZIykl6xUVhgsBiY\
@@ -246,7 +246,7 @@ enum TestKeys {
             """
         ),
         (
-            .PS512,
+            .ps512,
             """
             eyJhbGciOiJQUzUxMiIsInR5cCI6IkpXVCJ9.eyJleHAiOjIwMDAwMDAwMDAsInJldmlzaW9uIjo3LCJ1c2VybmFtZSI6ImFsXCJpY2UifQ.RR\
             7CZEgKJZpvST8hkQr-DSfD7wd4wy8x-c-MxrpEW5Z5VTTPk9FwSLpI473L1WI4fqXa1JOxa57IvAXUXSMwfmAQMoNzqCBI03dWQcbF09nsHYhG\
@@ -256,14 +256,14 @@ enum TestKeys {
             """
         ),
         (
-            .ES256,
+            .es256,
             """
             eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjIwMDAwMDAwMDAsInJldmlzaW9uIjo3LCJ1c2VybmFtZSI6ImFsXCJpY2UifQ.j6\
             4WLAVrZyiQwDYICTAB9TCsR0abZIazXKhz7-vd-6XZ6wb-A9mmeze3acV35e9ld79lrLlPZfe8JTBkFaV1LA
             """
         ),
         (
-            .ES384,
+            .es384,
             """
             eyJhbGciOiJFUzM4NCIsInR5cCI6IkpXVCJ9.eyJleHAiOjIwMDAwMDAwMDAsInJldmlzaW9uIjo3LCJ1c2VybmFtZSI6ImFsXCJpY2UifQ.IA\
             g11RzJt_0aHofYXwzp97ZQKwzAoETZeA5PV_mMFTQFdOP97TzTFD5Q2geLVwJtOIIrWMosSPQ6-Kuwm_vhfir2_xvgKpAQ-OHIwSDh__n1_EAh\
@@ -271,7 +271,7 @@ enum TestKeys {
             """
         ),
         (
-            .ES512,
+            .es512,
             """
             eyJhbGciOiJFUzUxMiIsInR5cCI6IkpXVCJ9.eyJleHAiOjIwMDAwMDAwMDAsInJldmlzaW9uIjo3LCJ1c2VybmFtZSI6ImFsXCJpY2UifQ.AB\
             fQojyjSOd3abv9x_Vha5H1gMSJ3KxC6bMrRTiTBz7-9LCJnQXcKHs3MvVsRu88JwU6napIve1otbJyPiqCm1zvAS-wTI7Tp6iNnfJtv02f6UZq\
@@ -279,7 +279,7 @@ enum TestKeys {
             """
         ),
         (
-            .EdDSA,
+            .edDSA,
             """
             eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCJ9.eyJleHAiOjIwMDAwMDAwMDAsInJldmlzaW9uIjo3LCJ1c2VybmFtZSI6ImFsXCJpY2UifQ.NJ\
             yByUlVKYsYU-fInSvk_Oq-KeSdTfYJhEuNDyRmfBq6gOp87C0ZUFzULk9_C_B8Disv0r95oaNYVSwXWw3JBQ

@@ -8,8 +8,8 @@ internal import Testing
         #expect(try TokenOptions("simple") == .simple)
         #expect(
             try TokenOptions("jwt,pub-key=a.pub,priv-key=/b,sign-method=RS256,ttl=10m")
-                == .jwt(TokenOptions.JWT(signMethod: .RS256, publicKey: "a.pub", privateKey: "/b", timeToLive: "10m")))
-        #expect(try TokenOptions("jwt,sign-method=HS512,priv-key=k,ttl=") == .jwt(TokenOptions.JWT(signMethod: .HS512, privateKey: "k")))
+                == .jwt(TokenOptions.JWT(signMethod: .rs256, publicKey: "a.pub", privateKey: "/b", timeToLive: "10m")))
+        #expect(try TokenOptions("jwt,sign-method=HS512,priv-key=k,ttl=") == .jwt(TokenOptions.JWT(signMethod: .hs512, privateKey: "k")))
     }
 
     @Test("what is refused, by name")

@@ -6,7 +6,7 @@ internal import JWT
 internal import Testing
 
 @Suite struct WebTokensTests {
-    private func key() throws -> SigningKey { try SigningKey(.HS256, publicKey: nil, privateKey: "secret") }
+    private func key() throws -> SigningKey { try SigningKey(.hs256, publicKey: nil, privateKey: "secret") }
 
     @Test("a token is good until it expires, and vouches for its auth revision")
     func life() throws {
@@ -29,7 +29,7 @@ internal import Testing
         }
         #expect(tokens.knownCount == 0)
         let verifyOnly = WebTokens(
-            key: try SigningKey(.ES256, publicKey: TestKeys.p256Public, privateKey: nil), timeToLiveSeconds: 300)
+            key: try SigningKey(.es256, publicKey: TestKeys.p256Public, privateKey: nil), timeToLiveSeconds: 300)
         let error = EtcdError(code: .unknown, text: "auth: token signing attempted with verify-only key")
         #expect(throws: error) { try verifyOnly.token(for: "u", revision: 1, nowSeconds: 0) }
     }
