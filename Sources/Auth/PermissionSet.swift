@@ -75,10 +75,10 @@ package struct KeySet: Hashable, Sendable {
     }
 }
 
-/// What a user may do with keys.
-package struct PermissionSet: Hashable, Sendable {
-    package var readable: KeySet
-    package var writable: KeySet
+/// What a user may do with keys. Never changes: a class, so that handing it out counts one reference.
+package final class PermissionSet: Sendable {
+    package let readable: KeySet
+    package let writable: KeySet
 
     package init(_ permissions: [Permission]) {
         func ranges(_ types: [Permission.PermissionType]) -> [(key: ByteString, rangeEnd: ByteString)] {
