@@ -61,7 +61,7 @@ let package = Package(
         room("Bolt", ["Bytes"]),
         room("Metrics", ["Bytes"]),
         room("EtcdAPI", ["Bytes"]),
-        room("Keyspace", ["Bytes", "CPrefetch", "EtcdAPI"]),
+        room("Keyspace", ["Bytes", "CPrefetch", "EtcdAPI", heap]),
         room("Replica", ["Bytes", "Metrics", "EtcdAPI", "Keyspace", deque]),
         .target(
             name: "Changelog", dependencies: ["Bytes", "CLibPQ", "Metrics", "Keyspace", "Replica", deque, logging],

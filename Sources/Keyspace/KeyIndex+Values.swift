@@ -113,6 +113,14 @@ extension KeyIndex {
         makeRoom()
     }
 
+    /// Keeps the checksum of a value that was fetched from the log, and stays there.
+    package mutating func noteChecksum(of value: ByteString, of missing: MissingValue) {
+        guard let version = tree.find(missing.key)?.version(at: missing.position), version.pointee.position == missing.position,
+            Int(version.pointee.valueLength) == value.count
+        else { return }
+        version.pointee.note(checksum: CRC32C(value))
+    }
+
     /// Values that the clock keeps places for.
     package var placeCount: Int { clock.count }
 

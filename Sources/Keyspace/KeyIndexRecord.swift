@@ -66,6 +66,14 @@ struct KeyRecord: Equatable {
         newest.pointee.position <= bound ? newest : older?.newest(at: bound)
     }
 
+    var versionCount: Int { 1 + (older?.count ?? 0) }
+
+    /// The version at `place`, 0 being the oldest.
+    func version(_ place: Int) -> UnsafeMutablePointer<KeyVersion> {
+        guard let older, place < older.count else { return newest }
+        return older.version(place)
+    }
+
     /// Asks for the record's memory ahead of its use. Records lie all over the heap: a scan that met each of them unprepared
     /// would wait for memory once a key.
     @inline(__always)

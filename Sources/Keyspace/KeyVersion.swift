@@ -12,6 +12,8 @@ package struct KeyVersion: Sendable {
     package var isTombstone: Bool
     /// Whether somebody has read it since the cache's hand came by. Only kept where values may have to go.
     var wasRead = false
+    /// Whether `offset` holds the checksum of a value that is not in memory.
+    private var hasChecksum = false
     /// The revision of the put that brought the key to life.
     package var createRevision: Revision
     /// How many puts the key has seen since it came to life, this one included: 1 or more.
@@ -20,6 +22,7 @@ package struct KeyVersion: Sendable {
     package var lease: LeaseID
     // Safe to share: bytes that a byte string has are never written again.
     nonisolated(unsafe) private var storage: ByteStorage?
+    /// Where the value begins in its storage. Of a value that is not in memory: its checksum, where `hasChecksum`.
     private var offset: UInt32 = 0
     /// The value's length in bytes, wherever it is.
     package private(set) var valueLength: UInt32
@@ -75,18 +78,34 @@ package struct KeyVersion: Sendable {
         valueLength = UInt32(value.count)
         storage = value.sharedStorage
         offset = UInt32(value.sharedOffset)
+        hasChecksum = false
     }
 
-    /// Gives the value up.
+    /// Gives the value up. Its checksum stays.
     mutating func drop() {
+        guard let value else { return }
         storage = nil
-        offset = 0
+        note(checksum: CRC32C(value))
     }
 
     /// The value, of so many bytes, stays in the log.
     mutating func leaveInLog(byteCount: Int) {
-        drop()
+        storage = nil
+        offset = 0
         valueLength = UInt32(byteCount)
+    }
+
+    /// The value's checksum; nil where the value has to be fetched to know it.
+    var checksum: CRC32C? {
+        if let value { return CRC32C(value) }
+        return hasChecksum ? CRC32C(value: offset) : nil
+    }
+
+    /// Keeps what the checksum of a value is that stays in the log.
+    mutating func note(checksum: CRC32C) {
+        guard !hasValue else { return }
+        offset = checksum.value
+        hasChecksum = true
     }
 
     /// Where in a version the reference to its value's storage is, which is nil where there is none.

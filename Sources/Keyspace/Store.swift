@@ -11,6 +11,7 @@ package struct Store: ~Copyable {
     package internal(set) var index = KeyIndex()
     package internal(set) var leases = LeaseTable()
     private var deadRows = DeadRows()
+    private var compactions = CompactionJournal()
     /// Raised alarms, speculation included.
     package private(set) var alarms = Alarms()
     /// The same as readers see them.
@@ -81,6 +82,9 @@ package struct Store: ~Copyable {
             deadRows.revoked(grant: leases.revoke(row.lease, at: row.position), at: row.position)
         case .compact:
             deadRows.compacted(at: row.position)
+            if row.version > tipCompactRevision, !row.isRaise {
+                compactions.append(Compaction(revision: row.version, previous: tipCompactRevision), at: row.position)
+            }
             tipCompactRevision = max(tipCompactRevision, row.version)
         case .alarm: apply(alarm: row)
         case .digestKey: break
@@ -109,6 +113,7 @@ package struct Store: ~Copyable {
         index.commit(through: min(index.tip, committed))
         leases.commit(through: committed)
         deadRows.commit(through: committed)
+        compactions.commit(through: committed)
         committedAlarms = end.alarms
         if end.compactRevision > compactRevision {
             compactRevision = end.compactRevision
@@ -122,6 +127,7 @@ package struct Store: ~Copyable {
         index.rollBack(after: committed)
         leases.rollBack(after: committed)
         deadRows.rollBack(after: committed)
+        compactions.rollBack(after: committed)
         alarms = committedAlarms
         tip = committed
         tipDigest = committedDigest
@@ -157,6 +163,7 @@ package struct Store: ~Copyable {
         index.rollBack(after: savepoint.tip)
         leases.rollBack(after: savepoint.tip)
         deadRows.rollBack(after: savepoint.tip)
+        compactions.rollBack(after: savepoint.tip)
         alarms = savepoint.alarms
         tip = savepoint.tip
         tipDigest = savepoint.digest
@@ -170,7 +177,12 @@ package struct Store: ~Copyable {
         tipDigest = head.digest
         tipCompactRevision = max(tipCompactRevision, head.compactRevision)
         commit()
+        // Those were long ago.
+        _ = compactions.takeCommitted()
     }
+
+    /// The compactions that were committed since this was asked last, in order.
+    package mutating func takeCompactions() -> [Compaction] { compactions.takeCommitted() }
 
     // MARK: Numbering rows
 
@@ -202,6 +214,9 @@ extension Store {
 
     /// Takes in a value that was fetched from the log.
     package mutating func admit(_ value: ByteString, of missing: MissingValue) { index.admit(value, of: missing) }
+
+    /// Keeps the checksum of a value that was fetched from the log.
+    package mutating func noteChecksum(of value: ByteString, of missing: MissingValue) { index.noteChecksum(of: value, of: missing) }
 
     /// The answer of a Range of a single key without filters, at the committed revision or an older one; nil where the
     /// request needs a scan.

@@ -223,6 +223,9 @@ final class LoopServices: GRPCHandler {
         case .leaseTimeToLive: return try leaseTimeToLive(message)
         case .leaseLeases: return try leaseLeases(message)
         case .alarm: return try alarm(message)
+        case .hashKV:
+            let hash: HashKVRequest = try decode(message)
+            return .hashKV(hash.revision)
         case .status:
             let _: StatusRequest = try decode(message)
             return .revision(linearizable: false)
@@ -309,7 +312,7 @@ private let raftEnvelopeBytes = 20
 /// The methods that are served, in the order of their indexes.
 let servedMethods: [EtcdMethod] = [
     .range, .rangeStream, .put, .deleteRange, .txn, .compact, .watch, .leaseGrant, .leaseRevoke, .leaseKeepAlive,
-    .leaseTimeToLive, .leaseLeases, .status, .memberList, .alarm, .defragment, .healthCheck, .healthWatch,
+    .leaseTimeToLive, .leaseLeases, .status, .memberList, .alarm, .defragment, .hashKV, .healthCheck, .healthWatch,
 ]
 
 extension RequestID {

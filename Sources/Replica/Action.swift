@@ -61,6 +61,9 @@ package enum Note: Sendable, Hashable {
 package struct ReplicaCounters: Sendable, Hashable {
     package var batchesAppended: UInt64 = 0
     /// Sent while the one before was under way.
+    /// Writes that were executed to their end in the turn that began them, however long they took: under the head's lock, or having begun
+    /// anew too often.
+    package internal(set) var writesInOneTurn: UInt64 = 0
     package var batchesPipelined: UInt64 = 0
     package var rowsAppended: UInt64 = 0
     package var racesLost: UInt64 = 0

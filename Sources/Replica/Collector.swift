@@ -49,7 +49,7 @@ extension Replica {
         guard collector.inFlight == nil else { return }
         var dead: [Position] = []
         let swept = store.collect(
-            limit: configuration.deletedRowLimit, keepingReadersAt: oldestScan, within: isSteward ? .everything : collector.swept,
+            limit: configuration.deletedRowLimit, keepingReadersAt: oldestRead, within: isSteward ? .everything : collector.swept,
             visitLimit: configuration.sweptRowLimit, into: &dead)
         turnWork.visits += dead.count
         let before = collector.forgotten
@@ -86,7 +86,13 @@ extension Replica {
         collector.lastCompaction = (revision, backlog)
     }
 
-    /// The lowest revision that a long scan is at, whether it waits for values or not.
+    /// The lowest revision that a long scan or a hash is at, whether it waits for values or not.
+    private var oldestRead: Revision? {
+        let oldestScan = self.oldestScan
+        guard let pinned = hashing.pinnedRevision else { return oldestScan }
+        return min(oldestScan ?? .max, pinned)
+    }
+
     private var oldestScan: Revision? {
         let parkedScan = parked.oldestScan
         guard !scans.isEmpty || !sorting.isEmpty else { return parkedScan }

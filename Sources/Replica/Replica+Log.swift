@@ -228,7 +228,9 @@ extension Replica {
             lookForLostBatch()
             if !trail.isEmpty { trail.note(store.tip, store.tipDigest) }
         }
-        if end == rows.count, store.tip != current.end.position || store.tipDigest != current.end.digest { return historyChanged() }
+        // Where nothing was folded, the store may be in the middle of a write, whose rows are no part of what the log said.
+        let folded = store.savepoint
+        if end == rows.count, folded.tip != current.end.position || folded.digest != current.end.digest { return historyChanged() }
         store.commit()
         counters.rowsFolded += UInt64(piece.count)
         committed(piece, own: false)
@@ -281,6 +283,7 @@ extension Replica {
         failParked()
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
         failScans()
+        failHashes()
         for id in watches.streams.keys.sorted(by: { $0.rawValue < $1.rawValue }) { actions.append(.fail(id, .leaderChanged)) }
         forgetHistoryRead()
         let stale = watches.staleHistoryReads
@@ -313,6 +316,7 @@ extension Replica {
         headLock = .none
         racesLostInARow = 0
         hasNeighbours = false
+        lockExtraMs = 0
         readsWaiting.insert(contentsOf: readsReady + readsConfirming, at: 0)
         readsReady = []
         readsConfirming = []

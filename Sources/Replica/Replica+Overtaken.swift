@@ -32,6 +32,7 @@ extension Replica {
         failParked()
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
         failScans()
+        failHashes()
         for waiter in collector.physicalWaiters { actions.append(.fail(waiter.id, .leaderChanged)) }
         holdWatchers()
         reset()

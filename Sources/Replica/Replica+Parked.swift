@@ -18,6 +18,8 @@ struct ParkedOperation {
         case stream(StreamTask)
         /// Old rows for watchers that want to know what was before each.
         case sweep(WatchSweep)
+        /// A hash of all keys, by its number.
+        case hash(UInt64)
     }
 
     var kind: Kind
@@ -35,7 +37,7 @@ struct ParkedOperation {
         case .write(let write): write.id
         case .scan(let task): task.id
         case .stream(let task): task.id
-        case .sweep: nil
+        case .sweep, .hash: nil
         }
     }
 }
@@ -142,7 +144,7 @@ extension Replica {
             switch operation.kind {
             case .scan(let task) where task.answer.isChoosing: break
             case .scan, .stream: operation.values = [:]
-            case .read, .write, .sweep: break
+            case .read, .write, .sweep, .hash: break
             }
             var isGone = false
             for missing in operation.missing {
@@ -203,6 +205,7 @@ extension Replica {
             }
         case .stream(let task): advance(task)
         case .sweep(let sweep): resume(sweep, with: operation.values)
+        case .hash(let number): resumeHash(number, lacking: operation.missing, with: operation.values)
         }
     }
 
@@ -224,7 +227,10 @@ extension Replica {
         let timeoutMs = configuration.requestTimeoutMs
         let now = now
         func isOverdue(_ operation: ParkedOperation) -> Bool {
-            if case .sweep = operation.kind { return false }
+            switch operation.kind {
+            case .sweep, .hash: return false
+            case .read, .write, .scan, .stream: break
+            }
             return operation.arrivedAt.advanced(byMs: timeoutMs) <= now
         }
         let overdue = parked.all.filter(isOverdue)
@@ -250,6 +256,8 @@ extension Replica {
         case .scan(let task): actions.append(.fail(task.id, error))
         case .stream(let task): actions.append(.fail(task.id, error))
         case .sweep: break
+        case .hash(let number):
+            if let id = hashing.refused(number) { actions.append(.fail(id, error)) }
         }
     }
 }

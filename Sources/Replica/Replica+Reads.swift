@@ -13,6 +13,7 @@ struct PendingRead {
         case revision
         /// Which alarms of a kind are raised, or of all for NONE.
         case alarms(AlarmType)
+        case hashKV(Revision)
         /// A watch stream asked how far it has been served.
         case watchProgress
         /// A write that changed nothing when it was executed at this tip: true if the log ends there.
@@ -23,7 +24,7 @@ struct PendingRead {
     var isBounded: Bool {
         switch kind {
         case .range, .rangeStream, .txn: false
-        case .revision, .alarms, .watchProgress, .unchanged: true
+        case .revision, .alarms, .hashKV, .watchProgress, .unchanged: true
         }
     }
 
@@ -136,6 +137,7 @@ extension Replica {
             var writer = ByteWriter(capacity: 64)
             AlarmResponse(header: header(at: store.revision), alarms: store.committedAlarms.members(of: kind)).encode(into: &writer)
             actions.append(.respond(read.id, writer.finish()))
+        case .hashKV(let revision): startHash(read.id, at: revision)
         case .watchProgress:
             confirmProgress(read.id)
         case .unchanged(let write, let answer, let position, let digest):

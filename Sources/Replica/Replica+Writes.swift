@@ -72,8 +72,8 @@ struct Batch {
     var expired: [LeaseID] = []
     /// What the store is once its rows are in, whatever is executed behind it.
     var end: Store.Savepoint
-    /// Whether another batch may be sent behind it.
-    var mayBeFollowed: Bool
+    /// Whether it was made under the head's lock: then nothing is sent behind it.
+    var isLocked: Bool
     /// Whether a lost batch's last row has been met in the log.
     var found = false
 
@@ -125,7 +125,7 @@ extension Replica {
         // lock instead, and fold meanwhile what others append.
         if expiring != nil || (hasNeighbours && !writes.isEmpty) {
             headLock = .asked(since: store.committed)
-            actions.append(.log(.lockHead(expiring: expiring)))
+            actions.append(.log(.lockHead(expiring: expiring, extraMs: lockExtraMs)))
         } else if !writes.isEmpty {
             executeBatch()
         }
@@ -135,7 +135,7 @@ extension Replica {
     /// goes on with them as soon as that one is durable, and meanwhile they are executed and sent. Not a few of them, since small batches
     /// cost more; not where that condition is in doubt; not while somebody waits for all that was sent to be settled.
     private var canFollow: Bool {
-        guard batches.count < batchLimit, let last = batches.last, last.mayBeFollowed else { return false }
+        guard batches.count < batchLimit, let last = batches.last, !last.isLocked else { return false }
         guard racesLostInARow == 0, !hasNeighbours, !isExpiryDue, leases.round?.answer == nil else { return false }
         let isWorthIt = writes.count >= configuration.pipelinedWriteLeast || waitingWriteBytes >= configuration.pipelinedByteLeast
         return isWorthIt && writes.count * 2 >= last.writes.count
@@ -164,6 +164,7 @@ extension Replica {
             defer { if !write.values.isEmpty { store.cold.fetched = [:] } }
             do {
                 if !write.mayBePaused { visits = .max }
+                if visits > configuration.turnKeyLimit { counters.writesInOneTurn += 1 }
                 let wasPaused = store.isPaused
                 guard
                     let answer = try store.execute(
@@ -211,7 +212,7 @@ extension Replica {
         batches.append(
             Batch(
                 startedAt: now, writes: taken, answers: answers, append: append, expired: revoked, end: store.savepoint,
-                mayBeFollowed: !isLocked))
+                isLocked: isLocked))
         actions.append(.log(.append(append)))
     }
 
@@ -229,6 +230,7 @@ extension Replica {
         guard isAppending, let done = batches.first, done.append.number == number else { return }
         batches.removeFirst()
         racesLostInARow = 0
+        lockExtraMs = 0
         counters.batchesAppended += 1
         counters.rowsAppended += UInt64(done.append.rows.count)
         batchPace.appended(bytes: done.append.byteCount, since: done.startedAt, now: now)
@@ -245,7 +247,9 @@ extension Replica {
         if raiseFailed(number) { return }
         guard isAppending, let first = batches.first, first.append.number == number else { return }
         racesLostInARow += 1
-        hasNeighbours = hasNeighbours || racesLostInARow >= 2
+        if racesLostInARow >= 2 || first.isLocked || tookLong(first) { hasNeighbours = true }
+        // It was made under the lock, and took so long that the lock was given back before it came.
+        if first.isLocked { lockExtraMs = min(max(lockExtraMs * 2, firstLockExtraMs), lockExtraLimitMs) }
         counters.racesLost += 1
         store.rollBack()
         let lost = batches
@@ -253,6 +257,12 @@ extension Replica {
         requeue(lost)
         for batch in lost { expiryUndone(batch.expired) }
         fold(tail, since: store.committed)
+    }
+
+    /// Whether another race would cost a batch's clients too much of the time that they wait: on a slow link a large batch loses to whoever
+    /// appends something small while it arrives.
+    private func tookLong(_ batch: Batch) -> Bool {
+        now >= batch.startedAt.advanced(byMs: configuration.longRaceMs)
     }
 
     mutating func headLocked(_ head: Head, expired: [LeaseID], sessions: UInt64) {
@@ -377,6 +387,10 @@ extension Replica {
         }
     }
 }
+
+/// How much longer the head's lock is asked for where a batch took longer to make than it was held, at first and at the most.
+private let firstLockExtraMs = 1_000
+private let lockExtraLimitMs = 32_000
 
 /// How often a write that takes more than a turn begins anew before it is executed in one.
 private let pauseLimit = 3

@@ -25,6 +25,10 @@ package struct ReplicaConfiguration: Sendable {
     /// later, where they wait for their turn and for company.
     package var pipelinedWriteLeast = 32
     package var pipelinedByteLeast = 64 << 10
+    /// Batches of fewer bytes don't tell how fast the way to the log is, and no batch is made smaller for a slow one.
+    package var pacedByteLeast = 64 << 10
+    /// After a race that took as long and was lost the log's lock is waited for: about as long as a paced batch takes.
+    package var longRaceMs = 500
     /// Requests that wait, reads and writes each, before etcd's "too many requests".
     package var waitingLimit = 50_000
     /// The same for what waiting writes keep in memory, in bytes.
@@ -179,10 +183,12 @@ package struct Replica: ~Copyable {
     var nextBatchNumber: UInt64 = 1
     var batchPace: BatchPace
     var racesLostInARow = 0
-    /// Whether others append all the time: two races were lost in a row, and since then the log has moved on whenever its lock was
-    /// waited for.
+    /// Whether others append all the time: two races were lost in a row, or one that took long, and since then the log has moved on
+    /// whenever its lock was waited for.
     var hasNeighbours = false
     var headLock = HeadLock.none
+    /// How much longer than usually the lock is needed, so that what is made under it comes before it is given back.
+    var lockExtraMs = 0
 
     // Reads
     /// Arrived since the last head read was sent.
@@ -208,6 +214,7 @@ package struct Replica: ~Copyable {
     var scansAreCrowded = false
     var turnBudget: TurnBudget
     var longAnswers = LongAnswers()
+    var hashing = Hashing()
     var streams: [StreamTask] = []
 
     // Following
@@ -253,7 +260,7 @@ package struct Replica: ~Copyable {
         pollIntervalMs = configuration.pollIntervalMinMs
         turnBudget = TurnBudget(configuration)
         watches = Watches(recentBytes: configuration.watchHistoryBytes)
-        batchPace = BatchPace(mostBytes: configuration.batchByteLimit)
+        batchPace = BatchPace(mostBytes: configuration.batchByteLimit, leastBytes: configuration.pacedByteLeast)
         turnWork = TurnWork(configuration)
         leases.roundsLeft = configuration.leaseLimits.roundBurst
         store.quotaBytes = configuration.quotaBackendBytes
@@ -307,6 +314,7 @@ package struct Replica: ~Copyable {
             takeEarlyWatchRequests()
             continueScans()
             answerReady()
+            continueHashing()
         }
         if phase == .serving {
             startHeadRead()
@@ -337,7 +345,7 @@ package struct Replica: ~Copyable {
 
     /// Whether `endTurn` has left work that needs no event.
     package var hasMoreWork: Bool {
-        hasReadsToAnswer || !leaseListings.isEmpty || isLoaded && (watches.hasMoreWork || folding != nil)
+        hasReadsToAnswer || !leaseListings.isEmpty || isLoaded && (watches.hasMoreWork || folding != nil || hashing.canGoOn)
             || phase == .serving
                 && (canGoOnWriting || collector.hasMoreWork || streams.contains(where: \.isReady) || canCatchUp)
     }
@@ -381,6 +389,8 @@ package struct Replica: ~Copyable {
             arrive(LeaseQuestion(id: id, request: request, arrivedAt: now))
         case .alarms(let kind):
             arrive(PendingRead(id: id, kind: .alarms(kind), arrivedAt: now), serializable: false)
+        case .hashKV(let revision):
+            arrive(PendingRead(id: id, kind: .hashKV(revision), arrivedAt: now), serializable: true)
         }
     }
 
@@ -399,6 +409,7 @@ package struct Replica: ~Copyable {
         scanFollowers.removeAll { gone.contains($0.read.id) }
         streams.removeAll { gone.contains($0.id) }
         parked.drop(gone)
+        hashing.drop(gone)
         leases.drop(gone)
         leaseListings.removeAll { gone.contains($0.id) }
         watches.dropEarly(of: gone)

@@ -24,6 +24,8 @@ package enum Request: Sendable, Hashable {
     case lease(LeaseRequest)
     /// Which alarms of a kind are raised, or of all for NONE.
     case alarms(AlarmType)
+    /// The hash of all keys up to a revision, 0 for the current one, as this process has folded them.
+    case hashKV(Revision)
 }
 
 package enum ReplicaEvent: Sendable {

@@ -71,10 +71,18 @@ struct LogTables {
         return low
     }
 
-    /// Up to `limit` rows after `position`, and the head.
-    func tail(after position: Position, limit: Int) -> Tail {
+    /// Up to `limit` rows after `position`, of which all but the last have up to `byteLimit` bytes, and the head.
+    func tail(after position: Position, limit: Int, byteLimit: Int = .max) -> Tail {
         let start = index(after: position)
-        let end = min(rows.count, start + limit)
+        var end = min(rows.count, start + limit)
+        if byteLimit < .max {
+            var bytes = 0
+            end =
+                rows[start..<end].firstIndex { row in
+                    defer { bytes += row.wireBytes }
+                    return bytes >= byteLimit
+                } ?? end
+        }
         return Tail(head: head, rows: Array(rows[start..<end]), reachesHead: end == rows.count)
     }
 

@@ -6,6 +6,8 @@ internal import Replica
 struct TurnWork {
     /// Keys that were looked at in walks over ranges, and in sorting.
     var visitedKeys = 0
+    /// Whether writes were executed that could not give way.
+    var isUnbounded = false
     var madeRows = 0
     var foldedRows = 0
     var answerBytes = 0
@@ -16,7 +18,8 @@ struct TurnWork {
 extension Heaviness {
     /// What is wrong with a turn, if anything.
     func mistake(in turn: TurnWork) -> String? {
-        if !traits.isDisjoint(with: [.reads, .writeTxns]), turn.visitedKeys > visitedKeyLimit(rows: turn.madeRows) {
+        // What is executed under the head's lock is not bounded: writes of a process beside busy neighbours, for one.
+        if !traits.isDisjoint(with: [.reads, .writeTxns]), !turn.isUnbounded, turn.visitedKeys > visitedKeyLimit(rows: turn.madeRows) {
             return "a turn that made \(turn.madeRows) rows looked at \(turn.visitedKeys) keys, where \(scanKeyLimit) are one step of a scan"
         }
         guard traits.contains(.abandoned) else { return nil }
@@ -30,10 +33,12 @@ extension Heaviness {
 struct TurnMeter {
     private let visitedKeys: UInt64
     private let rowsFolded: UInt64
+    private let writesInOneTurn: UInt64
 
     init(_ replica: borrowing Replica) {
         visitedKeys = replica.store.index.visitedKeys
         rowsFolded = replica.counters.rowsFolded
+        writesInOneTurn = replica.counters.writesInOneTurn
     }
 
     func end(_ replica: borrowing Replica, _ actions: [Action], isOpen: (RequestID) -> Bool) -> TurnWork {
@@ -41,6 +46,7 @@ struct TurnMeter {
         // An index that was made anew counts from nothing.
         let visited = replica.store.index.visitedKeys
         work.visitedKeys = Int(visited < visitedKeys ? visited : visited - visitedKeys)
+        work.isUnbounded = replica.counters.writesInOneTurn > writesInOneTurn
         work.foldedRows = Int(replica.counters.rowsFolded - rowsFolded)
         for action in actions {
             switch action {

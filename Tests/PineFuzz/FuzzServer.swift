@@ -176,7 +176,7 @@ private struct FuzzLog {
             rows += batch.rows
             head = batch.newHead
             return .appended(number: batch.number)
-        case .lockHead(let expiring):
+        case .lockHead(let expiring, _):
             return .headLocked(head, expired: expiring?.leases.sorted() ?? [], sessions: 1)
         case .unlockHead: return nil
         case .recover(let position): return .recovered(tail(after: position, limit: .max))

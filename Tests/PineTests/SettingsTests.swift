@@ -33,6 +33,7 @@ struct SettingsTests {
             try complaint(["--max-txn-ops", "many"])
                 == "pine: The value 'many' is invalid for '--max-txn-ops <count>': it must be a whole number, at least 1")
         #expect(try complaint(["--max-txn-ops", "0"]).contains("at least 1"))
+        #expect(try complaint(["--shutdown-grace="]).contains("'--shutdown-grace <duration>': a duration is like 500ms"))
         #expect(try complaint(["--shutdown-grace", "soon"]).contains("'--shutdown-grace <duration>': a duration is like 500ms"))
         #expect(try complaint(["--max-request-bytes", "1GiB"]).contains("it must be at most 536870912"))
         #expect(try complaint(["--max-request-bytes", "1.5 potatoes"]).contains("a size is a number of bytes"))
@@ -151,13 +152,20 @@ struct SettingsTests {
         let pine = try PineProcess(
             [
                 "--config-file", folder.file("pine.yaml"), "--postgres", try postgres.newDatabase(), "--initial-cluster",
-                "default=http://localhost:2380", "--heartbeat-interval=100", "--allow-unsafe-durability=false",
+                "default=http://localhost:2380", "--heartbeat-interval=100", "--allow-unsafe-durability=false", "--cert-file=",
+                "--key-file", "",
+                "--trusted-ca-file=", "--cipher-suites=", "--tls-max-version=", "--listen-metrics-urls=", "--data-dir=",
+                "--request-timeout=7000000µs", "--poll-interval=250000000ns", "--compaction-batch-limit=10",
+                "--compaction-sleep-interval=1ms", "--enable-distributed-tracing=false", "--distributed-tracing-address=x:1",
+                "--client-cert-file=c", "--client-key-file=k",
             ], environment: ["PINE_MAX_TXN_OP": "5", "PINE_LOG_FORMAT": "json", "PINE_SERVICE_HOST": "10.0.0.1"])
         try eventuallyBlocking("the member's name") { try pine.etcdctl("member", "list").stdout.contains("pine-7") }
         let log = pine.log
         #expect(
             log.contains(
-                "flags of etcd that mean nothing to Pine have no effect: --heartbeat-interval, --initial-cluster, --snapshot-count"),
+                "flags of etcd that mean nothing to Pine have no effect: --client-cert-file, --client-key-file, --compaction-batch-limit, "
+                    + "--compaction-sleep-interval, --distributed-tracing-address, --enable-distributed-tracing, --heartbeat-interval, "
+                    + "--initial-cluster, --snapshot-count"),
             "\(log)")
         #expect(log.contains("the variable PINE_MAX_TXN_OP is not known and has no effect; did you mean PINE_MAX_TXN_OPS?"))
         #expect(!log.contains("PINE_SERVICE_HOST"))

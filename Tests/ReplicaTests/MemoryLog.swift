@@ -93,7 +93,7 @@ final class MemoryLog {
             head = batch.newHead
             if fate == .lostAfterCommit { return .appendLost(number: batch.number, reason: "cut") }
             return .appended(number: batch.number)
-        case .lockHead(let expiring):
+        case .lockHead(let expiring, _):
             beforeLock?()
             beforeLock = nil
             return .headLocked(head, expired: expiring.map { deadlines.expire($0) } ?? [], sessions: deadlines.sessions)

@@ -76,6 +76,8 @@ struct ValueCacheTests {
             case ..<35: return .write(.put(put()))
             case ..<60: return .range(range())
             case ..<68: return .write(.deleteRange(delete()))
+            // Not at a compacted revision: what is remembered of a compaction goes with a process.
+            case 68: return .hashKV(random.chance(0.3) ? 0 : Int64(random.number(Int(compacted) + 1...Int(revision) + 1)))
             case ..<95:
                 let txn = txn()
                 return txn.isReadOnly ? .readTxn(txn) : .write(.txn(txn))

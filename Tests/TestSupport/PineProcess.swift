@@ -18,7 +18,7 @@ package final class PineProcess: Sendable {
         timeout: Duration = .seconds(60)
     ) throws {
         let folder = try TemporaryFolder()
-        let given = Set(arguments.map { $0.split(separator: "=")[0] })
+        let given = Set(arguments.map { $0.prefix { $0 != "=" } })
         var all = ["serve"] + arguments
         if !given.contains("--listen-client-urls") { all += ["--listen-client-urls", "http://127.0.0.1:0"] }
         if !given.contains("--data-dir") { all += ["--data-dir", folder.file("data")] }

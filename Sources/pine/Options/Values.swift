@@ -2,14 +2,17 @@
 import ArgumentParser
 import Foundation
 
-/// 500ms, 10s, 5m, 1h30m: as etcd's flags take durations. A bare number counts seconds.
+/// 500ms, 10s, 5m, 1h30m, 250000ns: as etcd's flags take durations. A bare number counts seconds.
 struct Milliseconds: ExpressibleByArgument {
     let count: Int
     private let text: String
 
     init?(argument: String) {
         // Longer units first where one is the end of another.
-        let units = [("ms", 1.0), ("us", 0.001), ("h", 3_600_000.0), ("m", 60_000.0), ("s", 1_000.0)]
+        let units = [
+            ("ms", 1.0), ("us", 0.001), ("\u{B5}s", 0.001), ("\u{3BC}s", 0.001), ("ns", 1e-6), ("h", 3_600_000.0), ("m", 60_000.0),
+            ("s", 1_000.0),
+        ]
         var total = 0.0
         var rest = argument[...]
         if let bare = Double(argument), bare >= 0 {

@@ -9,6 +9,8 @@ struct DeclaredFlag {
     /// True for one that takes no value.
     let isSwitch: Bool
     let isRepeating: Bool
+    /// Whether an empty value says that there is none, as for the flags of etcd that name files, addresses and the like.
+    let takesEmpty: Bool
 
     /// The environment variable that stands for it.
     var variable: String { "PINE_" + name.uppercased().replacing("-", with: "_") }
@@ -40,7 +42,8 @@ struct DeclaredCommand {
         for argument in command.arguments ?? [] where argument.kind != "positional" {
             for spelling in argument.names ?? [] where spelling.kind == "long" && !["help", "version"].contains(spelling.name) {
                 flags[spelling.name] = DeclaredFlag(
-                    name: spelling.name, isSwitch: argument.kind == "flag", isRepeating: argument.isRepeating)
+                    name: spelling.name, isSwitch: argument.kind == "flag", isRepeating: argument.isRepeating,
+                    takesEmpty: emptiableValues.contains(argument.valueName ?? ""))
             }
         }
         self.flags = flags
@@ -61,6 +64,7 @@ struct DeclaredCommand {
         struct Argument: Decodable {
             let kind: String
             let isRepeating: Bool
+            let valueName: String?
             let names: [Name]?
         }
 
@@ -70,6 +74,9 @@ struct DeclaredCommand {
         }
     }
 }
+
+/// The names of values, as the help has them, that may be empty.
+private let emptiableValues: Set = ["file", "folder", "names", "urls", "version"]
 
 /// The one of `known` that `text` was most likely meant to be: at most two slips away.
 func likelyMeant(_ text: String, among known: some Collection<String>) -> String? {

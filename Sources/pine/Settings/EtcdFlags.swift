@@ -11,8 +11,10 @@ enum EtcdFlags {
         return ignored.contains(name) || ignoredPrefixes.contains { name.hasPrefix($0) } && name != "experimental-dump-help"
     }
 
-    /// Peers, their discovery and their certificates; experiments of one etcd release; the proxy of etcd 2.
-    private static let ignoredPrefixes = ["initial-", "peer-", "listen-peer-", "discovery", "experimental-", "corrupt-check-", "proxy"]
+    /// Peers, their discovery and their certificates; traces, which Pine doesn't send; experiments of one etcd release; the proxy of etcd 2.
+    private static let ignoredPrefixes = [
+        "initial-", "peer-", "listen-peer-", "discovery", "experimental-", "corrupt-check-", "proxy", "distributed-tracing-",
+    ]
 
     private static let ignored: Set = [
         // Consensus.
@@ -22,6 +24,10 @@ enum EtcdFlags {
         // Disks.
         "wal-dir", "max-snapshots", "max-wals", "backend-batch-interval", "backend-batch-limit", "backend-bbolt-freelist-type",
         "memory-mlock", "bootstrap-defrag-threshold-megabytes", "unsafe-no-fsync",
+        // Traces, and how compaction shares the disk.
+        "enable-distributed-tracing", "compaction-batch-limit", "compaction-sleep-interval",
+        // The certificate with which etcd's gateway calls etcd.
+        "client-cert-file", "client-key-file",
         // Old APIs, the gateway, authentication, which `etcdctl auth enable` would switch on.
         "enable-v2", "v2-deprecation", "enable-grpc-gateway", "cors", "host-whitelist", "auth-token", "auth-token-ttl", "bcrypt-cost",
         "downgrade-check-time", "feature-gates", "self-signed-cert-validity", "enable-lease-checkpoint",
