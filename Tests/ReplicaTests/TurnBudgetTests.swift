@@ -107,7 +107,9 @@ struct TurnBudgetTests {
         #expect(try other.range(RangeRequest(key: "k", rangeEnd: "l")).count == 0)
     }
 
-    @Test("A lease of many keys expires in steps under the head's lock; reads beside it are answered, and nothing is seen of it before its end")
+    @Test(
+        "A lease of many keys expires in steps under the head's lock; reads beside it are answered, and nothing is seen of it before its end"
+    )
     func expiry() throws {
         let pine = try loaded(keys: 0)
         let other = TestReplica(pine.log, origin: 2)
@@ -123,7 +125,10 @@ struct TurnBudgetTests {
         var lockedTurns = 0
         while pine.replica.store.leases.contains(7) || !pine.replica.store.isSettled, turns < 20_000 {
             turns += 1
-            if !pine.turn() { pine.advance(ms: 20) }
+            if !pine.turn() {
+                pine.log.deadlines.nowMs += 20
+                pine.advance(ms: 20)
+            }
             guard pine.replica.isRevoking else { continue }
             lockedTurns += 1
             #expect(pine.replica.store.revision == before)

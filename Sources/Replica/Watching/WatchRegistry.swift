@@ -6,8 +6,8 @@
 //      ▲                        │             client has taken most
 //      └──────── caught up ─────┘
 //
-// Invariants (see `invariants()`): a watcher is in exactly one place until it is forgotten; `laggards` lists all that are catching up
-// once those that have left are forgotten.
+// Invariants (see `invariants()`): a watcher is in exactly one place until it is forgotten, or its stream has ended; `laggards` lists all
+// that are catching up once those that have left are forgotten.
 internal import Bytes
 internal import DequeModule
 internal import EtcdAPI
@@ -190,6 +190,12 @@ struct WatchRegistry: ~Copyable {
         laggards.append(watcher)
     }
 
+    /// Takes laggards whose streams have ended out of their places: they are forgotten in a later turn, and have nobody to be told anything
+    /// until then.
+    mutating func removeEnded() {
+        for watcher in laggards where watcher.place == .catchingUp && watcher.stream.hasEnded { remove(watcher) }
+    }
+
     /// Parks laggards whose clients have enough to take, and forgets those that have left.
     mutating func parkBlocked() {
         for watcher in laggards where watcher.place == .catchingUp && isBlocked(watcher.stream) {
@@ -250,9 +256,12 @@ struct WatchRegistry: ~Copyable {
     borrowing func invariants() {
         invariant(synced.count + catchingUp.count <= watchers.count, "a hub knows watchers that are forgotten")
         var parkedCount = 0
+        var endedCount = 0
         for (key, watcher) in watchers {
             switch watcher.place {
-            case .nowhere: violated("watcher \(key.rawValue) is nowhere")
+            case .nowhere:
+                invariant(watcher.stream.hasEnded, "watcher \(key.rawValue) is nowhere")
+                endedCount += 1
             case .synced: invariant(synced.range(of: key) == watcher.range, "watcher \(key.rawValue) is not synced")
             case .catchingUp:
                 invariant(catchingUp.range(of: key) == watcher.range, "watcher \(key.rawValue) is not catching up")
@@ -260,7 +269,8 @@ struct WatchRegistry: ~Copyable {
             case .parked: parkedCount += 1
             }
         }
-        invariant(synced.count + catchingUp.count + parkedCount == watchers.count, "a watcher is in two places")
+        invariant(
+            synced.count + catchingUp.count + parkedCount + endedCount == watchers.count, "a watcher is in two places")
         invariant(Set(laggards.map(\.key)).count == laggards.count, "a laggard is listed twice")
         invariant(laggards.count(where: { $0.place == .catchingUp }) == catchingUp.count, "a laggard is not listed")
         invariant(hasLeavers || laggards.count == catchingUp.count, "a laggard has left unnoticed")

@@ -312,7 +312,8 @@ struct WatchTable: ~Copyable {
     private mutating func holdSynced(through end: Revision = .max) {
         let next = publishedRevision + 1
         live.takeBack(&registry)
-        for watcher in registry.sortedWatchers(where: { $0.place == .synced && $0.nextRevision <= end }) {
+        // Parked, watchers of a stream that has ended would keep it and each other in memory.
+        for watcher in registry.sortedWatchers(where: { $0.place == .synced && $0.nextRevision <= end && !$0.stream.hasEnded }) {
             registry.remove(watcher)
             watcher.nextRevision = max(watcher.nextRevision, next)
             watcher.isBlameless = true
@@ -329,6 +330,7 @@ struct WatchTable: ~Copyable {
         guard registry.needsLook, !catchUp.isSweeping else { return }
         registry.needsLook = false
         outbox.budget.visited(registry.laggards.count)
+        registry.removeEnded()
         endOvertaken()
         registry.parkBlocked()
         catchUp.look(recent, registry, &outbox)
