@@ -28,7 +28,7 @@ struct ProtoFile {
     static func all() throws -> ProtoFile {
         let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../proto").standardized
         var merged = ProtoFile()
-        for name in ["kv.proto", "auth.proto", "rpc.proto", "health.proto"] {
+        for name in ["kv.proto", "auth.proto", "rpc.proto", "lock.proto", "election.proto", "health.proto"] {
             let file = try ProtoFile(String(contentsOf: folder.appending(path: name), encoding: .utf8))
             merged.messages.merge(file.messages) { _, new in new }
             merged.enums.merge(file.enums) { _, new in new }
