@@ -1,8 +1,8 @@
 # Sourced by the other scripts: installs what Pine needs, where it is missing. Says nothing where all is there.
 
 # The C libraries that Pine is built with. libssl-dev comes with its pkg-config file, as the others do.
-pine_libraries=(libpq libnghttp2 openssl zlib)
-pine_library_packages=(libpq-dev libnghttp2-dev libssl-dev zlib1g-dev pkg-config)
+pine_libraries=(libpq libnghttp2 openssl zlib libcrypt)
+pine_library_packages=(libpq-dev libnghttp2-dev libssl-dev zlib1g-dev libcrypt-dev pkg-config)
 
 say() { echo "${0##*/}: $*" >&2; }
 
@@ -57,7 +57,7 @@ need_packages() {
     has_postgres_server || missing+=(postgresql)
     [ ${#missing[@]} -gt 0 ] || return 0
     say "missing: ${missing[*]}. Install them, then run this again:"
-    say "  Fedora: dnf install libpq-devel libnghttp2-devel openssl-devel zlib-devel pkgconf postgresql-server"
-    say "  Alpine: apk add postgresql-dev nghttp2-dev openssl-dev zlib-dev pkgconf postgresql"
-    fail "  macOS:  brew install libpq libnghttp2 openssl zlib pkg-config postgresql@17"
+    say "  Fedora: dnf install libpq-devel libnghttp2-devel openssl-devel zlib-devel libxcrypt-devel pkgconf postgresql-server"
+    say "  Alpine: apk add postgresql-dev nghttp2-dev openssl-dev zlib-dev libxcrypt-dev pkgconf postgresql"
+    fail "  macOS:  brew install libpq libnghttp2 openssl zlib libxcrypt pkg-config postgresql@17"
 }

@@ -12,10 +12,16 @@ package import Bytes
 package import EtcdAPI
 
 package struct AuthStore: Sendable {
-    package struct UserEntry: Hashable, Sendable {
-        package var user: User
+    /// Never changes: a class, so that looking a user up counts one reference.
+    package final class UserEntry: Sendable {
+        package let user: User
         /// Tokens that were issued at an earlier auth revision are not this user's any more.
-        package var credentials: UInt64
+        package let credentials: UInt64
+
+        init(user: User, credentials: UInt64) {
+            self.user = user
+            self.credentials = credentials
+        }
     }
 
     package static let rootName: ByteString = "root"

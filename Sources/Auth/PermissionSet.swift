@@ -3,6 +3,7 @@
 // Invariant: no range is empty, and between two neighbours there is a key that is in neither: ranges that overlap or touch are one.
 package import Bytes
 package import EtcdAPI
+internal import Glibc
 
 /// Sets of keys.
 package struct KeySet: Hashable, Sendable {
@@ -48,15 +49,23 @@ package struct KeySet: Hashable, Sendable {
         }
     }
 
-    /// Whether all keys of a range are inside.
+    /// Whether all keys of a range are inside. No range starts at the empty key, so it is in none.
     package func contains(key: ByteString, rangeEnd: ByteString) -> Bool {
+        if key.isEmpty { return false }
         if !rangeEnd.isEmpty && rangeEnd <= key && !rangeEnd.isOpenEnd { return GrantTree(granted).visits(key: key, end: rangeEnd) }
-        // The last interval that starts at the key or before it.
-        var low = 0
-        var high = intervals.count
-        while low < high {
-            let middle = (low + high) / 2
-            if intervals[middle].start <= key { low = middle + 1 } else { high = middle }
+        // The last interval that starts at the key or before it, found without a reference count for each comparison.
+        let low = key.withUnsafeBytes { key in
+            intervals.withUnsafeBufferPointer { intervals in
+                var low = 0
+                var high = intervals.count
+                while low < high {
+                    let middle = (low + high) / 2
+                    // An interval begins with its start.
+                    let start = UnsafeRawPointer(intervals.baseAddress! + middle).assumingMemoryBound(to: ByteString.self)
+                    if isOrdered(ByteString.unretainedBytes(at: start), key) { low = middle + 1 } else { high = middle }
+                }
+                return low
+            }
         }
         guard low > 0 else { return false }
         let last = intervals[low - 1]
@@ -66,10 +75,10 @@ package struct KeySet: Hashable, Sendable {
     }
 }
 
-/// What a user may do with keys.
-package struct PermissionSet: Hashable, Sendable {
-    package var readable: KeySet
-    package var writable: KeySet
+/// What a user may do with keys. Never changes: a class, so that handing it out counts one reference.
+package final class PermissionSet: Sendable {
+    package let readable: KeySet
+    package let writable: KeySet
 
     package init(_ permissions: [Permission]) {
         func ranges(_ types: [Permission.PermissionType]) -> [(key: ByteString, rangeEnd: ByteString)] {
@@ -86,4 +95,11 @@ extension ByteString {
 
     /// As a range end: everything from the key on.
     fileprivate var isOpenEnd: Bool { count == 1 && self[0] == 0 }
+}
+
+/// Whether `a` comes before `b`, or is the same. Neither is empty.
+@inline(__always)
+private func isOrdered(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
+    let order = memcmp(a.baseAddress!, b.baseAddress!, min(a.count, b.count))
+    return order < 0 || order == 0 && a.count <= b.count
 }

@@ -4,7 +4,7 @@
 package import Bytes
 package import EtcdAPI
 
-package enum Rights: Hashable, Sendable {
+package enum Rights: Sendable {
     /// Auth is not enabled, or the caller has the role root.
     case everything
     case ranges(PermissionSet)

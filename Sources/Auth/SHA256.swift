@@ -35,31 +35,38 @@ package enum SHA256 {
 
         mutating func absorb(_ bytes: ByteString) {
             count += UInt64(bytes.count)
-            absorb(bytes: bytes)
+            bytes.withUnsafeBytes { absorb(bytes: $0) }
         }
 
-        private mutating func absorb(bytes: some Sequence<UInt8>) {
-            for byte in bytes {
-                rest.append(byte)
-                if rest.count == blockBytes {
-                    compress()
-                    rest.removeAll(keepingCapacity: true)
-                }
+        private mutating func absorb(bytes: UnsafeRawBufferPointer) {
+            var at = 0
+            if !rest.isEmpty {
+                at = min(bytes.count, blockBytes - rest.count)
+                rest += bytes[..<at]
+                guard rest.count == blockBytes else { return }
+                let block = rest
+                rest.removeAll(keepingCapacity: true)
+                block.withUnsafeBytes { compress($0) }
             }
+            while bytes.count - at >= blockBytes {
+                compress(UnsafeRawBufferPointer(rebasing: bytes[at..<at + blockBytes]))
+                at += blockBytes
+            }
+            rest += bytes[at...]
         }
 
         mutating func finish() -> ByteString {
             let bits = count * 8
             let zeros = (blockBytes * 2 - 9 - rest.count) % blockBytes
-            absorb(bytes: [0x80] + Array(repeating: 0, count: zeros))
-            absorb(bytes: (0..<8).map { UInt8(truncatingIfNeeded: bits >> UInt64(56 - 8 * $0)) })
+            let length = (0..<8).map { UInt8(truncatingIfNeeded: bits >> UInt64(56 - 8 * $0)) }
+            ([0x80] + [UInt8](repeating: 0, count: zeros) + length).withUnsafeBytes { absorb(bytes: $0) }
             return ByteString(state.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> UInt32(24 - 8 * $0)) } })
         }
 
-        private mutating func compress() {
+        private mutating func compress(_ block: UnsafeRawBufferPointer) {
             withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 64) { words in
                 for index in 0..<16 {
-                    words[index] = (0..<4).reduce(0) { $0 << 8 | UInt32(rest[4 * index + $1]) }
+                    words[index] = UInt32(bigEndian: block.loadUnaligned(fromByteOffset: 4 * index, as: UInt32.self))
                 }
                 for index in 16..<64 {
                     let a = words[index - 15]

@@ -17,6 +17,9 @@ package struct SimpleToken: Hashable, Sendable {
     package var expiresMs: UInt64
     package var chance: UInt64
 
+    /// Nothing longer is looked at: strangers choose what is signed to be compared. Leaves names of 6,000 bytes.
+    package static let lengthLimit = 8_192
+
     private static let format: UInt8 = 1
     private static let fieldBytes = 1 + 3 * 8
 
@@ -40,7 +43,8 @@ package struct SimpleToken: Hashable, Sendable {
 
     /// What a token says, or nil where it was not signed with this secret.
     package init?(_ token: ByteString, secret: TokenSecret) {
-        guard let bytes = Base64.decodeForURL(token), bytes.count > Self.fieldBytes + SHA256.digestBytes else { return nil }
+        guard token.count <= Self.lengthLimit, let bytes = Base64.decodeForURL(token), bytes.count > Self.fieldBytes + SHA256.digestBytes
+        else { return nil }
         let end = bytes.count - SHA256.digestBytes
         let message = bytes.slice(0..<end)
         guard secret.verify(message, bytes.slice(end..<bytes.count)), bytes[0] == Self.format else { return nil }

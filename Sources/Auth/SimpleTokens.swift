@@ -39,14 +39,15 @@ package struct SimpleTokens: Sendable {
         }
         guard let secret else { return .nobody }
         let remembered = known[text]
-        guard var found = remembered ?? SimpleToken(text, secret: secret).map({ Known(token: $0, expiresMs: $0.expiresMs) }) else {
-            throw .invalidAuthToken
-        }
-        guard nowMs <= found.expiresMs, let entry = store.users[found.token.user], entry.credentials <= found.token.issued else {
+        guard
+            var found = remembered ?? SimpleToken(text, secret: secret).map({ Known(token: $0, expiresMs: $0.expiresMs) })
+        else { throw .invalidAuthToken }
+        // Each time, since an auth revision says nothing: what was folded ahead may be taken back, and another change get the same number.
+        guard nowMs <= found.expiresMs, store.accepts(found.token) else {
             known[text] = nil
             throw .invalidAuthToken
         }
-        // Not with every use: a sixteenth of the time is near enough.
+        // When it was used is not noted with every use: a sixteenth of the time is near enough.
         if remembered == nil || nowMs + timeToLiveMs > found.expiresMs + timeToLiveMs / 16 {
             found.expiresMs = max(found.expiresMs, nowMs + timeToLiveMs)
             remember(found, as: text, nowMs)
@@ -64,6 +65,11 @@ package struct SimpleTokens: Sendable {
 }
 
 extension AuthStore {
+    /// Whether a token is still its user's.
+    fileprivate func accepts(_ token: SimpleToken) -> Bool {
+        users[token.user].map { $0.credentials <= token.issued } ?? false
+    }
+
     /// What Authenticate has to compare a password with. A hash is a user's of now: see `token(for:)`.
     package func passwordHash(of user: ByteString) throws(EtcdError) -> ByteString {
         guard isEnabled else { throw .authNotEnabled }

@@ -100,6 +100,15 @@ public struct ByteString: Sendable {
         return UnsafeRawBufferPointer(start: start + Int(pointer.pointee.offset), count: length)
     }
 
+    /// Traps where a byte string does not lie in memory as `unretainedBytes` reads it. For whoever searches with that to ask once.
+    public static func checkLayout() {
+        invariant(
+            MemoryLayout<ByteString>.offset(of: \.storage) == 0
+                && MemoryLayout<Unmanaged<ByteStorage>?>.size == MemoryLayout<ByteStorage?>.size
+                && MemoryLayout<Unmanaged<ByteStorage>?>.alignment == MemoryLayout<ByteStorage?>.alignment,
+            "a byte string does not begin with the reference to its storage")
+    }
+
     /// A slice that shares this storage. `range` is in bytes, relative to this byte string.
     @inlinable
     public func slice(_ range: Range<Int>) -> ByteString {

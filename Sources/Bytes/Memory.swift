@@ -1,3 +1,4 @@
+// Owns: the comparison of memory. Apart from its callers, which are inlined elsewhere and must not bring Glibc with them.
 internal import Glibc
 
 /// memcmp over the first `count` bytes of both, which must have that many.

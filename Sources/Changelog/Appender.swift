@@ -25,6 +25,8 @@ struct Appender {
     private var lockKept: ContinuousClock.Instant = .now
     /// Sent and not answered, oldest first.
     private var underWay: [SentBatch] = []
+    /// The last command, where that was an append that has conflicted, and the head that it met.
+    private var lastLost: (batch: AppendBatch, head: Head)?
     /// When one was last answered: the next had to wait for it, and its time begins then.
     private var lastSettled: ContinuousClock.Instant = .now
 
@@ -133,17 +135,18 @@ struct Appender {
     private mutating func answer(_ command: LogCommand) {
         if case .append(let batch) = command { return append(batch) }
         settleAll()
+        lastLost = nil
         switch command {
         case .append: break
-        case .lockHead(let expiring):
+        case .lockHead(let expiring, let extraMs):
             do {
                 unlock()
                 let session = try keeper.ready()
                 let start = ContinuousClock.now
-                let locked = try session.lockHead(expiring: expiring)
+                let locked = try session.lockHead(expiring: expiring, extra: .milliseconds(extraMs))
                 keeper.metrics.answered(.lockHead, since: start)
                 lockKept = .now
-                lockDeadline = lockKept.advanced(by: lockHold(for: expiring, on: session))
+                lockDeadline = lockKept.advanced(by: lockHold(for: expiring, on: session) + .milliseconds(extraMs))
                 keeper.worked()
                 deliver(.headLocked(locked.head, expired: locked.expired, sessions: leaseSessions.value))
             } catch {
@@ -161,6 +164,7 @@ struct Appender {
 
     private mutating func append(_ batch: AppendBatch) {
         lockDeadline = nil
+        if underWay.isEmpty, let lost = lastLost, batch.follows(lost.batch) { return pass(over: batch, head: lost.head) }
         // A connection that was lost is made anew only once all that was sent on it is answered. A batch that rests on nothing that is
         // under way would not share its fate.
         if keeper.session?.isOpen != true || keeper.session?.maySendAhead(batch) != true || !follows(batch) { settleAll() }
@@ -174,6 +178,13 @@ struct Appender {
             if underWay.last?.batch.number != batch.number { underWay.append(SentBatch(batch: batch, sentAt: .now)) }
             lose(error)
         }
+    }
+
+    /// It was handed in before anybody knew that the one has conflicted on which it rests. On a slow link that takes as long as the tail
+    /// that is read meanwhile: sent nevertheless it would cost its own bytes, and the same tail once more, for which nobody waits.
+    private mutating func pass(over batch: AppendBatch, head: Head) {
+        lastLost = (batch, head)
+        deliver(.conflicted(number: batch.number, tail: Tail(head: head, rows: [], reachesHead: false)))
     }
 
     private func follows(_ batch: AppendBatch) -> Bool { underWay.last.map { batch.follows($0.batch) } ?? true }
@@ -228,11 +239,14 @@ struct Appender {
         keeper.worked()
         switch outcome {
         case .appended:
+            lastLost = nil
             lastSettled = .now
             keeper.metrics.appended(rows: sent.batch.rows.count, bytes: sent.batch.byteCount, since: sent.sentAt)
             deliver(.appended(number: sent.batch.number))
             hint()
-        case .conflicted(let tail): deliver(.conflicted(number: sent.batch.number, tail: tail))
+        case .conflicted(let tail):
+            lastLost = (sent.batch, tail.head)
+            deliver(.conflicted(number: sent.batch.number, tail: tail))
         }
     }
 
@@ -240,6 +254,7 @@ struct Appender {
     private mutating func lose(_ error: LogError) {
         let lost = underWay
         underWay = []
+        lastLost = nil
         // What is still to come of them is nobody's.
         if let session = keeper.session, session.connection.sentAhead > 0 {
             if let first = lost.first { session.noteSlowAppend(since: max(first.sentAt, lastSettled), error: error) }

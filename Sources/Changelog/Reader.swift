@@ -1,8 +1,8 @@
+// Owns: the thread that reads the head and the tail, hears hints, and gives them.
+// Must never: make reading depend on hints; they only make it sooner.
 internal import Replica
 internal import Synchronization
 
-// Owns: the thread that reads the head and the tail, hears hints, and gives them.
-// Must never: make reading depend on hints; they only make it sooner.
 internal import struct Logging.Logger
 
 /// Whether own appends wait for being hinted at: set by the appender, cleared by the reader. To a process that is alone

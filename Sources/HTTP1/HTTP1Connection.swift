@@ -1,5 +1,5 @@
 // Owns: one HTTP/1.1 connection: a request at a time, its answer, and the time that either may take.
-// Must never: be touched off its event loop; read a body; keep a connection whose peer has left the protocol.
+// Must never: be touched off its event loop; keep a body; keep a connection whose peer has left the protocol.
 internal import Glibc
 internal import NIOCore
 internal import NIOHTTP1
@@ -13,6 +13,8 @@ final class HTTP1Connection: ChannelInboundHandler {
     private var context: ChannelHandlerContext?
     /// The request whose end has not come.
     private var head: HTTPRequestHead?
+    /// Bytes of its body that have come. No page looks at them.
+    private var bodySize = 0
     /// Whether this connection has had its last answer.
     private var isFinished = false
     private var timeout: Scheduled<Void>?
@@ -49,12 +51,17 @@ final class HTTP1Connection: ChannelInboundHandler {
             closeAfter(acceptor.limits.answerTimeoutMs)
             if isOverLimit {
                 respond(.error(503, "too many connections"), to: head, closing: true)
-            } else if HTTP1Connection.announcesBody(head) {
-                respond(.error(413, "no page takes a body"), to: head, closing: true)
+            } else if HTTP1Connection.announcedSize(head) > acceptor.limits.bodySizeLimit {
+                respond(HTTP1Connection.tooLarge, to: head, closing: true)
             } else {
                 self.head = head
+                bodySize = 0
             }
-        case .body: break
+        case .body(let part):
+            bodySize += part.readableBytes
+            guard let head, bodySize > acceptor.limits.bodySizeLimit else { return }
+            self.head = nil
+            respond(HTTP1Connection.tooLarge, to: head, closing: true)
         case .end:
             guard let head else { return }
             self.head = nil
@@ -73,9 +80,13 @@ final class HTTP1Connection: ChannelInboundHandler {
         }
     }
 
-    private static func announcesBody(_ head: HTTPRequestHead) -> Bool {
-        if head.headers.contains(name: "transfer-encoding") { return true }
-        return head.headers["content-length"].contains { $0 != "0" }
+    private static let tooLarge = PageResponse.error(413, "413 Request Entity Too Large")
+
+    /// 0 where it is to be seen: a body in chunks.
+    private static func announcedSize(_ head: HTTPRequestHead) -> Int {
+        guard let text = head.headers["content-length"].first else { return 0 }
+        // The parser takes digits only: what is no Int is too large for one.
+        return Int(text) ?? .max
     }
 
     // MARK: Answers

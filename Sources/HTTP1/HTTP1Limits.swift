@@ -6,11 +6,13 @@ package struct HTTP1Limits: Sendable {
     /// Names and values of a request's fields together, and the request line, in bytes each.
     package var headerListSizeLimit = 16 << 10
     package var headerFieldCountLimit = 64
+    /// A body that no page looks at, in bytes. A larger one ends the connection.
+    package var bodySizeLimit = 64 << 10
     /// How long the first request may take to arrive, byte by byte or not at all.
     package var firstRequestTimeoutMs: Int64 = 10_000
     /// The same for later ones, idling between two scrapes included.
     package var idleTimeoutMs: Int64 = 120_000
-    /// How long an answer may take to be made and to leave.
+    /// How long a body may take to arrive, and then an answer to be made and to leave.
     package var answerTimeoutMs: Int64 = 30_000
 
     package init() {}

@@ -2,7 +2,7 @@
 // Must never: trap on what a peer sends.
 package import NIOCore
 
-/// A request for a page, without a body.
+/// A request for a page. Its body, if any, is not looked at.
 package struct PageRequest: Sendable, Hashable {
     package struct Parameter: Sendable, Hashable {
         package var name: String

@@ -1,10 +1,10 @@
-internal import Bytes
-internal import HTTP1
-internal import Logging
 // Owns: one connection: the channel on one side, the session on the other, and its life from preface to last words.
 // Must never: be touched off its event loop; keep more output in the channel than one write past its high-water mark.
 // Life: preface → open → lingering (our last words are sent; the peer may still be talking) → closed.
 //       A peer that begins with HTTP/1.1 goes from preface to closed at once: others serve it on the same channel.
+internal import Bytes
+internal import HTTP1
+internal import Logging
 package import NIOCore
 
 package final class HTTP2Connection: ChannelInboundHandler, RemovableChannelHandler {

@@ -155,29 +155,25 @@ final class HTTP2Session {
     /// Fills `buffer` with what is to be sent and returns how many bytes that are. It stops when nothing is left or less
     /// than a frame fits; `wantsWrite` tells which. `buffer` must hold more than `frameReserve`.
     func produce(into buffer: UnsafeMutableRawBufferPointer) throws(HTTP2SessionError) -> Int {
-        let base = buffer.baseAddress!.assumingMemoryBound(to: UInt8.self)
-        state.pointee.output = base
-        state.pointee.outputCount = 0
-        state.pointee.outputCapacity = buffer.count
-        while buffer.count - state.pointee.outputCount >= HTTP2Session.frameReserve {
+        state.pointee.output = OutputCursor(buffer)
+        defer { state.pointee.output = OutputCursor() }
+        while state.pointee.output.room >= HTTP2Session.frameReserve {
             var frame: UnsafePointer<UInt8>?
             let count = nghttp2_session_mem_send(session, &frame)
             if count < 0 { throw .fatal(code: Int32(count)) }
             if count > 0 {
-                invariant(count <= buffer.count - state.pointee.outputCount, "nghttp2 made a frame of \(count) bytes")
-                (base + state.pointee.outputCount).update(from: frame!, count: count)
-                state.pointee.outputCount += count
+                state.pointee.output.append(frame!, count: count)
             } else if !beginRound() {
                 break
             }
         }
-        return state.pointee.outputCount
+        return state.pointee.output.count
     }
 
     /// Lets those go on that had used up their quantum. False where there are none or the buffer is full.
     private func beginRound() -> Bool {
         guard !state.pointee.waitingForRound.isEmpty,
-            state.pointee.outputCapacity - state.pointee.outputCount >= HTTP2Session.frameReserve
+            state.pointee.output.room >= HTTP2Session.frameReserve
         else { return false }
         for stream in state.pointee.waitingForRound {
             // A stream may have ended since, and its slot may serve another session now.

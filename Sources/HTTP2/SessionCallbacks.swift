@@ -263,7 +263,7 @@ private func readData(
         state.pointee.waitingForRound.append(stream)
         return Int(NGHTTP2_ERR_DEFERRED.rawValue)
     }
-    let room = state.pointee.outputCapacity - state.pointee.outputCount - HTTP2Session.frameHeaderSize
+    let room = state.pointee.output.room - HTTP2Session.frameHeaderSize
     let count = min(length, queued)
     if room < count { return Int(NGHTTP2_ERR_PAUSE.rawValue) }
     stream.pointee.quantum -= count
@@ -286,16 +286,16 @@ private func sendData(
 ) -> Int32 {
     let state = sessionState(context)
     let stream = source!.pointee.ptr.assumingMemoryBound(to: StreamState.self)
-    let target = state.pointee.output! + state.pointee.outputCount
-    target.update(from: frameHeader!, count: HTTP2Session.frameHeaderSize)
-    stream.pointee.dequeue(length, to: target + HTTP2Session.frameHeaderSize)
-    state.pointee.outputCount += HTTP2Session.frameHeaderSize + length
+    // A copy, since `dequeue` changes the session's state as well.
+    var output = state.pointee.output
+    output.append(frameHeader!, count: HTTP2Session.frameHeaderSize)
+    stream.pointee.dequeue(length, to: &output)
+    state.pointee.output = output
     if stream.pointee.flags.contains(.wantsWritable), stream.pointee.queuedBytes <= state.pointee.outputLowWaterMark {
         stream.pointee.flags.remove(.wantsWritable)
         state.pointee.events.append(SessionEvent(kind: .writable, stream: stream))
     }
     // nghttp2 would go on with the next frame before it returns, and that one, if it isn't DATA, comes back from `mem_send` whatever its
     // size: `produce` has to look first whether it fits.
-    let room = state.pointee.outputCapacity - state.pointee.outputCount
-    return room < HTTP2Session.frameReserve ? NGHTTP2_ERR_PAUSE.rawValue : 0
+    return output.room < HTTP2Session.frameReserve ? NGHTTP2_ERR_PAUSE.rawValue : 0
 }

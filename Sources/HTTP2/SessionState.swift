@@ -1,4 +1,4 @@
-// Owns: what nghttp2's callbacks see of a session. It lives at a fixed address, which is nghttp2's `user_data`, and is
+// Owns: what nghttp2's callbacks see of a session. It lives at a fixed address, which nghttp2 hands to each callback, and is
 // reached by pointer only: no exclusivity checks, no reference counts on the data path.
 // Must never: call into SwiftNIO, or from a callback into the user of the session.
 internal import CNghttp2
@@ -75,9 +75,7 @@ struct SessionState {
     var requestCheck = RequestCheck()
 
     // Output of the `produce` call that is running.
-    var output: UnsafeMutablePointer<UInt8>?
-    var outputCount = 0
-    var outputCapacity = 0
+    var output = OutputCursor()
     let outputLowWaterMark: Int
     let connectionKeptLowWaterMark: Int
     /// Bytes in all streams' queues.

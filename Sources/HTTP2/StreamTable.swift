@@ -236,28 +236,22 @@ extension StreamState {
         }
     }
 
-    /// Copies the next `count` bytes of the queue to `target` and drops them from the queue. There must be that many.
-    mutating func dequeue(_ count: Int, to target: UnsafeMutablePointer<UInt8>) {
-        var target = UnsafeMutableRawPointer(target)
+    /// Appends the next `count` bytes of the queue to `output` and drops them from the queue. There must be that many.
+    mutating func dequeue(_ count: Int, to output: inout OutputCursor) {
+        invariant(count <= queuedBytes, "\(count) bytes of a queue that has \(queuedBytes)")
         var rest = count
         while rest > 0 {
             let headCount = chunks[firstChunk].headCount
             if chunkOffset < headCount {
                 let taken = min(rest, headCount - chunkOffset)
-                withUnsafeBytes(of: chunks[firstChunk].head) {
-                    target.copyMemory(from: $0.baseAddress! + chunkOffset, byteCount: taken)
-                }
-                target += taken
+                withUnsafeBytes(of: chunks[firstChunk].head) { output.append($0.baseAddress! + chunkOffset, count: taken) }
                 rest -= taken
                 chunkOffset += taken
             }
             let bodyOffset = chunkOffset - headCount
             let taken = min(rest, chunks[firstChunk].body.count - bodyOffset)
             if taken > 0 {
-                chunks[firstChunk].body.withUnsafeBytes {
-                    target.copyMemory(from: $0.baseAddress! + bodyOffset, byteCount: taken)
-                }
-                target += taken
+                chunks[firstChunk].body.withUnsafeBytes { output.append($0.baseAddress! + bodyOffset, count: taken) }
                 rest -= taken
                 chunkOffset += taken
             }

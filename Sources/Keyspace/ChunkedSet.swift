@@ -1,5 +1,6 @@
 // Owns: an ordered set in chunks, so that any number of elements can be read a piece a turn, from a copy that costs next to nothing.
 // Invariants: elements ascend over all chunks; no chunk is empty, or larger than the bound.
+internal import Bytes
 
 /// A set of ascending elements. A copy shares the chunks; a change copies one of them where they are shared.
 package struct ChunkedSet<Element: Comparable & Sendable>: Sendable {
@@ -41,7 +42,9 @@ package struct ChunkedSet<Element: Comparable & Sendable>: Sendable {
     /// False where it was not there.
     @discardableResult
     package mutating func remove(_ element: Element) -> Bool {
-        let (chunk, index, isThere) = place(of: element)
+        // The end of a lease takes its keys in their order: the first is found without a search.
+        let isFirst = chunks.first?.first == element
+        let (chunk, index, isThere) = isFirst ? (0, 0, true) : place(of: element)
         guard isThere else { return false }
         count -= 1
         chunks[chunk].remove(at: index)
@@ -56,23 +59,12 @@ package struct ChunkedSet<Element: Comparable & Sendable>: Sendable {
 
     /// Where the element is or would be: after the last chunk, if it is greater than all.
     private func place(of element: Element) -> (chunk: Int, index: Int, isThere: Bool) {
-        var low = 0
-        var high = chunks.count
-        while low < high {
-            let middle = (low + high) / 2
-            // No chunk is empty.
-            if chunks[middle][chunks[middle].count - 1] < element { low = middle + 1 } else { high = middle }
-        }
-        guard low < chunks.count else { return (low, 0, false) }
-        let chunk = low
-        low = 0
-        high = chunks[chunk].count
-        while low < high {
-            let middle = (low + high) / 2
-            if chunks[chunk][middle] < element { low = middle + 1 } else { high = middle }
-        }
+        // No chunk is empty.
+        let chunk = chunks.indices.partitioningIndex { chunks[$0][chunks[$0].count - 1] >= element }
+        guard chunk < chunks.count else { return (chunk, 0, false) }
+        let index = chunks[chunk].indices.partitioningIndex { chunks[chunk][$0] >= element }
         // The chunk's last element is not less.
-        return (chunk, low, chunks[chunk][low] == element)
+        return (chunk, index, chunks[chunk][index] == element)
     }
 }
 

@@ -10,7 +10,7 @@
 // known.
 //
 // Source: server/storage/mvcc/{hash,kvstore,key_index,kvstore_compaction}.go of etcd.
-package import Bytes
+internal import Bytes
 internal import HeapModule
 
 /// The hash of the records up to a revision. Make it, `step` until that gives the hash. The caller keeps compaction away from

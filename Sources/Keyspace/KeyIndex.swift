@@ -211,7 +211,7 @@ package struct KeyIndex: ~Copyable {
     }
 }
 
-// The index owns its nodes alone and can't be copied; a thread that borrows it only reads.
+// The index owns its nodes alone and can't be copied, so it may be handed to another thread. One at a time uses it: reading marks values as read.
 extension KeyIndex: @unchecked Sendable {}
 
 /// A count that grows while the index is only read.

@@ -1,6 +1,7 @@
 // Owns: the layout of a key's older versions, in one allocation: a header and an array with room at both ends.
 // Must never: be empty. A key without older versions has no history at all; most keys have none.
 // Invariants: versions ascend by position; first + count <= capacity.
+internal import Bytes
 
 /// A handle on manually owned memory: whoever takes the handle out of its entry frees it. Handles don't outlive the tree.
 struct KeyHistory {
@@ -42,13 +43,8 @@ struct KeyHistory {
     /// The newest version at or before `bound`.
     func newest(at bound: Position) -> UnsafeMutablePointer<KeyVersion>? {
         let versions = self.versions
-        var low = 0
-        var high = count
-        while low < high {
-            let middle = (low + high) / 2
-            if versions[middle].position <= bound { low = middle + 1 } else { high = middle }
-        }
-        return low == 0 ? nil : versions + (low - 1)
+        let newer = (0..<count).partitioningIndex { versions[$0].position > bound }
+        return newer == 0 ? nil : versions + (newer - 1)
     }
 
     /// Adds a version newer than all; gives back the handle to keep.

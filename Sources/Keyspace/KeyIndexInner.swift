@@ -89,16 +89,11 @@ struct KeyInner {
         }
         let head = keyHead(key, prefixLength)
         let heads = self.heads
-        var low = lowerBound(heads, separators, head)
+        let low = lowerBound(heads, separators, head)
         guard low < separators && heads[low] == head else { return low }
         var high = low + 1
         while high < separators && heads[high] == head { high += 1 }
-        while low < high {
-            let middle = (low + high) / 2
-            let order = keyOrder(ByteString.unretainedBytes(at: keys + middle), key, from: prefixLength)
-            if order <= 0 { low = middle + 1 } else { high = middle }
-        }
-        return low
+        return (low..<high).partitioningIndex { keyOrder(ByteString.unretainedBytes(at: keys + $0), key, from: prefixLength) > 0 }
     }
 
     func liveCount(before index: Int) -> Int {

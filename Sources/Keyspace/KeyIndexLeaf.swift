@@ -90,19 +90,20 @@ struct KeyLeaf {
         let slots = self.slots
         let prefixLength = self.prefixLength
         let head = keyHead(key, prefixLength)
-        var low = lowerBound(head)
+        let low = lowerBound(head)
         guard low < count && slots[low].head == head else { return (low, false) }
         // Its length is on one line and its key on the next: ask for both at once.
         slots[low].record.prefetch()
         var high = low + 1
         while high < count && slots[high].head == head { high += 1 }
-        while low < high {
-            let middle = (low + high) / 2
-            let order = keyOrder(slots[middle].record.keyBytes, key, from: prefixLength)
-            if order == 0 { return (middle, true) }
-            if order < 0 { low = middle + 1 } else { high = middle }
+        // No key is there twice: the one that is equal, if any, is the one that is found.
+        var found = false
+        let index = (low..<high).partitioningIndex {
+            let order = keyOrder(slots[$0].record.keyBytes, key, from: prefixLength)
+            if order == 0 { found = true }
+            return order >= 0
         }
-        return (low, false)
+        return (index, found)
     }
 
     /// How many heads are less than `head`. A leaf is likely not to be in the processor's cache: a binary search would wait

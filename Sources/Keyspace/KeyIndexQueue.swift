@@ -60,14 +60,8 @@ struct KeyIndexQueue<Element> {
 
     /// How many elements come before the first that `isPast`; it must be so for all after that one. O(log n).
     func count(until isPast: (borrowing Element) -> Bool) -> Int {
-        var low = head
-        var high = head + count
-        while low < high {
-            let middle = (low + high) / 2
-            // All chunks but the last are full.
-            if isPast(chunks[middle / Self.chunkLimit][middle % Self.chunkLimit]) { high = middle } else { low = middle + 1 }
-        }
-        return low - head
+        // All chunks but the last are full.
+        (head..<(head + count)).partitioningIndex { isPast(chunks[$0 / Self.chunkLimit][$0 % Self.chunkLimit]) } - head
     }
 
     /// About what the queue itself holds, in bytes.

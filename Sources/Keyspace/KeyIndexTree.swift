@@ -30,6 +30,7 @@ struct KeyTree: ~Copyable {
 
     init(leafLimit: Int, innerLimit: Int) {
         invariant(leafLimit >= 4 && leafLimit <= KeyLeaf.countLimit && innerLimit >= 4, "a fan-out that can't work")
+        ByteString.checkLayout()
         self.leafLimit = leafLimit
         self.innerLimit = innerLimit
         leafStep = max(1, leafLimit / 8)

@@ -1,4 +1,4 @@
-// Owns: the numbers that order everything. Types, not bare integers.
+// Owns: the numbers that order everything: revisions, and the places of rows in the log.
 
 /// etcd's revision: the empty store is at 1, each KV transaction that changes something takes the next.
 package typealias Revision = Int64

@@ -157,7 +157,7 @@ extension Store {
                 append(LogRow(position: nextSubPosition, kind: .revoke, lease: revocation.lease, origin: run.execution.origin), &rows)
                 return true
             }
-            visits -= 1
+            visits -= deletionVisits
             append(LogRow(position: run.execution.nextPosition(), kind: .delete, key: key, origin: run.execution.origin), &rows)
         }
         return false
@@ -177,7 +177,6 @@ extension Store {
     ) -> Bool {
         repeat {
             guard visits > 0 else { return false }
-            // Deletions count as looks: each costs more than one.
             let chunk = min(visits, deletedKeyLimit)
             var left = chunk
             var doomed: [(key: ByteString, version: KeyVersion)] = []
@@ -185,7 +184,7 @@ extension Store {
                 doomed.append((view.key, view.version))
                 return .goOn
             }
-            visits -= chunk - left + doomed.count
+            visits -= chunk - left + (deletionVisits - 1) * doomed.count
             for (key, version) in doomed {
                 deletion.note(key, version, cold)
                 append(LogRow(position: run.execution.nextPosition(), kind: .delete, key: key, origin: run.execution.origin), &rows)
@@ -330,6 +329,9 @@ extension Store {
         }
     }
 }
+
+/// A deletion costs as much as so many looks at keys.
+private let deletionVisits = 4
 
 /// How many keys are found before they are deleted.
 private let deletedKeyLimit = 1_000

@@ -63,13 +63,7 @@ struct KeyIntervals {
 
     /// The first interval that satisfies `condition`, which must be false up to some interval and true from there.
     private func firstIndex(_ condition: ((begin: ByteString, end: ByteString)) -> Bool) -> Int {
-        var low = 0
-        var high = intervals.count
-        while low < high {
-            let middle = (low + high) / 2
-            if condition(intervals[middle]) { high = middle } else { low = middle + 1 }
-        }
-        return low
+        intervals.indices.partitioningIndex { condition(intervals[$0]) }
     }
 }
 

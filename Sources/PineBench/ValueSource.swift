@@ -3,20 +3,7 @@
 internal import Bytes
 internal import Glibc
 
-/// SplitMix64: small, fast, and the same for the same seed everywhere.
-struct SeededRandom: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-
+extension SplitMix64 {
     /// Less than `bound`.
     mutating func below(_ bound: Int) -> Int {
         Int(next().multipliedFullWidth(by: UInt64(bound)).high)
@@ -35,13 +22,13 @@ struct ValueSource {
     private let pool: ByteString
     private let poolSize: Int
     private let size: Int
-    var random: SeededRandom
+    var random: SplitMix64
 
     private static let smallestPool = 1 << 20
 
     init(size: Int, seed: UInt64) {
         self.size = size
-        random = SeededRandom(seed: seed)
+        random = SplitMix64(seed: seed)
         poolSize = max(Self.smallestPool, 2 * size)
         var writer = ByteWriter(capacity: poolSize + 8)
         while writer.count < poolSize { writer.appendBigEndian(random.next()) }

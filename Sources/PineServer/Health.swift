@@ -19,11 +19,13 @@ enum HealthCheck: String, CaseIterable {
     case serializableRead = "serializable_read"
     /// PostgreSQL tells where the log ends, and the fold is there.
     case linearizableRead = "linearizable_read"
+    /// The member has a vote. Every Pine may append.
+    case nonLearner = "non_learner"
 
     /// What `/livez` asks: nothing that a restart would not help against.
     static let alive: [HealthCheck] = [.engine]
     /// What `/readyz` asks.
-    static let ready: [HealthCheck] = [.dataCorruption, .serializableRead, .linearizableRead]
+    static let ready: [HealthCheck] = [.dataCorruption, .serializableRead, .linearizableRead, .nonLearner]
 }
 
 /// Which question a check answers, as etcd's metrics name it.
@@ -35,6 +37,15 @@ enum HealthQuestion: String {
         switch self {
         case .livez: HealthCheck.alive
         case .readyz: HealthCheck.ready
+        }
+    }
+
+    /// Checks that have a page of their own without being part of the whole: etcd's `/livez` is its serializable read, which Pine can't
+    /// answer before it has reached PostgreSQL once.
+    var furtherPages: [HealthCheck] {
+        switch self {
+        case .livez: [.serializableRead]
+        case .readyz: []
         }
     }
 }
@@ -85,6 +96,7 @@ final class Health: Sendable {
                 guard let outcome else { return nil }
                 return log.workers?.counters.away ?? outcome
             }
+        case .nonLearner: return at(once: nil)
         }
     }
 
@@ -114,7 +126,7 @@ final class Health: Sendable {
     {
         var checks = question.checks
         if let check {
-            checks.removeAll { $0.rawValue != check }
+            checks = (checks + question.furtherPages).filter { $0.rawValue == check }
             guard !checks.isEmpty else { return eventLoop.makeSucceededFuture(.notFound) }
         } else {
             let excluded = Set(request.values("exclude"))

@@ -32,6 +32,9 @@ final class ServerPages: Sendable {
                 PageResponse(
                     status: 200, contentType: "application/json",
                     body: #"{"etcdserver":"\#(Versions.etcd)","etcdcluster":"\#(Versions.etcd)","storage":"\#(Versions.etcd)"}"#))
+        case "debug" where names == ["debug", "vars"]:
+            guard request.method == "GET" || request.method == "HEAD" else { return atOnce(.methodNotAllowed) }
+            return DebugVariables.page(on: eventLoop)
         case "health" where isLeaf:
             guard request.method == "GET" else { return atOnce(.methodNotAllowed) }
             return sources.health.healthPage(request, on: eventLoop)

@@ -9,22 +9,23 @@ struct BatchPace {
     private var lastAppended = Instant(nanoseconds: 0)
 
     /// Batches from this size on tell how fast the link is; none is made smaller.
-    private static let leastBytes = 64 << 10
+    private let leastBytes: Int
     /// About how long a batch of the limit's size takes.
     private static let batchMs: UInt64 = 500
 
-    init(mostBytes: Int) {
+    init(mostBytes: Int, leastBytes: Int) {
         self.mostBytes = mostBytes
+        self.leastBytes = leastBytes
         byteLimit = mostBytes
     }
 
     /// A batch of so many bytes, sent at `start`, is durable. It had to wait for the one before it.
     mutating func appended(bytes: Int, since start: Instant, now: Instant) {
         defer { lastAppended = now }
-        guard bytes >= Self.leastBytes else { return }
+        guard bytes >= leastBytes else { return }
         let start = max(start, lastAppended)
         let ms = max((now.nanoseconds - min(start, now).nanoseconds) / 1_000_000, 1)
         let fitting = UInt64(bytes) * Self.batchMs / ms
-        byteLimit = min(max(Int(clamping: fitting), Self.leastBytes), mostBytes)
+        byteLimit = min(max(Int(clamping: fitting), leastBytes), mostBytes)
     }
 }

@@ -1,3 +1,6 @@
+// Owns: points in time as the replica knows them.
+// Must never: come from a clock in here: the replica is told the time.
+
 /// A point on a monotonic clock, in nanoseconds since some start that all instants of a process share. The replica is told
 /// the time; it never asks.
 package struct Instant: Hashable, Comparable, Sendable {

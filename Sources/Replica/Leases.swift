@@ -99,6 +99,8 @@ struct Stewardship {
     /// Of those: sent with the lock.
     var lockedAt: Instant?
     var nextExpiry = Instant(nanoseconds: 0)
+    /// The store is in the middle of its revoke, under the head's lock.
+    var pausedRevoke: LeaseID?
     /// Being revoked by the batch under way: their deadlines are gone with it.
     var revoking: Set<LeaseID> = []
 

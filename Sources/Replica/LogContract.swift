@@ -80,8 +80,9 @@ package enum LogCommand: Hashable, Sendable {
     /// it is applied after that one, and answered after it.
     case append(AppendBatch)
     /// Lock the head row in a transaction (the next append's), and take the deadlines of `expiring` out that have passed. The lock is held
-    /// for longer the more rows that is said to make. Answered by `headLocked` or `lockFailed`.
-    case lockHead(expiring: LeaseExpiry? = nil)
+    /// for longer the more rows that is said to make, and for `extraMs` more where what is to be appended took longer to make than the
+    /// last one was held. Answered by `headLocked` or `lockFailed`.
+    case lockHead(expiring: LeaseExpiry? = nil, extraMs: Int = 0)
     /// Give the lock back: there is nothing to append after all. Deadlines that were taken out stay out only if told. Not
     /// answered.
     case unlockHead(keepingRemovals: Bool = false)

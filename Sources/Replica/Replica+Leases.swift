@@ -15,9 +15,13 @@ extension Replica {
     private var limits: LeaseLimits { configuration.leaseLimits }
 
     mutating func arrive(_ question: LeaseQuestion) {
+        // Its call is over already: refused, or given up.
+        guard !cancelled.contains(question.id) else { return }
         guard leases.waiting.count < limits.questionLimit else {
             actions.append(.fail(question.id, .tooManyRequests))
-            leases.drop([question.id])
+            // The call's earlier questions are dropped with all others that end in this turn: a pass over all that wait for each question
+            // refused would be quadratic.
+            cancelled.insert(question.id)
             return
         }
         leases.waiting.append(question)

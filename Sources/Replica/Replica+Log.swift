@@ -110,7 +110,7 @@ extension Replica {
         }
         reloadPauseMs = firstReloadPauseMs
         store.adopt(head)
-        collector.loaded(deleted)
+        sweeper.loaded(deleted)
         clusterID = head.clusterID
         epoch = head.epoch
         if let lost = lostRevision(from: head) { raiseRevision(past: lost) } else { startServing() }
@@ -129,9 +129,6 @@ extension Replica {
         counters.servingPeriods += 1
         counters.isLogDamaged = false
         headRevision = store.revision
-        watches.recent.restart(at: store.revision + 1)
-        // What was loaded is not handed out: nobody who lacks it is up to date.
-        watches.live.skip(through: store.revision)
         resumeWatchers()
         actions.append(.note(.serving(revision: store.revision, keys: store.index.liveCount)))
     }
@@ -196,8 +193,12 @@ extension Replica {
         guard let known = unverified.take(tail, after: tip, key: store.digestKey, byteLimit: configuration.unverifiedByteLimit) else {
             return historyChanged()
         }
-        // The only speculation there can be is a write that is not executed to its end: it begins anew.
-        if !known.rows.isEmpty { store.abandon() }
+        // The only speculation there can be is a write that is not executed to its end: it begins anew. Under the lock nobody else appends,
+        // so that is lost.
+        if !known.rows.isEmpty {
+            if isRevoking { giveLockBack() }
+            store.abandon()
+        }
         // Before anybody is told of rows of another history. Few are folded and looked at before they are committed.
         if known.rows.count > configuration.foldRowLimit {
             var (end, key) = (tip, store.digestKey)
@@ -228,7 +229,9 @@ extension Replica {
             lookForLostBatch()
             if !trail.isEmpty { trail.note(store.tip, store.tipDigest) }
         }
-        if end == rows.count, store.tip != current.end.position || store.tipDigest != current.end.digest { return historyChanged() }
+        // Where nothing was folded, the store may be in the middle of a write, whose rows are no part of what the log said.
+        let folded = store.savepoint
+        if end == rows.count, folded.tip != current.end.position || folded.digest != current.end.digest { return historyChanged() }
         store.commit()
         counters.rowsFolded += UInt64(piece.count)
         committed(piece, own: false)
@@ -282,16 +285,12 @@ extension Replica {
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
         failScans()
         failHashes()
-        for id in watches.streams.keys.sorted(by: { $0.rawValue < $1.rawValue }) { actions.append(.fail(id, .leaderChanged)) }
-        forgetHistoryRead()
-        let stale = watches.staleHistoryReads
-        watches = Watches(recentBytes: configuration.watchHistoryBytes)
-        watches.staleHistoryReads = stale
-        for waiter in collector.physicalWaiters { actions.append(.fail(waiter.id, .leaderChanged)) }
+        endWatches()
         // What the old history's revisions had us do.
         writes.removeAll { $0.id.isOwn }
         waitingWriteBytes = writes.reduce(0) { $0 + $1.byteCount }
-        upkeep = Upkeep()
+        autoCompactor = AutoCompactor(configuration.autoCompaction)
+        quotaAlarm = QuotaAlarm(member: configuration.memberID)
         reset()
     }
 
@@ -314,6 +313,7 @@ extension Replica {
         headLock = .none
         racesLostInARow = 0
         hasNeighbours = false
+        lockExtraMs = 0
         readsWaiting.insert(contentsOf: readsReady + readsConfirming, at: 0)
         readsReady = []
         readsConfirming = []
@@ -328,7 +328,7 @@ extension Replica {
         tailReadInFlight = false
         unverified = UnverifiedRows()
         folding = nil
-        collector = Collector(nextNumber: collector.nextNumber)
+        for waiter in sweeper.loadingBegan() { actions.append(.fail(waiter.id, .leaderChanged)) }
         for listing in leaseListings { actions.append(.fail(listing.id, .leaderChanged)) }
         leaseListings.removeAll()
         restartLeases()

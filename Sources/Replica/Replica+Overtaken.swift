@@ -33,26 +33,7 @@ extension Replica {
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
         failScans()
         failHashes()
-        for waiter in collector.physicalWaiters { actions.append(.fail(waiter.id, .leaderChanged)) }
         holdWatchers()
         reset()
-    }
-
-    /// Until the log is loaded, every watcher waits where it stands.
-    private mutating func holdWatchers() {
-        abandonSweep()
-        holdSynced()
-        forgetHistoryRead()
-    }
-
-    /// The log is loaded: watchers from before go on, except those that compaction has overtaken.
-    mutating func resumeWatchers() {
-        watches.needsLook = true
-        let current = watches.watchers.values.filter { $0.isLagging && $0.nextRevision > store.revision }
-        for watcher in current.sorted(by: { $0.key < $1.key }) {
-            remove(watcher)
-            synchronise(watcher)
-        }
-        forgetLeavers()
     }
 }

@@ -17,7 +17,7 @@ struct ParkedOperation {
         case scan(ScanTask)
         case stream(StreamTask)
         /// Old rows for watchers that want to know what was before each.
-        case sweep(WatchSweep)
+        case sweep(UInt64)
         /// A hash of all keys, by its number.
         case hash(UInt64)
     }
@@ -204,7 +204,7 @@ extension Replica {
                 actions.append(.fail(task.id, .timeout))
             }
         case .stream(let task): advance(task)
-        case .sweep(let sweep): resume(sweep, with: operation.values)
+        case .sweep(let number): resumeSweep(number, with: operation.values)
         case .hash(let number): resumeHash(number, lacking: operation.missing, with: operation.values)
         }
     }
@@ -246,7 +246,6 @@ extension Replica {
         // A late answer has a number that nobody waits for.
         parked.isReading = false
         parked.answer = nil
-        watches.parkedSweep = false
     }
 
     private mutating func fail(_ operation: ParkedOperation, _ error: EtcdError) {

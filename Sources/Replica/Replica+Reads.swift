@@ -155,13 +155,13 @@ extension Replica {
     /// The log has moved on since the write was executed without effect. If it still has none, this is the answer, since
     /// the log's end was learnt after the write had arrived.
     private mutating func executeAgain(_ write: PendingWrite) {
-        guard batches.isEmpty else {
+        guard batches.isEmpty, !isRevoking else {
             enqueueFirst(write)
             return
         }
         store.abandon()
         var rows: [LogRow] = []
-        var visits = write.mayBePaused ? configuration.turnKeyLimit : Int.max
+        var visits = configuration.turnKeyLimit
         store.cold.fetched = write.values
         defer { store.cold.fetched = [:] }
         do throws(EtcdError) {

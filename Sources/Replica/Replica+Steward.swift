@@ -60,8 +60,8 @@ extension Replica {
             case .dutyAsked(.held(let taken, let sessions)): heldDuty(askedAt: asked.at, taken: taken, sessions: sessions)
             case .dutyAsked(.heldByAnother(let forMs, let swept)):
                 giveUpDuty()
-                collector.swept = swept
-                let longestMs = collector.physicalWaiters.isEmpty ? limits.dutyIntervalMs : limits.sweptIntervalMs
+                sweeper.heard(swept)
+                let longestMs = sweeper.isWaitedFor ? limits.sweptIntervalMs : limits.dutyIntervalMs
                 leases.steward.nextAsk = now.advanced(byMs: min(max(forMs, limits.dueIntervalMinMs), longestMs))
             case .failed, .roundDone, .dueFound: leases.steward.nextAsk = now.advanced(byMs: limits.retryMs)
             }
@@ -202,12 +202,24 @@ extension Replica {
         return LeaseExpiry(leases: part, holder: configuration.origin, rowCount: rows, byteCount: bytes)
     }
 
-    /// Executes the revokes of leases whose deadlines have been taken out under the lock. Gives those that were there.
-    mutating func revoke(_ expired: [LeaseID], _ rows: inout [LogRow]) -> [LeaseID] {
+    /// Whether the store is in the middle of the revoke of a lease that has expired.
+    var isRevoking: Bool { leases.steward.pausedRevoke != nil }
+
+    /// Executes the revokes of leases whose deadlines have been taken out under the lock. Gives those that were there; nil where `visits`
+    /// ran out: then it is to be called again. That is done to a lease that is alone only, for it may have any number of keys.
+    mutating func revoke(_ expired: [LeaseID], _ rows: inout [LogRow], visits: inout Int) -> [LeaseID]? {
         var revoked: [LeaseID] = []
         for lease in expired where store.leases.contains(lease) {
             do throws(EtcdError) {
-                _ = try store.execute(.leaseRevoke(id: lease), header: header, origin: configuration.origin, rows: &rows)
+                var left = expired.count == 1 ? visits : Int.max
+                defer { if expired.count == 1 { visits = left } }
+                leases.steward.pausedRevoke = nil
+                let answer = try store.execute(
+                    .leaseRevoke(id: lease), header: header, origin: configuration.origin, rows: &rows, visits: &left)
+                guard answer != nil else {
+                    leases.steward.pausedRevoke = lease
+                    return nil
+                }
                 revoked.append(lease)
             } catch {
                 if error == .corrupt {
@@ -242,6 +254,7 @@ extension Replica {
 
     mutating func expiryFailed() {
         leases.steward.lockedAt = nil
+        leases.steward.pausedRevoke = nil
         leases.steward.expiring = []
         leases.steward.nextDue = now.advanced(byMs: limits.retryMs)
     }

@@ -1,50 +1,8 @@
-// Owns: what a store needs that nobody asks for: compaction when its retention is over, alarms as the quota is used up and freed.
-// Must never: compact where another process is the steward. All count the time, one acts.
-// Source: server/etcdserver/api/v3compactor/{periodic,revision}.go of etcd, whose rhythm this keeps.
+// Owns: what the machines of upkeep are told, and what becomes of what they want: sweeping, compaction that nobody asks for, the quota's
+// alarm.
 internal import Bytes
-internal import DequeModule
 internal import EtcdAPI
 internal import Keyspace
-
-/// `--auto-compaction-mode` and `--auto-compaction-retention`.
-package enum AutoCompaction: Sendable, Hashable {
-    case off
-    /// What is older than this may go.
-    case periodic(retentionMs: Int)
-    /// All but the newest so many revisions may go.
-    case revision(retention: Int64)
-
-    /// How often it is looked whether a compaction is due: a tenth of the period, of an hour at most.
-    fileprivate var tickMs: Int? {
-        switch self {
-        case .off: nil
-        case .periodic(let retentionMs): max(min(retentionMs, hourMs) / 10, 1)
-        case .revision: 300_000
-        }
-    }
-}
-
-private let hourMs = 3_600_000
-
-/// The chores that are neither leases' nor the collector's.
-struct Upkeep {
-    /// The revisions at the last ticks, as many as lie in a period.
-    var revisions = Deque<Revision>()
-    var nextTick: Instant?
-    /// The revision of the last compaction that was due, and when that was done, by whomever; or when counting began.
-    var lastRevision: Revision = 0
-    var lastDoneAt = Instant(nanoseconds: 0)
-    /// The first compaction waits for the whole period, later ones for an hour at most.
-    var isFirst = true
-    /// What this process is compacting to.
-    var compacting: Revision?
-
-    /// A write was refused for want of space: the alarm is to be raised.
-    var wasRefusedForSpace = false
-    var isChangingAlarm = false
-    /// An alarm is not lifted before.
-    var nextLift = Instant(nanoseconds: 0)
-}
 
 extension RequestID {
     /// Requests that the replica makes of itself. No call has such an id: its first byte is an event loop's number.
@@ -56,99 +14,95 @@ extension RequestID {
 
 extension Replica {
     var upkeepDeadline: Instant {
-        let tick = configuration.autoCompaction == .off ? .distantFuture : upkeep.nextTick ?? now
-        return store.committedAlarms.isEmpty || store.quotaBytes <= 0
-            ? tick : min(tick, max(upkeep.nextLift, now.advanced(byMs: liftIntervalMs)))
+        let tick = autoCompactor.deadline(now)
+        return store.committedAlarms.isEmpty || store.quotaBytes <= 0 ? tick : min(tick, quotaAlarm.deadline(now))
     }
 
     mutating func tendUpkeep() {
-        tickAutoCompaction()
-        tendAlarms()
+        if let revision = autoCompactor.tick(
+            now, revision: store.revision, compactRevision: store.compactRevision, isSteward: isSteward)
+        {
+            enqueue(PendingWrite(id: .ownCompaction, request: .compact(revision: revision), physical: false, arrivedAt: now))
+        }
+        let hasSpace = store.quotaBytes > 0 ? store.hasSpace : nil
+        if let change = quotaAlarm.change(
+            now, alarms: store.alarms, committedAlarms: store.committedAlarms, hasSpace: hasSpace, isSteward: isSteward)
+        {
+            let (bytes, quota) = (store.liveBytes, store.quotaBytes)
+            actions.append(
+                .note(change.action == .disarm ? .spaceFreed(bytes: bytes, quota: quota) : .spaceExceeded(bytes: bytes, quota: quota)))
+            enqueue(PendingWrite(id: .ownAlarm, request: .alarm(change), physical: false, arrivedAt: now))
+        }
     }
 
     mutating func upkeepAnswered(_ id: RequestID, _ answer: Result<ByteString, EtcdError>) {
-        if id == .ownAlarm {
-            upkeep.isChangingAlarm = false
-            upkeep.nextLift = now.advanced(byMs: liftIntervalMs)
-            return
-        }
-        guard let revision = upkeep.compacting else { return }
-        upkeep.compacting = nil
+        if id == .ownAlarm { return quotaAlarm.changed(now) }
         switch answer {
         case .success:
+            guard let revision = autoCompactor.compacted(now) else { return }
             counters.autoCompactions += 1
             actions.append(.note(.autoCompacted(revision: revision)))
-            autoCompactionDone(revision)
-        case .failure(.compacted): autoCompactionDone(revision)
-        case .failure(let error): actions.append(.note(.autoCompactionFailed(error)))
+        case .failure(.compacted): _ = autoCompactor.compacted(now)
+        case .failure(let error): if autoCompactor.failed() { actions.append(.note(.autoCompactionFailed(error))) }
         }
     }
 
-    // MARK: Compaction
+    // MARK: Sweeping
 
-    private mutating func tickAutoCompaction() {
-        guard let tickMs = configuration.autoCompaction.tickMs else { return }
-        guard let tick = upkeep.nextTick else {
-            upkeep.lastDoneAt = now
-            upkeep.revisions = [store.revision]
-            upkeep.nextTick = now.advanced(byMs: tickMs)
-            return
-        }
-        guard now >= tick else { return }
-        upkeep.nextTick = now.advanced(byMs: tickMs)
-        switch configuration.autoCompaction {
-        case .off: break
-        case .revision(let retention): autoCompact(to: store.revision - retention)
-        case .periodic(let retentionMs):
-            let intervalMs = upkeep.isFirst ? retentionMs : min(retentionMs, hourMs)
-            if now >= upkeep.lastDoneAt.advanced(byMs: intervalMs), let oldest = upkeep.revisions.first {
-                autoCompact(to: oldest)
-            }
-            upkeep.revisions.append(store.revision)
-            while upkeep.revisions.count > retentionMs / tickMs + 1 { upkeep.revisions.removeFirst() }
+    /// Removes dead versions from memory, a bounded number a turn. The steward deletes their rows behind them; everybody else
+    /// follows it.
+    mutating func collectGarbage() {
+        guard let reach = sweeper.reach(isSteward: isSteward) else { return }
+        var dead: [Position] = []
+        let swept = store.collect(
+            limit: configuration.deletedRowLimit, keepingReadersAt: oldestRead, within: reach, visitLimit: configuration.sweptRowLimit,
+            into: &dead)
+        turnWork.visits += dead.count
+        var collected = Sweeper.Collected(
+            dead: dead, swept: swept, isCut: store.index.isCollectCut, compactRevision: store.index.compactRevision,
+            backlog: store.index.compactedCount)
+        if isSteward {
+            sweeper.collected(collected, holder: configuration.origin, &actions)
+        } else {
+            collected.isCut = collected.isCut || dead.count == configuration.deletedRowLimit
+            sweeper.followed(collected, &actions)
         }
     }
 
-    private mutating func autoCompact(to revision: Revision) {
-        guard revision > 0, revision != upkeep.lastRevision, upkeep.compacting == nil else { return }
-        upkeep.isFirst = false
-        if revision <= store.compactRevision {
-            autoCompactionDone(revision)
-        } else if isSteward {
-            upkeep.compacting = revision
-            enqueue(PendingWrite(id: .ownCompaction, request: .compact(revision: revision), physical: false, arrivedAt: now))
-        }
+    /// The lowest revision that a long scan or a hash is at, whether it waits for values or not.
+    private var oldestRead: Revision? {
+        let oldestScan = self.oldestScan
+        guard let pinned = hashing.pinnedRevision else { return oldestScan }
+        return min(oldestScan ?? .max, pinned)
     }
 
-    private mutating func autoCompactionDone(_ revision: Revision) {
-        upkeep.lastRevision = revision
-        upkeep.lastDoneAt = now
+    private var oldestScan: Revision? {
+        let parkedScan = parked.oldestScan
+        guard !scans.isEmpty || !sorting.isEmpty else { return parkedScan }
+        return (scans + sorting.tasks).reduce(parkedScan ?? .max) { min($0, $1.revision) }
     }
 
-    // MARK: The quota
-
-    private mutating func tendAlarms() {
-        if upkeep.wasRefusedForSpace {
-            upkeep.wasRefusedForSpace = false
-            if !store.alarms.contains(.noSpace), !upkeep.isChangingAlarm {
-                actions.append(.note(.spaceExceeded(bytes: store.liveBytes, quota: store.quotaBytes)))
-                changeAlarm(AlarmChange(.raiseForQuota, member: configuration.memberID, alarm: .noSpace))
-            }
-        }
-        guard !store.committedAlarms.isEmpty, store.quotaBytes > 0, store.hasSpace, now >= upkeep.nextLift, !upkeep.isChangingAlarm
-        else { return }
-        // The member that raised it may be gone.
-        let own = configuration.memberID
-        guard let freed = store.committedAlarms.raised.first(where: { $0.isOfQuota && (isSteward || $0.member == own) }) else { return }
-        actions.append(.note(.spaceFreed(bytes: store.liveBytes, quota: store.quotaBytes)))
-        changeAlarm(AlarmChange(.disarm, member: freed.member, alarm: freed.alarm))
+    mutating func rowsDeleted(_ number: UInt64, _ count: Int, _ digest: Digest) {
+        let isOurs = sweeper.deleted(
+            number, count, digest, compactRevision: store.index.compactRevision, backlog: store.index.compactedCount, now: now, &actions)
+        if isOurs { counters.rowsDeleted += UInt64(count) }
     }
 
-    private mutating func changeAlarm(_ change: AlarmChange) {
-        upkeep.isChangingAlarm = true
-        enqueue(PendingWrite(id: .ownAlarm, request: .alarm(change), physical: false, arrivedAt: now))
+    mutating func deletionRefused(_ number: UInt64) {
+        guard sweeper.refused(number) else { return }
+        actions.append(.note(.deletionsLost))
+        loadAnew()
+    }
+
+    mutating func deletionLeft(_ number: UInt64) {
+        guard sweeper.left(number) else { return }
+        giveUpDuty()
+        leases.steward.nextAsk = now
+    }
+
+    mutating func waitForSweep(_ waiter: PhysicalWaiter) {
+        // The steward is asked more often while somebody waits.
+        leases.steward.nextAsk = min(leases.steward.nextAsk, now)
+        sweeper.waits(waiter, &actions)
     }
 }
-
-/// An alarm stands for at least this long, so that a client that goes on at the quota's edge does not fill the log with alarms.
-private let liftIntervalMs = 1_000

@@ -27,8 +27,8 @@ struct PendingWrite {
     /// How often its execution was begun and took more than a turn.
     var pauseCount = 0
 
-    /// Whether it may give way in the middle. Not where it began anew time and again, since others wrote meanwhile.
-    var mayBePaused: Bool { pauseCount < pauseLimit }
+    /// Whether it began anew time and again, since others wrote meanwhile: then it is executed under the head's lock.
+    var needsLock: Bool { pauseCount >= pauseLimit }
 
     init(id: RequestID, request: WriteRequest, physical: Bool, arrivedAt: Instant) {
         self.id = id
@@ -72,8 +72,8 @@ struct Batch {
     var expired: [LeaseID] = []
     /// What the store is once its rows are in, whatever is executed behind it.
     var end: Store.Savepoint
-    /// Whether another batch may be sent behind it.
-    var mayBeFollowed: Bool
+    /// Whether it was made under the head's lock: then nothing is sent behind it.
+    var isLocked: Bool
     /// Whether a lost batch's last row has been met in the log.
     var found = false
 
@@ -113,7 +113,7 @@ extension Replica {
 
     mutating func startBatch() {
         // Its client has given up, or others have come before it.
-        if store.isPaused, writes.first?.id != pausedWrite { store.abandon() }
+        if store.isPaused, !isRevoking, writes.first?.id != pausedWrite { store.abandon() }
         if case .held(let head, let expired) = headLock { return appendLocked(head, expired) }
         guard mayAppend else { return }
         guard batches.isEmpty else {
@@ -123,9 +123,9 @@ extension Replica {
         let expiring = takeExpiring()
         // A busy neighbour gets there first most of the time, and a lost race costs as much as one that is won: queue up at the row
         // lock instead, and fold meanwhile what others append.
-        if expiring != nil || (hasNeighbours && !writes.isEmpty) {
+        if expiring != nil || !writes.isEmpty && (hasNeighbours || writes[0].needsLock) {
             headLock = .asked(since: store.committed)
-            actions.append(.log(.lockHead(expiring: expiring)))
+            actions.append(.log(.lockHead(expiring: expiring, extraMs: lockExtraMs)))
         } else if !writes.isEmpty {
             executeBatch()
         }
@@ -135,35 +135,39 @@ extension Replica {
     /// goes on with them as soon as that one is durable, and meanwhile they are executed and sent. Not a few of them, since small batches
     /// cost more; not where that condition is in doubt; not while somebody waits for all that was sent to be settled.
     private var canFollow: Bool {
-        guard batches.count < batchLimit, let last = batches.last, last.mayBeFollowed else { return false }
+        guard batches.count < batchLimit, let last = batches.last, !last.isLocked else { return false }
         guard racesLostInARow == 0, !hasNeighbours, !isExpiryDue, leases.round?.answer == nil else { return false }
         let isWorthIt = writes.count >= configuration.pipelinedWriteLeast || waitingWriteBytes >= configuration.pipelinedByteLeast
         return isWorthIt && writes.count * 2 >= last.writes.count
     }
 
     /// Whether the write that the store is in the middle of can go on.
-    var canGoOnWriting: Bool { store.isPaused && mayAppend && (batches.isEmpty || canFollow) }
+    var canGoOnWriting: Bool {
+        guard store.isPaused else { return false }
+        if case .held(let head, _) = headLock { return store.committed >= head.position && unverified.isEmpty }
+        return mayAppend && (batches.isEmpty || canFollow)
+    }
 
     /// Executes as many waiting writes as fit, and appends their rows. Those of a batch that changes nothing are reads in
     /// the end: they wait until it is known that the log still ends here. Leases that have expired go first, under the head row's lock.
-    mutating func executeBatch(expired: [LeaseID] = [], isLocked: Bool = false) {
+    /// - Returns: false where the first of them takes more than a turn. To go on, call this again with the same leases.
+    @discardableResult
+    mutating func executeBatch(expired: [LeaseID] = [], isLocked: Bool = false) -> Bool {
         var taken: [PendingWrite] = []
         var answers: [Result<WriteAnswer, EtcdError>] = []
         var rows: [LogRow] = []
         var bytes = 0
         let header = header
-        if !expired.isEmpty { store.abandon() }
+        if !expired.isEmpty, !isRevoking { store.abandon() }
         let before = store.savepoint
-        let revoked = revoke(expired, &rows)
-        // Nobody else can write while the lock is held, so nothing gives way then.
-        var visits = isLocked ? Int.max : configuration.turnKeyLimit
+        var visits = configuration.turnKeyLimit
+        guard let revoked = revoke(expired, &rows, visits: &visits) else { return false }
         while rows.count < configuration.batchRowLimit, bytes < batchPace.byteLimit, visits > 0, var write = writes.popFirst() {
             waitingWriteBytes -= write.byteCount
             let rowsBefore = rows.count
             if !write.values.isEmpty { store.cold.fetched = write.values }
             defer { if !write.values.isEmpty { store.cold.fetched = [:] } }
             do {
-                if !write.mayBePaused { visits = .max }
                 let wasPaused = store.isPaused
                 guard
                     let answer = try store.execute(
@@ -184,13 +188,13 @@ extension Replica {
                     continue
                 }
                 // Where an alarm refuses it there is nothing more to raise.
-                if error == .noSpace, !store.alarms.contains(.noSpace) { upkeep.wasRefusedForSpace = true }
+                if error == .noSpace, !store.alarms.contains(.noSpace) { quotaAlarm.refused() }
                 answers.append(.failure(error))
             }
             taken.append(write)
         }
         guard !rows.isEmpty else {
-            guard !taken.isEmpty else { return }
+            guard !taken.isEmpty else { return !store.isPaused }
             for (write, answer) in zip(taken, answers) {
                 readsWaiting.append(
                     PendingRead(
@@ -198,7 +202,7 @@ extension Replica {
                         arrivedAt: write.arrivedAt))
             }
             startHeadRead()
-            return
+            return true
         }
         let newHead = Head(
             clusterID: clusterID, position: store.tip, digest: store.tipDigest, epoch: epoch,
@@ -211,8 +215,9 @@ extension Replica {
         batches.append(
             Batch(
                 startedAt: now, writes: taken, answers: answers, append: append, expired: revoked, end: store.savepoint,
-                mayBeFollowed: !isLocked))
+                isLocked: isLocked))
         actions.append(.log(.append(append)))
+        return true
     }
 
     // MARK: Outcomes
@@ -229,6 +234,7 @@ extension Replica {
         guard isAppending, let done = batches.first, done.append.number == number else { return }
         batches.removeFirst()
         racesLostInARow = 0
+        lockExtraMs = 0
         counters.batchesAppended += 1
         counters.rowsAppended += UInt64(done.append.rows.count)
         batchPace.appended(bytes: done.append.byteCount, since: done.startedAt, now: now)
@@ -245,7 +251,9 @@ extension Replica {
         if raiseFailed(number) { return }
         guard isAppending, let first = batches.first, first.append.number == number else { return }
         racesLostInARow += 1
-        hasNeighbours = hasNeighbours || racesLostInARow >= 2
+        if racesLostInARow >= 2 || first.isLocked || tookLong(first) { hasNeighbours = true }
+        // It was made under the lock, and took so long that the lock was given back before it came.
+        if first.isLocked { lockExtraMs = min(max(lockExtraMs * 2, firstLockExtraMs), lockExtraLimitMs) }
         counters.racesLost += 1
         store.rollBack()
         let lost = batches
@@ -253,6 +261,12 @@ extension Replica {
         requeue(lost)
         for batch in lost { expiryUndone(batch.expired) }
         fold(tail, since: store.committed)
+    }
+
+    /// Whether another race would cost a batch's clients too much of the time that they wait: on a slow link a large batch loses to whoever
+    /// appends something small while it arrives.
+    private func tookLong(_ batch: Batch) -> Bool {
+        now >= batch.startedAt.advanced(byMs: configuration.longRaceMs)
     }
 
     mutating func headLocked(_ head: Head, expired: [LeaseID], sessions: UInt64) {
@@ -271,7 +285,8 @@ extension Replica {
         }
     }
 
-    /// Nobody appends before we do. Once all is folded that others have, the next batch is executed, which can't lose its race.
+    /// Nobody appends before we do. Once all is folded that others have, the next batch is executed, which can't lose its race. The lock is
+    /// kept while that takes further turns.
     private mutating func appendLocked(_ head: Head, _ expired: [LeaseID]) {
         guard store.committed >= head.position, unverified.isEmpty else { return startTailRead() }
         if store.committed == head.position {
@@ -279,8 +294,10 @@ extension Replica {
             // What hints were about is folded.
             isHinted = false
         }
+        if !writes.isEmpty || !expired.isEmpty {
+            guard executeBatch(expired: expired, isLocked: true) else { return }
+        }
         headLock = .none
-        if !writes.isEmpty || !expired.isEmpty { executeBatch(expired: expired, isLocked: true) }
         // The lock is the next append's; without one it must be given back. Deadlines without a lease, of which nothing else was left,
         // stay out.
         if batches.isEmpty { actions.append(.log(.unlockHead(keepingRemovals: !expired.isEmpty))) }
@@ -290,6 +307,7 @@ extension Replica {
     /// answer to one that conflicts brings the tail along.
     mutating func giveLockBack() {
         guard case .held = headLock else { return }
+        if isRevoking { store.abandon() }
         headLock = .none
         hasNeighbours = false
         expiryFailed()
@@ -378,7 +396,11 @@ extension Replica {
     }
 }
 
-/// How often a write that takes more than a turn begins anew before it is executed in one.
+/// How much longer the head's lock is asked for where a batch took longer to make than it was held, at first and at the most.
+private let firstLockExtraMs = 1_000
+private let lockExtraLimitMs = 32_000
+
+/// How often a write that takes more than a turn begins anew before it is executed under the head's lock.
 private let pauseLimit = 3
 
 /// How many batches may be under way at once. With two, PostgreSQL always has the next one; more would only be smaller.

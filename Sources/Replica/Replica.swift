@@ -25,6 +25,10 @@ package struct ReplicaConfiguration: Sendable {
     /// later, where they wait for their turn and for company.
     package var pipelinedWriteLeast = 32
     package var pipelinedByteLeast = 64 << 10
+    /// Batches of fewer bytes don't tell how fast the way to the log is, and no batch is made smaller for a slow one.
+    package var pacedByteLeast = 64 << 10
+    /// After a race that took as long and was lost the log's lock is waited for: about as long as a paced batch takes.
+    package var longRaceMs = 500
     /// Requests that wait, reads and writes each, before etcd's "too many requests".
     package var waitingLimit = 50_000
     /// The same for what waiting writes keep in memory, in bytes.
@@ -117,22 +121,16 @@ package struct ReplicaConfiguration: Sendable {
     }
 }
 
-/// What is done for watchers in a turn: everything that could be any number of rows or watchers has a bound, and goes on in the next.
+/// What is done in a turn beside reads and watches: everything that could be any number of rows has a bound, and goes on in the next.
 struct TurnWork {
-    /// Rows, keys and watchers that were looked at.
+    /// Rows and keys that were looked at.
     var visits = 0
-    /// What is left of the turn's bounds.
-    var liveLeft: Int
-    var sweepLeft: Int
-    var controlLeft = controlLimit
     /// Elements of long answers.
     var listLeft: Int
     /// Whether others' rows were folded.
     var hasFolded = false
 
     init(_ configuration: ReplicaConfiguration) {
-        liveLeft = configuration.watchVisitLimit
-        sweepLeft = configuration.watchVisitLimit
         listLeft = configuration.listedLimit
     }
 }
@@ -179,10 +177,12 @@ package struct Replica: ~Copyable {
     var nextBatchNumber: UInt64 = 1
     var batchPace: BatchPace
     var racesLostInARow = 0
-    /// Whether others append all the time: two races were lost in a row, and since then the log has moved on whenever its lock was
-    /// waited for.
+    /// Whether others append all the time: two races were lost in a row, or one that took long, and since then the log has moved on
+    /// whenever its lock was waited for.
     var hasNeighbours = false
     var headLock = HeadLock.none
+    /// How much longer than usually the lock is needed, so that what is made under it comes before it is given back.
+    var lockExtraMs = 0
 
     // Reads
     /// Arrived since the last head read was sent.
@@ -227,7 +227,7 @@ package struct Replica: ~Copyable {
     /// When the log's first answer failed of those that have failed in a row.
     var logAwaySince: Instant?
 
-    var watches: Watches
+    var watches: WatchTable
     /// For values and history that are read beside the fold.
     var trail = Trail()
 
@@ -241,8 +241,9 @@ package struct Replica: ~Copyable {
     var isWhollyRead = true
 
     // Compaction and space
-    var collector = Collector()
-    var upkeep = Upkeep()
+    var sweeper = Sweeper()
+    var autoCompactor: AutoCompactor
+    var quotaAlarm: QuotaAlarm
 
     var turnWork: TurnWork
     var cancelled: Set<RequestID> = []
@@ -253,9 +254,11 @@ package struct Replica: ~Copyable {
         marks = configuration.served.map { ComparedMark($0) }
         pollIntervalMs = configuration.pollIntervalMinMs
         turnBudget = TurnBudget(configuration)
-        watches = Watches(recentBytes: configuration.watchHistoryBytes)
-        batchPace = BatchPace(mostBytes: configuration.batchByteLimit)
+        watches = WatchTable(configuration)
+        batchPace = BatchPace(mostBytes: configuration.batchByteLimit, leastBytes: configuration.pacedByteLeast)
         turnWork = TurnWork(configuration)
+        autoCompactor = AutoCompactor(configuration.autoCompaction)
+        quotaAlarm = QuotaAlarm(member: configuration.memberID)
         leases.roundsLeft = configuration.leaseLimits.roundBurst
         store.quotaBytes = configuration.quotaBackendBytes
         store.valueByteLimit = configuration.valueCacheBytes
@@ -268,6 +271,12 @@ package struct Replica: ~Copyable {
     package var header: ResponseHeader {
         ResponseHeader(
             clusterID: UInt64(bitPattern: clusterID), memberID: configuration.memberID, raftTerm: UInt64(bitPattern: epoch) &+ 2)
+    }
+
+    func header(at revision: Revision) -> ResponseHeader {
+        var header = header
+        header.revision = revision
+        return header
     }
 
     /// Takes in what happened. Nothing is started before `endTurn`, so that a batch takes all that has arrived.
@@ -300,12 +309,11 @@ package struct Replica: ~Copyable {
         endLeaderless()
         expireLeaseQuestions()
         reloadDamaged()
-        forgetEnded()
+        forgetEndedWatches()
         continueListings()
         if isLoaded {
             continueFolding()
-            handOutLive()
-            takeEarlyWatchRequests()
+            continueWatches()
             continueScans()
             answerReady()
             continueHashing()
@@ -323,7 +331,7 @@ package struct Replica: ~Copyable {
             poll()
         }
         turnBudget = TurnBudget(configuration)
-        counters.turnVisitsMax = max(counters.turnVisitsMax, turnWork.visits)
+        counters.turnVisitsMax = max(counters.turnVisitsMax, turnWork.visits + watches.turnEnded())
         turnWork = TurnWork(configuration)
         defer { actions.removeAll(keepingCapacity: true) }
         return actions
@@ -341,7 +349,7 @@ package struct Replica: ~Copyable {
     package var hasMoreWork: Bool {
         hasReadsToAnswer || !leaseListings.isEmpty || isLoaded && (watches.hasMoreWork || folding != nil || hashing.canGoOn)
             || phase == .serving
-                && (canGoOnWriting || collector.hasMoreWork || streams.contains(where: \.isReady) || canCatchUp)
+                && (canGoOnWriting || sweeper.hasMoreWork || streams.contains(where: \.isReady) || canCatchUp)
     }
 
     /// When `endTurn` should be called at the latest where nothing happens.
@@ -355,10 +363,10 @@ package struct Replica: ~Copyable {
             guard let oldest = batch.unanswered.first?.arrivedAt else { continue }
             deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs))
         }
-        if !watches.leaderStreams.isEmpty, let logAwaySince {
+        if watches.hasLeaderStreams, let logAwaySince {
             deadline = min(deadline, logAwaySince.advanced(byMs: configuration.leaderlessLimitMs))
         }
-        if watches.progressWatchers > 0 { deadline = min(deadline, watches.nextProgressCheck) }
+        if let check = watches.progressDeadline { deadline = min(deadline, check) }
         deadline = min(deadline, leaseDeadline, upkeepDeadline)
         if !parked.isEmpty { deadline = min(deadline, now.advanced(byMs: expiryIntervalMs)) }
         if headRead != .idle { deadline = min(deadline, now.advanced(byMs: 100)) }
@@ -406,8 +414,7 @@ package struct Replica: ~Copyable {
         hashing.drop(gone)
         leases.drop(gone)
         leaseListings.removeAll { gone.contains($0.id) }
-        watches.dropEarly(of: gone)
-        for id in gone { endWatchStream(id) }
+        watchersLeft(gone)
     }
 
     /// Fails requests that have waited too long. Their order of arrival is their order in the queues.

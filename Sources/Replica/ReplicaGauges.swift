@@ -59,9 +59,10 @@ extension Replica {
         gauges.indexBytes = store.index.overheadBytes
         gauges.sweepBacklog = store.index.compactedCount
         gauges.leases = store.leases.count
-        gauges.watchStreams = watches.streams.count
-        gauges.watchers = watches.watchers.count
-        gauges.laggingWatchers = max(0, watches.watchers.count - watches.synced.count)
+        let watching = watches.counts
+        gauges.watchStreams = watching.streams
+        gauges.watchers = watching.watchers
+        gauges.laggingWatchers = watching.lagging
         gauges.waitingWrites = batches.reduce(writes.count) { $0 + $1.writes.count }
         gauges.waitingWriteBytes = waitingWriteBytes
         gauges.waitingReads = readsWaiting.count + readsConfirming.count + readsReady.count

@@ -5,6 +5,7 @@
 // head turns out to be a point on our way.
 //
 // Invariant: the points are in order; from the first on they are all that a head of our history can have been.
+internal import Bytes
 internal import Keyspace
 
 struct Trail {
@@ -32,14 +33,10 @@ struct Trail {
     func judge(_ head: Head, since: Position) -> Verdict {
         guard head.position >= since else { return .other }
         guard let last = points.last, head.position <= last.position else { return .ahead }
-        var low = 0
-        var high = points.count
-        while low < high {
-            let middle = (low + high) / 2
-            if points[middle].position < head.position { low = middle + 1 } else { high = middle }
-        }
-        guard points[low].position == head.position else { return .unknown }
-        return points[low].digest == head.digest ? .ours : .other
+        // The last point is not before the head.
+        let index = points.indices.partitioningIndex { points[$0].position >= head.position }
+        guard points[index].position == head.position else { return .unknown }
+        return points[index].digest == head.digest ? .ours : .other
     }
 }
 
@@ -54,13 +51,13 @@ extension Replica {
 
     /// Forgets the points once nothing is asked any more.
     mutating func endTrail() {
-        if !trail.isEmpty, !parked.isReading, watches.historyRead == nil { trail = Trail() }
+        if !trail.isEmpty, !parked.isReading, !watches.isReadingHistory { trail = Trail() }
     }
 
     /// Takes answers that have waited to be known as our history's.
     mutating func takeAnswers() {
         if parked.answer != nil { takeValues() }
-        if watches.historyRead?.answer != nil { takeHistory() }
+        takeHistory()
     }
 
     /// Sees to it that the fold comes to an answer's head.

@@ -1,19 +1,12 @@
 // Owns: chance in a simulated run. Must never: depend on anything but the seed, or a run could not be played again.
 internal import Bytes
 
-/// The numbers that follow from a seed, the same on every machine (SplitMix64: Steele, Lea and Flood, OOPSLA 2014).
 package struct Chance: Sendable {
-    private var state: UInt64
+    private var words: SplitMix64
 
-    package init(seed: UInt64) { state = seed }
+    package init(seed: UInt64) { words = SplitMix64(seed: seed) }
 
-    package mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-        return word ^ (word >> 31)
-    }
+    package mutating func next() -> UInt64 { words.next() }
 
     /// A number in `range`.
     mutating func number(_ range: ClosedRange<Int>) -> Int {

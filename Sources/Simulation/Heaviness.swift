@@ -103,6 +103,9 @@ struct Heaviness {
     /// How many keys a turn may look at that makes so many rows: what it changes it has to look at.
     func visitedKeyLimit(rows: Int) -> Int { scanKeyLimit * 20 + rows * 2 }
 
+    /// How many rows of one revision a turn may execute: as many keys as it may look at, or leases that expire together.
+    var executedRowLimit: Int { max(scanKeyLimit * 6, 100) }
+
     /// What the whole bulk takes in an answer.
     var bulkBytes: Int { bulkKeyCount * (bulkKeyBytes + bulkValueBytes + 24) }
 
@@ -115,11 +118,20 @@ struct Heaviness {
     /// In what time a process answers a small put while nothing is broken; nil where that is open: behind a slow link a large append
     /// may lose its races against neighbours for longer than a request waits.
     func smallPutLimitMs(at process: Int) -> Int? {
-        if !hasSlowLink { return 2_000 }
+        // A large revoke is made anew after each race that it loses: up to two without the lock, one under a lock that was held too shortly.
+        let makingMs = traits.contains(.revokes) ? 4 * bulkRowCount * turnCost.madeRowMicroseconds / 1_000 : 0
+        if !hasSlowLink { return 2_000 + makingMs }
         // Several kinds of large appends may follow each other.
         if traits.intersection([.leases, .revokes, .statements, .links]).rawValue.nonzeroBitCount > 1 { return nil }
         return links.count == 1 || links[process].bytesPerSecond == nil ? 6_500 : nil
     }
+
+    /// Rows that the leases of the bulk leave behind when they end.
+    private var bulkRowCount: Int { bulkLeases.reduce(0) { $0 + $1.keyCount + 1 } }
+
+    /// How much longer than others each process may need for a read and a write once all clients have stopped: behind a slow link large
+    /// leases that end then, one after the other, are sent by one process and read by the others.
+    var restMs: Int { hasSlowLink ? 30_000 : 0 }
 
     /// How often the epoch is raised while nothing is broken: each connection may have to learn how slow the log is.
     var raisedEpochLimit: Int { links.count }

@@ -76,6 +76,8 @@ final class LogThread {
     private var appending = 0
     private var lastAppend: AppendBatch?
     private var refused: [AppendBatch] = []
+    /// The last command, where that was an append that lost its race: what rests on it need not be sent. See Appender in Changelog.
+    private var lastLost: AppendBatch?
     private var session: SessionID?
     /// The server has ended the session, which shows once it is used.
     private var isKilled = false
@@ -208,7 +210,10 @@ final class LogThread {
             after(trip) { [self] in if isUnderWay(sent) { cut(dropping: false) } }
             trip += world.chance.pick([1_000, 20_000, 300_000, 3_000_000]) + world.chance.delay(1_000)
         }
-        after(limitMs * 1_000) { [self] in if isUnderWay(sent) { cut(dropping: false) } }
+        // Where bytes that leave are progress, `watchSilence` looks after it.
+        if !(world.swarm.heaviness?.rules.countsLeavingBytes ?? false) {
+            after(limitMs * 1_000) { [self] in if isUnderWay(sent) { cut(dropping: false) } }
+        }
         world.plan(after: trip) { [self] in
             inTurn(sent.ahead, \.isExecuted, \.afterExecution) { [self] in
                 guard !sent.isDropped, sent.server == log.server, !log.isAway || sent.isCut else { return }
@@ -313,7 +318,7 @@ final class LogThread {
     private func run(_ command: LogCommand) {
         switch command {
         case .append(let batch): append(batch)
-        case .lockHead(let expiring): lockHead(expiring)
+        case .lockHead(let expiring, let extraMs): lockHead(expiring, extraMs: extraMs)
         case .unlockHead(let keepingRemovals): unlock(keepingRemovals: keepingRemovals) { self.done(nil) }
         case .recover(let position):
             disconnect()
@@ -352,6 +357,11 @@ final class LogThread {
 
     private func append(_ batch: AppendBatch) {
         lockNumber += 1
+        if world.swarm.heaviness != nil, let lost = lastLost, batch.follows(lost) {
+            lastLost = batch
+            return done(.conflicted(number: batch.number, tail: Tail(head: log.tables.head, rows: [], reachesHead: false)))
+        }
+        lastLost = nil
         withSession { [self] session in
             guard let session else { return done(.appendLost(number: batch.number, reason: "cut")) }
             send(batch, session)
@@ -364,7 +374,7 @@ final class LogThread {
         lastAppend = batch
         if appending > 1 { world.pipelinedAppends += 1 }
         let execute = { [self] (finish: @escaping (Bool) -> Void) in
-            log.whenFree(session) { [self] in finish(world.append(batch, session)) }
+            whenFree(session, { [self] in finish(world.append(batch, session)) }, orElse: { finish(false) })
         }
         ask(bytes: batch.wireBytes, rows: batch.rows.count, execute) { [self] in appended(batch, $0) }
     }
@@ -390,11 +400,12 @@ final class LogThread {
             process.post(.log(.appended(number: batch.number)))
             world.hintOthers(than: process)
         case false?:
+            world.say("process \(process.index) has lost a race with \(batch.rows.count) rows of \(batch.wireBytes) bytes")
             refused.append(batch)
         }
         guard appending == 0 else { return sendAhead() }
         guard let first = refused.first else { return done(nil) }
-        let read = { [self] (finish: @escaping (Tail) -> Void) in finish(log.tables.tail(after: first.before, limit: tailLimit)) }
+        let read = { [self] (finish: @escaping (Tail) -> Void) in finish(tail(after: first.before)) }
         ask(answerBytes: \.wireBytes, read) { [self] tail in
             for earlier in refused {
                 process.post(
@@ -402,40 +413,80 @@ final class LogThread {
                         tail.map { .conflicted(number: earlier.number, tail: $0) }
                             ?? .appendLost(number: earlier.number, reason: "cut")))
             }
+            if tail != nil { lastLost = refused.last }
             refused = []
             done(nil)
         }
     }
 
-    private func lockHead(_ expiring: LeaseExpiry?) {
+    /// What comes with a conflict or a recovery, as much as one answer takes.
+    private func tail(after position: Position) -> Tail {
+        log.tables.tail(after: position, limit: tailLimit, byteLimit: world.swarm.heaviness == nil ? .max : tailByteLimit)
+    }
+
+    private func lockHead(_ expiring: LeaseExpiry?, extraMs: Int) {
         unlock(keepingRemovals: false) { [self] in
             withSession { [self] session in
                 guard let session else { return done(.lockFailed(reason: "away")) }
-                ask({ [self] finish in
-                    log.whenFree(session) { [self] in
-                        log.takeLock(session)
-                        // The server doesn't wait for ever for a client that holds it.
-                        let count = log.lockCount
-                        world.plan(after: 2 * lockHoldMs * 1_000) { [self] in endIdleLock(session, count) }
-                        finish(LogEvent.headLocked(log.tables.head, expired: world.expire(expiring), sessions: process.leaseSessions))
-                    }
-                }) { [self] locked in
-                    lockNumber += 1
-                    let number = lockNumber
-                    after(lockHoldMs * 1_000) { [self] in
-                        guard lockNumber == number, !isBusy, self.session == session else { return }
-                        isBusy = true
-                        unlock(keepingRemovals: false) { self.done(nil) }
-                    }
-                    done(locked ?? .lockFailed(reason: "cut"))
-                }
+                let holdMs = lockHoldMs(for: expiring) + extraMs
+                askForLock(expiring, session, holdMs: holdMs, until: world.now + UInt64(lockLimitMs) * 1_000)
             }
         }
+    }
+
+    /// Asks again while the server says that somebody else has the lock.
+    private func askForLock(_ expiring: LeaseExpiry?, _ session: SessionID, holdMs: Int, until end: TrueTime) {
+        let lock = { [self] (finish: @escaping (LogEvent?) -> Void) in
+            whenFree(
+                session,
+                { [self] in
+                    log.takeLock(session)
+                    // The server doesn't wait for ever for a client that holds it.
+                    let count = log.lockCount
+                    world.plan(after: 2 * holdMs * 1_000) { [self] in endIdleLock(session, count) }
+                    finish(.headLocked(log.tables.head, expired: world.expire(expiring), sessions: process.leaseSessions))
+                }, orElse: { finish(nil) })
+        }
+        ask(lock) { [self] (locked: LogEvent??) in
+            if case .some(nil) = locked, world.now < end { return askForLock(expiring, session, holdMs: holdMs, until: end) }
+            world.say("process \(process.index) has \(locked == nil ? "not got" : "got") the lock")
+            lockNumber += 1
+            let number = lockNumber
+            after(holdMs * 1_000) { [self] in
+                guard lockNumber == number, !isBusy, self.session == session else { return }
+                isBusy = true
+                unlock(keepingRemovals: false) { self.done(nil) }
+            }
+            done((locked ?? nil) ?? .lockFailed(reason: "cut"))
+        }
+    }
+
+    /// How long the lock is held while nothing is appended: for longer where others' rows have to be read on a slow link, or many are to be
+    /// made. See Appender and LogSettings in Changelog.
+    private func lockHoldMs(for expiring: LeaseExpiry?) -> Int {
+        guard let heavy = world.swarm.heaviness, heavy.rules.holdsLockForWork else { return Self.lockHoldMs }
+        let readingMs = heavy.links[process.index].bytesPerSecond.map { min(2 * Self.lockHoldReadBytes * 1_000 / $0, 4_000) } ?? 0
+        return Self.lockHoldMs + readingMs + (expiring?.rowCount ?? 0) * Self.lockHoldMsPerRow
+    }
+
+    /// Runs `statement` once the head row is free for it, or `waited` where the server says before that somebody else has it for long.
+    private func whenFree(_ session: SessionID, _ statement: @escaping () -> Void, orElse waited: @escaping () -> Void) {
+        guard let limitMs = world.swarm.heaviness?.rules.lockWaitLimitMs else { return log.whenFree(session, statement) }
+        let server = log.server
+        var isWaiting = true
+        func end(_ body: () -> Void) {
+            guard isWaiting else { return }
+            isWaiting = false
+            body()
+        }
+        log.whenFree(session) { end(statement) }
+        if isWaiting { world.plan(after: limitMs * 1_000) { [self] in if log.server == server { end(waited) } } }
     }
 
     private func unlock(keepingRemovals: Bool, _ then: @escaping () -> Void) {
         lockNumber += 1
         guard let session, log.lockHolder == session else { return then() }
+        world.say("process \(process.index) gives the lock back")
         let release = { [self] (finish: @escaping (Bool) -> Void) in
             log.releaseLock(session, commits: keepingRemovals)
             finish(true)
@@ -446,14 +497,17 @@ final class LogThread {
     private func recover(after position: Position) {
         withSession { [self] session in
             guard let session else { return recover(after: position) }
-            let raise = { [self] (finish: @escaping (Tail) -> Void) in
-                log.whenFree(session) { [self] in
-                    world.raiseEpoch(process)
-                    finish(log.tables.tail(after: position, limit: tailLimit))
-                }
+            let raise = { [self] (finish: @escaping (Tail?) -> Void) in
+                whenFree(
+                    session,
+                    { [self] in
+                        world.raiseEpoch(process)
+                        finish(tail(after: position))
+                    }, orElse: { finish(nil) })
             }
-            ask(limitMs: 30_000, answerBytes: \.wireBytes, raise) { [self] tail in
-                if let tail { return done(.recovered(tail)) }
+            ask(limitMs: 30_000, answerBytes: { $0?.wireBytes ?? fixedMessageBytes }, raise) { [self] (tail: Tail??) in
+                if let tail = tail ?? nil { return done(.recovered(tail)) }
+                if case .some(nil) = tail { return recover(after: position) }
                 disconnect()
                 backoffMs = 50
                 recover(after: position)
@@ -517,8 +571,19 @@ extension AppendBatch {
     }
 }
 
-/// How long the head row stays locked for a process that doesn't go on, in milliseconds; the server waits twice as long.
-private let lockHoldMs = 500
+extension LogThread {
+    /// How long the head row stays locked for a process that doesn't go on, in milliseconds; the server waits twice as long.
+    private static let lockHoldMs = 500
+    /// So many bytes of others' rows may have to be read meanwhile: 512 KiB on the scale of heavy worlds.
+    private static let lockHoldReadBytes = 13_000
+    /// A row of a heavy world stands for a hundred, which take 100 µs each.
+    private static let lockHoldMsPerRow = 10
+}
+
+/// For how long the lock is asked for.
+private let lockLimitMs = 10_000
 
 /// The rows that come with a conflict or a recovery.
 private let tailLimit = 10_000
+/// The same in bytes: 8 MiB on the scale of heavy worlds.
+private let tailByteLimit = 200_000

@@ -114,13 +114,7 @@ package struct ModelStore: Sendable {
 
     /// Where a key is in `order`, or would be.
     private func place(of key: ByteString) -> Int {
-        var low = 0
-        var high = order.count
-        while low < high {
-            let middle = (low + high) / 2
-            if order[middle] < key { low = middle + 1 } else { high = middle }
-        }
-        return low
+        order.indices.partitioningIndex { order[$0] >= key }
     }
 
     /// Whether a range names a key that is not before it.

@@ -62,19 +62,21 @@ struct LogTables {
 
     /// Where the first row after `position` is.
     private func index(after position: Position) -> Int {
-        var low = 0
-        var high = rows.count
-        while low < high {
-            let middle = (low + high) / 2
-            if rows[middle].position <= position { low = middle + 1 } else { high = middle }
-        }
-        return low
+        rows.indices.partitioningIndex { rows[$0].position > position }
     }
 
-    /// Up to `limit` rows after `position`, and the head.
-    func tail(after position: Position, limit: Int) -> Tail {
+    /// Up to `limit` rows after `position`, of which all but the last have up to `byteLimit` bytes, and the head.
+    func tail(after position: Position, limit: Int, byteLimit: Int = .max) -> Tail {
         let start = index(after: position)
-        let end = min(rows.count, start + limit)
+        var end = min(rows.count, start + limit)
+        if byteLimit < .max {
+            var bytes = 0
+            end =
+                rows[start..<end].firstIndex { row in
+                    defer { bytes += row.wireBytes }
+                    return bytes >= byteLimit
+                } ?? end
+        }
         return Tail(head: head, rows: Array(rows[start..<end]), reachesHead: end == rows.count)
     }
 

@@ -217,6 +217,7 @@ final class SimulatedProcess {
         let meter = world.swarm.heaviness == nil ? nil : TurnMeter(replica)
         for event in events { replica.step(event, now: now) }
         let actions = replica.endTurn(now: now)
+        replica.invariants()
         world.fingerprint.mix(world.now)
         world.fingerprint.mix(index)
         world.fingerprint.mix(UInt64(bitPattern: replica.store.committedDigest.rawValue))

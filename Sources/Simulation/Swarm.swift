@@ -162,6 +162,7 @@ extension Swarm {
     private func weigh(_ configuration: inout ReplicaConfiguration, _ heavy: Heaviness, _ chance: inout Chance) {
         configuration.batchRowLimit = chance.pick([20, 100, 1_000])
         configuration.batchByteLimit = heavy.batchByteLimit
+        configuration.pacedByteLeast = heavy.batchByteLimit / 64
         configuration.tailRowLimit = chance.pick([50, 200])
         configuration.historyRowLimit = chance.pick([100, 1_000])
         configuration.scanKeyLimit = heavy.scanKeyLimit

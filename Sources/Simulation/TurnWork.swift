@@ -7,6 +7,8 @@ struct TurnWork {
     /// Keys that were looked at in walks over ranges, and in sorting.
     var visitedKeys = 0
     var madeRows = 0
+    /// Of the newest revision, whether they were sent or not.
+    var executedRows = 0
     var foldedRows = 0
     var answerBytes = 0
     /// Of these, for clients that had given up before the turn began.
@@ -16,6 +18,10 @@ struct TurnWork {
 extension Heaviness {
     /// What is wrong with a turn, if anything.
     func mistake(in turn: TurnWork) -> String? {
+        // A revision of another process's is folded as a whole.
+        if traits.contains(.revokes), turn.foldedRows == 0, turn.executedRows > executedRowLimit {
+            return "a turn executed \(turn.executedRows) rows of one revision, where \(executedRowLimit) are a turn's"
+        }
         if !traits.isDisjoint(with: [.reads, .writeTxns]), turn.visitedKeys > visitedKeyLimit(rows: turn.madeRows) {
             return "a turn that made \(turn.madeRows) rows looked at \(turn.visitedKeys) keys, where \(scanKeyLimit) are one step of a scan"
         }
@@ -30,10 +36,12 @@ extension Heaviness {
 struct TurnMeter {
     private let visitedKeys: UInt64
     private let rowsFolded: UInt64
+    private let tip: Position
 
     init(_ replica: borrowing Replica) {
         visitedKeys = replica.store.index.visitedKeys
         rowsFolded = replica.counters.rowsFolded
+        tip = replica.store.tip
     }
 
     func end(_ replica: borrowing Replica, _ actions: [Action], isOpen: (RequestID) -> Bool) -> TurnWork {
@@ -41,6 +49,8 @@ struct TurnMeter {
         // An index that was made anew counts from nothing.
         let visited = replica.store.index.visitedKeys
         work.visitedKeys = Int(visited < visitedKeys ? visited : visited - visitedKeys)
+        let newTip = replica.store.tip
+        if newTip > tip { work.executedRows = Int(newTip.sub) - (newTip.revision == tip.revision ? Int(tip.sub) : -1) }
         work.foldedRows = Int(replica.counters.rowsFolded - rowsFolded)
         for action in actions {
             switch action {

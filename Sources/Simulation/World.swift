@@ -375,7 +375,10 @@ final class World {
         // What was deleted takes its space until the steward has swept it, and the duty of one that is gone lasts as long as the clock
         // was set back.
         let sweepMs = swarm.quotaBytes > 0 ? Int(log.setBackMs) : 0
-        if !run(forMs: 12_000 + sweepMs, until: { left == 0 }) { return fail("\(left) calls without an answer in peace, \(state)") }
+        let restMs = swarm.heaviness?.restMs ?? 0
+        if !run(forMs: 12_000 + restMs + sweepMs, until: { left == 0 }) {
+            return fail("\(left) calls without an answer in peace, \(state)")
+        }
         // Whose time is over goes, and nothing else happens any more.
         let patienceMs = 40_000 + Int(log.setBackMs)
         if !run(forMs: patienceMs, until: { [self] in processes.allSatisfy { $0.leaseCount == 0 } }) {
@@ -387,6 +390,10 @@ final class World {
             return informers.allSatisfy { $0.isUpToDate(at: log.tables.head.position.revision) }
         }
         if !areTold { return fail("informers are not told: \(state)") }
+        // An informer that has gone elsewhere leaves a watcher behind whose rows may still be on their way over a slow link.
+        if restMs > 0 {
+            run(forMs: restMs) { [self] in processes.allSatisfy { $0.watchCounts.lagging == 0 } }
+        }
     }
 
     /// Disarms what clients have raised, and frees what there is: what the quota has raised goes by itself.

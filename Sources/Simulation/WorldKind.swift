@@ -24,8 +24,7 @@ package struct HeavyTraits: OptionSet, Hashable, Sendable {
 
     package static let all: HeavyTraits = [.reads, .writeTxns, .leases, .revokes, .statements, .links, .abandoned]
 
-    /// Those that plain seeds may have. Others are played on demand only: what a lease's revoke costs the engine, and how Changelog treats
-    /// what is slow, are models here that production is not held to.
+    /// Those that plain seeds may have. Others are played on demand only: some of their seeds fail still.
     package static let enabled: HeavyTraits = [.reads, .writeTxns, .abandoned]
 
     /// By their names on the command line.
@@ -43,6 +42,10 @@ package struct LogRules: Hashable, Sendable {
     package var countsLeavingBytes: Bool
     /// Whether the head row's lock is kept while the append that it is for is arriving.
     package var keepsLockWhileArriving: Bool
+    /// Whether it is held for longer where others' rows have to be read over a slow link, or many to be made, before there is an append.
+    package var holdsLockForWork: Bool
+    /// After how long a statement that waits for it is told that another process has it; nil for never.
+    package var lockWaitLimitMs: Int?
     /// Whether an append that is too large for one message is sent in several, in one transaction.
     package var cutsLargeAppends: Bool
     /// After how many answers in a row patience is halved.
@@ -50,9 +53,11 @@ package struct LogRules: Hashable, Sendable {
 
     /// What is slow is taken for dead, what is large is refused.
     package static let impatient = LogRules(
-        countsLeavingBytes: false, keepsLockWhileArriving: false, cutsLargeAppends: false, answersUntilFast: 16)
+        countsLeavingBytes: false, keepsLockWhileArriving: false, holdsLockForWork: false, lockWaitLimitMs: nil,
+        cutsLargeAppends: false, answersUntilFast: 16)
     package static let patient = LogRules(
-        countsLeavingBytes: true, keepsLockWhileArriving: true, cutsLargeAppends: true, answersUntilFast: .max)
+        countsLeavingBytes: true, keepsLockWhileArriving: true, holdsLockForWork: true, lockWaitLimitMs: 1_000, cutsLargeAppends: true,
+        answersUntilFast: .max)
 
     /// Those that Changelog follows.
     package static let current = LogRules.patient

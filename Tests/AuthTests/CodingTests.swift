@@ -32,6 +32,24 @@ internal import Testing
         for (count, digest) in expected { #expect(hex(SHA256.digest(ByteString([UInt8](repeating: 0x61, count: count)))) == digest) }
     }
 
+    @Test("a code is that of key and message, however their lengths lie to the blocks")
+    func lengths() {
+        // HMAC by its definition, over one buffer each.
+        func naive(_ message: ByteString, _ key: ByteString) -> ByteString {
+            let block = Array(key.count > 64 ? SHA256.digest(key) : key)
+            let padded = block + [UInt8](repeating: 0, count: 64 - block.count)
+            let inner = SHA256.digest(ByteString(padded.map { $0 ^ 0x36 } + Array(message)))
+            return SHA256.digest(ByteString(padded.map { $0 ^ 0x5C } + Array(inner)))
+        }
+        for keyCount in [0, 1, 32, 63, 64, 65, 130] {
+            let key = ByteString((0..<keyCount).map { UInt8(truncatingIfNeeded: $0 * 7 + 1) })
+            for count in 0..<200 {
+                let message = ByteString((0..<count).map { UInt8(truncatingIfNeeded: $0 * 11 + 3) })
+                if SHA256.authenticationCode(message, key: key) != naive(message, key) { Issue.record("\(keyCount), \(count)") }
+            }
+        }
+    }
+
     @Test("RFC 4231's test cases 1, 2, 3 and 6")
     func codes() {
         let key = ByteString([UInt8](repeating: 0x0B, count: 20))

@@ -46,6 +46,14 @@ internal import Testing
         #expect(SimpleToken(Base64.encodeForURL(ByteString(Array(none) + Array(sign(none)))), secret: .fixed) == nil)
     }
 
+    @Test("what is longer than any token is not looked at")
+    func long() {
+        for (count, isRead) in [(6_000, true), (6_200, false)] {
+            let token = SimpleToken(user: ByteString([UInt8](repeating: 0x61, count: count)), issued: 7, expiresMs: 9, chance: 5)
+            #expect((SimpleToken(token.signed(with: .fixed), secret: .fixed) == token) == isRead)
+        }
+    }
+
     private func sign(_ message: ByteString) -> ByteString { SHA256.authenticationCode(message, key: TokenSecret.fixed.bytes) }
 
     @Test("a token ends when it was not used for its time, and lives on while it is used")

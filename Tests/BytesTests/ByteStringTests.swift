@@ -102,6 +102,18 @@ internal import Testing
         #expect("\(long)" == "\"" + String(repeating: "a", count: 80) + "\"… (81 bytes)")
     }
 
+    @Test("the bytes read without a reference are the string's own, of slices and of nothing, too")
+    func unretained() {
+        ByteString.checkLayout()
+        let whole = ByteString("abcdef")
+        let strings = [whole, ByteString(), whole.slice(2..<5), whole.slice(6..<6), ByteString([0])]
+        strings.withUnsafeBufferPointer {
+            for index in strings.indices {
+                #expect(Array(ByteString.unretainedBytes(at: $0.baseAddress! + index)) == Array(strings[index]))
+            }
+        }
+    }
+
     @Test("a slice outside of the string is our own bug and traps")
     func outside() async {
         await #expect(processExitsWith: .failure) { _ = ByteString("abc").slice(1..<4) }

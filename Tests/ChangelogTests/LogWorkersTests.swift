@@ -164,6 +164,32 @@ extension Inbox where Event == LogEvent {
         #expect(try LogSession(settings, logger: quiet).everything().rows == writer.rows)
     }
 
+    @Test("a batch that rests on one that has conflicted is not sent; the next that rests on the log is")
+    func restsOnConflict() async throws {
+        let settings = try freshSettings()
+        let (log, inbox) = start(settings)
+        defer { log.stop() }
+        log.submit(.readHead)
+        var writer = Writer(head: try await inbox.head())
+        var batches = pair(&writer)
+        // There is no lock: it conflicts, by a way on which nothing is sent behind it.
+        batches[0].needsLock = true
+        for batch in batches { log.submit(.append(batch)) }
+        #expect(
+            try await inbox.appendAnswer()
+                == .conflicted(number: batches[0].number, tail: Tail(head: writer.head, rows: [], reachesHead: true)))
+        // The log has nothing to add: nobody was asked.
+        #expect(
+            try await inbox.appendAnswer()
+                == .conflicted(number: batches[1].number, tail: Tail(head: writer.head, rows: [], reachesHead: false)))
+        // The same rows once more are what the log lacks, and what rests on them is sent.
+        batches[0].needsLock = false
+        for batch in batches {
+            log.submit(.append(batch))
+            #expect(try await inbox.appendAnswer() == .appended(number: batch.number))
+        }
+    }
+
     @Test("where a batch has conflicted so has the one behind it, and both bring what came instead", arguments: [false, true])
     func sentAheadOfConflict(transactionPooling: Bool) async throws {
         var settings = try freshSettings()

@@ -24,11 +24,13 @@ struct ProtoFile {
     var enums: [String: [String: Int]] = [:]
     var calls: [Call] = []
 
-    /// Reads the files of this repository's proto folder.
-    static func all() throws -> ProtoFile {
+    /// Reads files of this repository's proto folder: those that the codec knows, if not told otherwise.
+    static func all(
+        _ names: [String] = ["kv.proto", "auth.proto", "rpc.proto", "lock.proto", "election.proto", "health.proto"]
+    ) throws -> ProtoFile {
         let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../proto").standardized
         var merged = ProtoFile()
-        for name in ["kv.proto", "auth.proto", "rpc.proto", "lock.proto", "election.proto", "health.proto"] {
+        for name in names {
             let file = try ProtoFile(String(contentsOf: folder.appending(path: name), encoding: .utf8))
             merged.messages.merge(file.messages) { _, new in new }
             merged.enums.merge(file.enums) { _, new in new }

@@ -147,8 +147,12 @@ struct PageTests {
                 ("GET / HTTP/1.1\r\n\((0..<60).map { "X\($0): \(String(repeating: "b", count: 1_000))\r\n" }.joined())\r\n", 431),
                 ("GET /\(String(repeating: "a", count: 100_000)) HTTP/1.1\r\n\r\n", 431),
                 ("GET / HTTP/9.9\r\n\r\n", 400), ("GET\r\n\r\n", 400), ("GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
-                ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n0123456789", 413),
-                ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", 413),
+                ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 65537\r\n\r\n", 413),
+                ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n", 400),
+                (
+                    "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n10001\r\n\(String(repeating: "x", count: 65_537))\r\n",
+                    413
+                ),
                 ("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
             ] {
                 let client = try HTTPClient(port: port)
@@ -163,6 +167,27 @@ struct PageTests {
             }
             try await eventually("all being closed") { server.connectionCounts.open == 0 }
             #expect(try HTTPClient.get("/", port: port).status == 200)
+        }
+    }
+
+    @Test("Bodies are read past: the answer comes at their end, and the connection goes on")
+    func bodies() async throws {
+        var limits = HTTP1Limits()
+        limits.answerTimeoutMs = 500
+        try await withPages(limits) { _, port in
+            let client = try HTTPClient(port: port)
+            for body in [
+                "Content-Length: 10\r\n\r\n0123456789", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+                "Content-Length: 0\r\n\r\n",
+                "Content-Length: 65536\r\n\r\n" + String(repeating: "x", count: 65_536),
+            ] {
+                try client.send("POST /p HTTP/1.1\r\nHost: x\r\n\(body)")
+                let answer = try client.answer()
+                #expect(answer.status == 200 && answer.body == "POST /p \n")
+            }
+            // A body that does not end.
+            try client.send("POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n01234")
+            #expect(try client.isClosed())
         }
     }
 

@@ -328,7 +328,11 @@ struct StreamTableTests {
                 } else {
                     let count = Int.random(in: 0...state.queuedBytes, using: &random)
                     var target = [UInt8](repeating: 0, count: count + 1)
-                    target.withUnsafeMutableBufferPointer { state.dequeue(count, to: $0.baseAddress!) }
+                    target.withUnsafeMutableBytes {
+                        var output = OutputCursor($0)
+                        state.dequeue(count, to: &output)
+                        #expect(output.count == count && output.room == 1)
+                    }
                     got += target.dropLast()
                 }
                 #expect(state.queuedBytes == expected.count - got.count)

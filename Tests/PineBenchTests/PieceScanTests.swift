@@ -52,7 +52,7 @@ struct PieceScanTests {
         #expect(throws: WrongAnswer.self) { try scan(message.dropLast(), cuts: [2]) }
         #expect(throws: WrongAnswer.self) { try scan([0x0F, 1, 2], cuts: [1]) }
         #expect(throws: WrongAnswer.self) { try scan(Array(repeating: 0xFF, count: 30), cuts: [3]) }
-        var random = SeededRandom(seed: 1)
+        var random = SplitMix64(seed: 1)
         for _ in 0..<20_000 {
             var noise = message
             for _ in 0..<3 { noise[random.below(noise.count)] = UInt8(truncatingIfNeeded: random.next()) }

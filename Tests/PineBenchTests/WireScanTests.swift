@@ -36,7 +36,7 @@ struct WireScanTests {
     @Test("Nothing that a server sends traps, however it is cut or changed")
     func noise() {
         let answer = RangeResponse(header: ResponseHeader(revision: 70_000), kvs: [kv, kv], more: true, count: 5).encoded()
-        var random = SeededRandom(seed: 1)
+        var random = SplitMix64(seed: 1)
         func read(_ bytes: [UInt8]) {
             bytes.withUnsafeBytes { bytes in
                 _ = try? RangeView(bytes) { _ throws(WrongAnswer) in }

@@ -103,6 +103,7 @@ final class FuzzServer {
             }
             for event in events { replica.step(event, now: now) }
             let actions = replica.endTurn(now: now)
+            replica.invariants()
             perform(actions)
             drop()
             if messages.isEmpty, events.isEmpty, waiting.isEmpty, actions.isEmpty, !replica.hasMoreWork { return true }
@@ -176,7 +177,7 @@ private struct FuzzLog {
             rows += batch.rows
             head = batch.newHead
             return .appended(number: batch.number)
-        case .lockHead(let expiring):
+        case .lockHead(let expiring, _):
             return .headLocked(head, expired: expiring?.leases.sorted() ?? [], sessions: 1)
         case .unlockHead: return nil
         case .recover(let position): return .recovered(tail(after: position, limit: .max))

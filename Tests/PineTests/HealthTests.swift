@@ -29,7 +29,10 @@ struct HealthTests {
         #expect(
             notReady.body
                 == "[+]data_corruption ok\n[-]serializable_read failed: waiting for PostgreSQL\n"
-                + "[-]linearizable_read failed: waiting for PostgreSQL\n\n")
+                + "[-]linearizable_read failed: waiting for PostgreSQL\n[+]non_learner ok\n\n")
+        // A page of its own, but no part of /livez.
+        #expect(try HTTPClient.get("/livez/serializable_read", port: pages).status == 503)
+        #expect(try HTTPClient.get("/livez/linearizable_read", port: pages).status == 404)
         #expect(
             try HTTPClient.get("/health", port: pages).body
                 == #"{"health":"false","reason":"RANGE ERROR:waiting for PostgreSQL"}"# + "\n")
@@ -47,12 +50,22 @@ struct HealthTests {
         try eventuallyBlocking("being ready") { try HTTPClient.get("/readyz", port: pages).status == 200 }
         #expect(
             try HTTPClient.get("/readyz?verbose&exclude=data_corruption", port: pages).body
-                == "[+]serializable_read ok\n[+]linearizable_read ok\nok\n")
+                == "[+]serializable_read ok\n[+]linearizable_read ok\n[+]non_learner ok\nok\n")
+        for page in ["/livez/serializable_read", "/livez?exclude=serializable_read", "/readyz/non_learner", "/readyz/data_corruption"] {
+            #expect(try HTTPClient.get(page, port: pages).body == "ok\n", "\(page)")
+        }
         #expect(try HTTPClient.get("/readyz/linearizable_read", port: pages).body == "ok\n")
         #expect(try HTTPClient.get("/readyz/nothing", port: pages).status == 404)
         #expect(try HTTPClient.get("/health", port: pages).body == #"{"health":"true","reason":""}"#)
         #expect(try HTTPClient.get("/health", port: pages, method: "PUT").fields["allow"] == "GET")
         #expect(try HTTPClient.get("/version", port: pages).body == #"{"etcdserver":"3.8.0","etcdcluster":"3.8.0","storage":"3.8.0"}"#)
+        let variables = try HTTPClient.get("/debug/vars", port: pages)
+        #expect(variables.fields["content-type"] == "application/json; charset=utf-8")
+        let parsed = try #require(try JSONSerialization.jsonObject(with: Data(variables.body.utf8)) as? [String: Any])
+        #expect(try #require(parsed["file_descriptor_limit"] as? Int) > 0)
+        #expect(try #require((parsed["memstats"] as? [String: Int])?["HeapInuse"]) > 1 << 20)
+        #expect(parsed["cmdline"] as? [String] == ["pine"], "a command line may have passwords in it")
+        #expect(try HTTPClient.get("/debug/nothing", port: pages).status == 404)
         #expect(try client.put("a", "1").header?.revision == 2)
         #expect(try pine.etcdctl("endpoint", "health").status == 0)
 

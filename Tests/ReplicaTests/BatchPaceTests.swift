@@ -7,7 +7,7 @@ import Testing
 
     @Test("a batch has as many bytes as half a second takes on a slow link, and all that it may on a fast one")
     func bounds() {
-        var pace = BatchPace(mostBytes: 4 << 20)
+        var pace = BatchPace(mostBytes: 4 << 20, leastBytes: 64 << 10)
         #expect(pace.byteLimit == 4 << 20)
         // 1 MiB in 2.5 s.
         pace.appended(bytes: 1 << 20, since: at(ms: 0), now: at(ms: 2_500))

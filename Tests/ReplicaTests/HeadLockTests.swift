@@ -59,6 +59,40 @@ import Testing
         #expect(pine.takeAppend() != nil)
     }
 
+    @Test(
+        "A race that took long is enough: on a slow link a large batch would lose the next one, too",
+        arguments: [(600, true), (400, false)])
+    func lostSlowly(ms: Int, waits: Bool) throws {
+        let pine = HandDriven(log)
+        let id = pine.ask(.write(.put(PutRequest(key: "k", value: "v"))))
+        _ = try other.put("other", "1")
+        pine.now = pine.now.advanced(byMs: ms)
+        pine.hear(log.answer(try #require(pine.takeAppend())))
+        let lock = pine.takeLock()
+        #expect((lock != nil) == waits)
+        if let lock { pine.hear(log.answer(lock)) }
+        pine.hear(log.answer(try #require(pine.takeAppend())))
+        #expect(try revision(pine, id) == 3)
+    }
+
+    @Test("Where what was made under the lock came too late for it, it is asked for longer, until that is enough")
+    func heldTooShortly() throws {
+        let (pine, id) = try waiting()
+        for (number, extraMs) in [0, 1_000, 2_000].enumerated() {
+            let lock = try #require(pine.takeLock())
+            #expect(lock == .lockHead(extraMs: extraMs))
+            pine.hear(log.answer(lock))
+            let append = try #require(pine.takeAppend())
+            // It was given back meanwhile.
+            if extraMs < 2_000 { _ = try other.put("late", ByteString("\(number)")) }
+            pine.hear(log.answer(append))
+        }
+        #expect(try revision(pine, id) == 6)
+        _ = pine.ask(.write(.put(PutRequest(key: "k", value: "v"))))
+        #expect(pine.replica.counters.racesLost == 4)
+        #expect(pine.takeLock().map { $0 == .lockHead() } ?? true)
+    }
+
     @Test("The lock is given back where what it waits for can't be read, and the put is done without it")
     func failedTailRead() throws {
         let (pine, id) = try waiting()

@@ -54,6 +54,31 @@ struct LeaseTests {
         #expect(try pine.leases() == [1, 2])
     }
 
+    @Test("Questions beyond the limit are refused at once, each call once and with all that it asked before, in one pass for all of them")
+    func tooManyQuestions() throws {
+        let limit = 20_000
+        let pine = TestReplica(MemoryLog()) { $0.leaseLimits.questionLimit = limit }
+        try pine.grant(1, ttl: 60)
+        pine.settle()
+        let (kept, refused) = (pine.newStream(), pine.newStream())
+        pine.keepAlive(1, on: refused)
+        for _ in 1..<limit { pine.keepAlive(1, on: kept) }
+        // The second of these comes after the call's end. A pass over all that wait for each of the others would take minutes.
+        for _ in 0..<2 { pine.keepAlive(1, on: refused) }
+        let late = (0..<limit).map { _ in pine.newStream() }
+        for stream in late { pine.keepAlive(1, on: stream) }
+        pass(5_000, pine)
+        #expect(pine.answers[refused] == .failure(.tooManyRequests))
+        #expect(pine.sent[refused] == nil)
+        #expect(late.allSatisfy { pine.answers[$0] == .failure(.tooManyRequests) && pine.sent[$0] == nil })
+        #expect(try pine.keptAlive(on: kept) == Array(repeating: [1, 60], count: limit - 1))
+        // There is room again.
+        let next = pine.newStream()
+        pine.keepAlive(1, on: next)
+        pass(1_000, pine)
+        #expect(try pine.keptAlive(on: next) == [[1, 60]])
+    }
+
     @Test("A lease granted through one process is known to the other at once, in every call")
     func otherProcess() throws {
         let log = MemoryLog()

@@ -26,7 +26,9 @@ final class HandDriven {
     }
 
     func turn() {
-        for action in replica.endTurn(now: now) {
+        let actions = replica.endTurn(now: now)
+        replica.invariants()
+        for action in actions {
             switch action {
             case .respond(let id, let message): answers[id] = .success(message)
             case .fail(let id, let error): answers[id] = .failure(error)

@@ -93,7 +93,7 @@ final class MemoryLog {
             head = batch.newHead
             if fate == .lostAfterCommit { return .appendLost(number: batch.number, reason: "cut") }
             return .appended(number: batch.number)
-        case .lockHead(let expiring):
+        case .lockHead(let expiring, _):
             beforeLock?()
             beforeLock = nil
             return .headLocked(head, expired: expiring.map { deadlines.expire($0) } ?? [], sessions: deadlines.sessions)
@@ -222,6 +222,8 @@ final class TestReplica {
         for event in arrived { replica.step(.log(event), now: now) }
         if !holdsSortJobs { for job in takeSortJobs() { replica.step(.sorted(job), now: now) } }
         let actions = replica.endTurn(now: now)
+        // They look at every watcher.
+        if replica.watchCounts.watchers < 500 { replica.invariants() }
         for action in actions { perform(action) }
         return !arrived.isEmpty || !actions.isEmpty || replica.hasMoreWork || (!holdsSortJobs && !sortJobs.isEmpty)
     }

@@ -68,6 +68,32 @@ struct TurnBoundTests {
         #expect(replica.replica.counters.turnVisitsMax < turnLimit)
     }
 
+    @Test("A poll that finds nothing new in the middle of a long write is no other history", arguments: [false, true])
+    func pollInTheMiddle(revokes: Bool) throws {
+        let log = MemoryLog()
+        let filler = TestReplica(log)
+        _ = try filler.call(.write(.leaseGrant(id: 7, ttl: 60)))
+        try fill(filler, lease: 7)
+        let pine = HandDriven(log) { $0.turnKeyLimit = 100 }
+        pine.tell(.log(.hinted))
+        let read = try #require(pine.takeTailRead())
+        let id = pine.ask(revokes ? .write(.leaseRevoke(id: 7)) : deleteAll)
+        for _ in 0..<3 { pine.turn() }
+        #expect(pine.takeAppend() == nil)
+        pine.hear(log.answer(read))
+        #expect(pine.replica.isServing == true)
+        #expect(pine.replica.store.index.liveCount == keyCount)
+        var append: LogCommand?
+        for _ in 0..<2 * keyCount where append == nil {
+            pine.turn()
+            append = pine.takeAppend()
+        }
+        pine.hear(log.answer(try #require(append)))
+        #expect(pine.replica.isServing == true)
+        #expect(throws: Never.self) { try #require(pine.answers[id]).get() }
+        #expect(pine.replica.store.index.liveCount == 0)
+    }
+
     @Test("Where a long revision has more events for all watchers than memory is for, they are given it one after the other")
     func oneAfterTheOther() throws {
         let replica = makeReplica(MemoryLog()) { $0.watchRevisionEventLimit = 1_000 }

@@ -79,24 +79,64 @@ struct TurnBudgetTests {
         #expect(other.replica.store.committedDigest == pine.replica.store.committedDigest)
     }
 
-    @Test("A write that gives way ends though others write before each of its turns")
+    @Test("A write that gives way ends though others write before each of its turns: under the head's lock, in steps")
     func besideNeighbours() throws {
         let pine = try loaded()
         let other = TestReplica(pine.log, origin: 2)
         let delete = pine.start(.write(.deleteRange(DeleteRangeRequest(key: "k", rangeEnd: "l"))))
         var writes = 0
-        while pine.answers[delete] == nil, writes < 30 {
+        var lockedTurns = 0
+        while pine.answers[delete] == nil, writes < 30, lockedTurns < 1_000 {
+            // Nobody else appends while the lock is held.
+            if case .held = pine.replica.headLock {
+                lockedTurns += 1
+                _ = pine.turn()
+                continue
+            }
             writes += 1
             _ = try other.put("z", ByteString("\(writes)"))
             // Two turns, in which it learns of that and begins anew: too few for 600 keys.
             pine.tell(.log(.hinted))
             for _ in 0..<2 { _ = pine.turn() }
         }
-        #expect(writes > 3)
+        #expect(writes > 3 && writes < 30)
+        #expect(lockedTurns > 5 && lockedTurns < 1_000)
         #expect(try DeleteRangeResponse.decode(try #require(pine.answers[delete]).get()).deleted == 600)
         other.advance(ms: 2_000)
         other.settle()
         #expect(try other.range(RangeRequest(key: "k", rangeEnd: "l")).count == 0)
+    }
+
+    @Test("A lease of many keys expires in steps under the head's lock; reads beside it are answered, and nothing is seen of it before its end")
+    func expiry() throws {
+        let pine = try loaded(keys: 0)
+        let other = TestReplica(pine.log, origin: 2)
+        _ = try pine.call(.write(.leaseGrant(id: 7, ttl: 5)))
+        for base in stride(from: 0, to: 600, by: 50) {
+            let puts = (base..<base + 50).map {
+                RequestOp.put(PutRequest(key: ByteString("k\(10_000 + $0)"), value: "v", lease: 7))
+            }
+            _ = try pine.call(.write(.txn(TxnRequest(success: puts))))
+        }
+        let before = pine.replica.store.revision
+        var turns = 0
+        var lockedTurns = 0
+        while pine.replica.store.leases.contains(7) || !pine.replica.store.isSettled, turns < 20_000 {
+            turns += 1
+            if !pine.turn() { pine.advance(ms: 20) }
+            guard pine.replica.isRevoking else { continue }
+            lockedTurns += 1
+            #expect(pine.replica.store.revision == before)
+            let read = pine.start(.range(RangeRequest(key: "k", rangeEnd: "l", serializable: true, countOnly: true)))
+            _ = pine.turn()
+            #expect(try RangeResponse.decode(try #require(pine.answers[read]).get()).count == 600)
+        }
+        #expect(lockedTurns > 5)
+        #expect(pine.replica.store.revision == before + 1)
+        #expect(try pine.range(RangeRequest(key: "k", rangeEnd: "l")).count == 0)
+        other.advance(ms: 2_000)
+        other.settle()
+        #expect(other.replica.store.committedDigest == pine.replica.store.committedDigest)
     }
 
     @Test("A write that gives way can be given up, and leaves nothing")

@@ -126,7 +126,9 @@ final class WatchWorld {
 
     func turn() throws {
         defer { endedStreams = [] }
-        for action in replica.endTurn(now: now) {
+        let actions = replica.endTurn(now: now)
+        replica.invariants()
+        for action in actions {
             switch action {
             case .fail(let id, let error):
                 if streams.contains(where: { $0.id == id }) { throw WatchMistake("a stream failed: \(error)") }

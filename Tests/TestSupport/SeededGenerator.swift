@@ -1,19 +1,13 @@
 // Owns: chance in tests. Must never: be drawn from anywhere else, or a failure could not be played again.
+internal import Bytes
 internal import Foundation
 
-/// The numbers that follow from a seed, the same on every machine (SplitMix64: Steele, Lea and Flood, OOPSLA 2014).
 package struct SeededGenerator: RandomNumberGenerator, Sendable {
-    private var state: UInt64
+    private var words: SplitMix64
 
-    package init(seed: UInt64) { state = seed }
+    package init(seed: UInt64) { words = SplitMix64(seed: seed) }
 
-    package mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-        return word ^ (word >> 31)
-    }
+    package mutating func next() -> UInt64 { words.next() }
 
     /// True in about `share` of the cases.
     package mutating func chance(_ share: Double) -> Bool { Double.random(in: 0..<1, using: &self) < share }

@@ -6,7 +6,7 @@ internal import Bytes
 internal import DequeModule
 internal import Keyspace
 
-struct RecentRows {
+struct RecentRows: HandoutRows {
     private var rows = Deque<LogRow>()
     private var bytes = 0
     private let byteLimit: Int
@@ -38,7 +38,7 @@ struct RecentRows {
     var hasPending: Bool { passedCount < rows.count }
 
     /// A row that is still to be handed out: the next one, or one after it.
-    func pending(_ offset: Int = 0) -> LogRow? {
+    func pending(_ offset: Int) -> LogRow? {
         passedCount + offset < rows.count ? rows[passedCount + offset] : nil
     }
 
@@ -54,7 +54,7 @@ struct RecentRows {
 
     /// Whether handing out has fallen so far behind that watchers are better off reading at their own pace.
     var isOverrun: Bool {
-        guard pendingBytes > byteLimit + pendingByteLimit, let next = pending(), let last = rows.last else { return false }
+        guard pendingBytes > byteLimit + pendingByteLimit, let next = pending(0), let last = rows.last else { return false }
         return next.position.revision != last.position.revision
     }
 
@@ -81,12 +81,7 @@ struct RecentRows {
     /// The rows of whole revisions from `revision` on: `limit` of them, and the rest of the last one's revision. And whether
     /// these are all.
     func rows(from revision: Revision, limit: Int) -> (rows: [LogRow], areAll: Bool) {
-        var low = 0
-        var high = rows.count
-        while low < high {
-            let middle = (low + high) / 2
-            if rows[middle].position.revision < revision { low = middle + 1 } else { high = middle }
-        }
+        let low = (0..<rows.count).partitioningIndex { rows[$0].position.revision >= revision }
         var end = min(low + limit, rows.count)
         while end > low, end < rows.count, rows[end].position.revision == rows[end - 1].position.revision { end += 1 }
         return (Array(rows[low..<end]), end == rows.count)

@@ -1,0 +1,1 @@
+../EtcdAPITests/ProtoFile.swift
