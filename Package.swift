@@ -125,7 +125,7 @@ let package = Package(
             ],
             path: "Tests/PineFuzz", swiftSettings: settings),
         tests("PineFuzzTests", ["PineFuzz"], resources: [.copy("Corpus")]),
-        tests("PineServerTests", ["Changelog", "Keyspace", "PineServer", "Replica", logging]),
+        tests("PineServerTests", ["Bytes", "Changelog", "EtcdAPI", "GRPC", "Keyspace", "PineServer", "Replica", logging]),
         tests("EmbeddedPostgresTests", ["EmbeddedPostgres", "TestSupport", logging]),
         .executableTarget(
             name: "instruction-count",

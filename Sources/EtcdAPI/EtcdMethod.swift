@@ -31,6 +31,14 @@ package enum EtcdMethod: UInt8, CaseIterable, Sendable {
     // gRPC's own health service.
     case healthCheck
     case healthWatch
+    // The services Lock and Election.
+    case lock
+    case unlock
+    case campaign
+    case proclaim
+    case leader
+    case observe
+    case resign
 
     /// How many messages go each way.
     package enum Kind: Sendable {
@@ -44,7 +52,7 @@ package enum EtcdMethod: UInt8, CaseIterable, Sendable {
 
     package var kind: Kind {
         switch self {
-        case .rangeStream, .snapshot, .healthWatch: .serverStreaming
+        case .rangeStream, .snapshot, .healthWatch, .observe: .serverStreaming
         case .watch, .leaseKeepAlive: .bidirectional
         default: .unary
         }
@@ -80,6 +88,13 @@ package enum EtcdMethod: UInt8, CaseIterable, Sendable {
         case .downgrade: "/etcdserverpb.Maintenance/Downgrade"
         case .healthCheck: "/grpc.health.v1.Health/Check"
         case .healthWatch: "/grpc.health.v1.Health/Watch"
+        case .lock: "/v3lockpb.Lock/Lock"
+        case .unlock: "/v3lockpb.Lock/Unlock"
+        case .campaign: "/v3electionpb.Election/Campaign"
+        case .proclaim: "/v3electionpb.Election/Proclaim"
+        case .leader: "/v3electionpb.Election/Leader"
+        case .observe: "/v3electionpb.Election/Observe"
+        case .resign: "/v3electionpb.Election/Resign"
         }
     }
 

@@ -32,6 +32,8 @@ final class LoopServices: GRPCHandler {
     /// Watches of the health service, and the timer that looks at them while there are any.
     var healthWatches: [CallID: HealthWatch] = [:]
     var healthTimer: RepeatedTask?
+    /// Calls of Lock and Election.
+    var coordination = CoordinationCalls()
 
     init(
         _ calls: GRPCLoop, engine: Engine, shared: SharedState, health: Health, configuration: ServerConfiguration, logger: Logger
@@ -61,6 +63,7 @@ final class LoopServices: GRPCHandler {
             case .watch: try watchRequested(call, message)
             case .healthCheck: try checkHealth(call, message)
             case .healthWatch: try watchHealth(call, message)
+            case .lock, .unlock, .campaign, .proclaim, .leader, .observe, .resign: try coordinate(method, message, call)
             default: try answer(method, message, call)
             }
         } catch {
@@ -97,6 +100,7 @@ final class LoopServices: GRPCHandler {
         let id = RequestID(call)
         awaitingRevision[id] = nil
         _ = forgetStream(call)
+        coordinationCancelled(call)
         batch.append(.event(.requestCancelled(id)))
     }
 
@@ -104,6 +108,7 @@ final class LoopServices: GRPCHandler {
         let id = RequestID(call)
         keepAlives[call]?.unread = 0
         for _ in 0..<(awaitingDrain.removeValue(forKey: id) ?? 0) { batch.append(.event(.streamDrained(id))) }
+        coordinationWritable(call)
     }
 
     func turnEnded() {
@@ -119,6 +124,10 @@ final class LoopServices: GRPCHandler {
         var kept: [EngineMessage] = []
         for message in rest {
             switch message {
+            // There are as many as calls of theirs are open, which have a bound of their own.
+            case .event(.requestArrived(let id, _)) where id.isOfCoordination, .event(.watchOpened(let id)) where id.isOfCoordination,
+                .event(.watchRequested(let id, _)) where id.isOfCoordination:
+                kept.append(message)
             case .event(.requestArrived(let id, _)), .event(.watchOpened(let id)), .event(.watchRequested(let id, _)):
                 let call = CallID(rawValue: id.rawValue)
                 awaitingRevision[id] = nil
@@ -132,6 +141,7 @@ final class LoopServices: GRPCHandler {
     }
 
     func shutdownBegan() {
+        shutDownCoordination()
         for call in openStreams {
             batch.append(.event(.requestCancelled(RequestID(call))))
             calls.finish(call, GRPCStatus(.stopped))
@@ -147,6 +157,10 @@ final class LoopServices: GRPCHandler {
 
     func deliver(_ batch: [Outgoing]) {
         for outgoing in batch {
+            if outgoing.id.isOfCoordination {
+                coordinationHeard(outgoing)
+                continue
+            }
             let call = CallID(rawValue: outgoing.id.rawValue)
             switch outgoing {
             case .respond(_, let message): calls.respond(call, message)
@@ -164,11 +178,14 @@ final class LoopServices: GRPCHandler {
                 _ = forgetStream(call)
                 calls.finish(call, .ok)
             case .revision(let id, let revision): answer(id, revision)
-            case .slow(_, let request):
-                if let (path, peer) = calls.describe(call) { slowRequests.note(request, path: path, peer: peer) }
+            case .slow(_, let request): noteSlow(request, call)
             }
         }
         turnEnded()
+    }
+
+    func noteSlow(_ request: SlowRequest, _ call: CallID) {
+        if let (path, peer) = calls.describe(call) { slowRequests.note(request, path: path, peer: peer) }
     }
 
     /// Whether the client would rather be sent away than be served by a member without a leader.
@@ -246,7 +263,7 @@ final class LoopServices: GRPCHandler {
     }
 
     /// etcd measures the raft entry that holds the request: about this much larger.
-    private func checkSize(_ message: ByteString) throws(EtcdError) {
+    func checkSize(_ message: ByteString) throws(EtcdError) {
         if message.count + raftEnvelopeBytes > configuration.maxRequestBytes { throw .requestTooLarge }
     }
 
@@ -312,7 +329,8 @@ private let raftEnvelopeBytes = 20
 /// The methods that are served, in the order of their indexes.
 let servedMethods: [EtcdMethod] = [
     .range, .rangeStream, .put, .deleteRange, .txn, .compact, .watch, .leaseGrant, .leaseRevoke, .leaseKeepAlive,
-    .leaseTimeToLive, .leaseLeases, .status, .memberList, .alarm, .defragment, .hashKV, .healthCheck, .healthWatch,
+    .leaseTimeToLive, .leaseLeases, .status, .memberList, .alarm, .defragment, .hashKV, .healthCheck, .healthWatch, .lock,
+    .unlock, .campaign, .proclaim, .leader, .observe, .resign,
 ]
 
 extension RequestID {
@@ -338,6 +356,8 @@ extension GRPCMethod {
             switch method {
             // A put may ask for the value before, which somebody has sent.
             case .put, .compact, .leaseGrant, .leaseRevoke, .status, .memberList, .alarm, .defragment, .healthCheck: true
+            // A lock that is waited for would keep others' answers waiting.
+            case .lock, .unlock, .campaign, .proclaim, .resign: true
             default: false
             }
         self.init(method.path, kind, answersAreShort: answersAreShort)

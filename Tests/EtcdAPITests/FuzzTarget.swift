@@ -29,6 +29,9 @@ let allMessages: [any WireMessage.Type] = [
     AuthRoleGetRequest.self, AuthRoleGetResponse.self, AuthRoleListRequest.self, AuthRoleListResponse.self,
     AuthRoleDeleteRequest.self, AuthRoleDeleteResponse.self, AuthRoleGrantPermissionRequest.self,
     AuthRoleGrantPermissionResponse.self, AuthRoleRevokePermissionRequest.self, AuthRoleRevokePermissionResponse.self,
+    LockRequest.self, LockResponse.self, UnlockRequest.self, UnlockResponse.self, LeaderKey.self, CampaignRequest.self,
+    CampaignResponse.self, LeaderRequest.self, LeaderResponse.self, ResignRequest.self, ResignResponse.self,
+    ProclaimRequest.self, ProclaimResponse.self,
 ]
 
 /// Decodes what follows the first byte as the message that it picks. Answers what is wrong, or nil.

@@ -25,7 +25,9 @@ struct ProtoFile {
     var calls: [Call] = []
 
     /// Reads files of this repository's proto folder: those that the codec knows, if not told otherwise.
-    static func all(_ names: [String] = ["kv.proto", "auth.proto", "rpc.proto", "health.proto"]) throws -> ProtoFile {
+    static func all(
+        _ names: [String] = ["kv.proto", "auth.proto", "rpc.proto", "lock.proto", "election.proto", "health.proto"]
+    ) throws -> ProtoFile {
         let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../proto").standardized
         var merged = ProtoFile()
         for name in names {

@@ -1,0 +1,75 @@
+// Owns: the open calls of Lock and Election of one loop, and the ids under which they ask the engine: a call asks several things, one
+// after another, and its last even where the client is gone.
+// Invariant: an id names what its call waits for now, or nothing.
+internal import GRPC
+internal import Replica
+
+struct CoordinationCalls {
+    struct Entry {
+        var call: any CoordinationCall
+        /// About what it keeps in memory.
+        let byteCount: Int
+        /// What it has asked and was not answered.
+        var asked: RequestID?
+        var watch: RequestID?
+        /// Its client doesn't read: what it would ask next waits for that, and so do the watch's further messages.
+        var isFull = false
+        var held: Request?
+        var undrained = 0
+    }
+
+    private(set) var entries: [CallID: Entry] = [:]
+    private var owners: [RequestID: CallID] = [:]
+    private var byteCount = 0
+    private var nextNumber: UInt32 = 0
+
+    /// Calls of one loop, and what they keep in memory.
+    private static let callLimit = 50_000
+    private static let byteLimit = 64 << 20
+
+    func hasRoom(for byteCount: Int) -> Bool {
+        entries.count < Self.callLimit && self.byteCount + byteCount <= Self.byteLimit
+    }
+
+    mutating func open(_ id: CallID, _ call: any CoordinationCall, byteCount: Int) {
+        entries[id] = Entry(call: call, byteCount: byteCount)
+        self.byteCount += byteCount
+    }
+
+    /// Changes a call's entry; nil where the call is over.
+    mutating func update<R>(_ id: CallID, _ body: (inout Entry) -> R) -> R? {
+        guard let index = entries.index(forKey: id) else { return nil }
+        return body(&entries.values[index])
+    }
+
+    mutating func close(_ id: CallID) {
+        guard let entry = entries.removeValue(forKey: id) else { return }
+        byteCount -= entry.byteCount
+    }
+
+    /// The call that waits for what `id` brings.
+    func owner(of id: RequestID) -> CallID? { owners[id] }
+
+    /// An id for what `call` waits for next.
+    mutating func name(for call: CallID) -> RequestID {
+        var id: RequestID
+        repeat {
+            id = RequestID(coordination: nextNumber, loop: call.loop)
+            nextNumber &+= 1
+        } while owners[id] != nil
+        owners[id] = call
+        return id
+    }
+
+    mutating func forget(_ id: RequestID) { owners[id] = nil }
+}
+
+extension RequestID {
+    /// What a call of Lock or Election asks: no stream of a loop has the highest slot.
+    init(coordination number: UInt32, loop: Int) {
+        self.init(rawValue: UInt64(loop) << 56 | 0xFF_FFFF << 32 | UInt64(number))
+    }
+
+    @inline(__always)
+    var isOfCoordination: Bool { rawValue >> 32 & 0xFF_FFFF == 0xFF_FFFF }
+}
