@@ -7,7 +7,7 @@
 //     10    nothing      the token secret, or nothing 1 enabled, 0 not      after the change
 //
 // `number` is the row's `create_revision`, the auth revision its `version`. An empty value means that the user or the role is gone. The
-// authpb bytes are those that etcd keeps in its buckets `authUsers` and `authRoles`, so snapshots of either side need no translation.
+// authpb bytes are those that etcd keeps in its buckets of users and roles, so snapshots of either side need no translation.
 // What one request changes (RoleDelete: the role, and each user who had it) are rows of one transaction with one auth revision.
 //
 // The last auth row of the log has the highest auth revision, so it must outlive compaction; any other one may go once a later row has

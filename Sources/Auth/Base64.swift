@@ -1,5 +1,5 @@
-// Owns: base64 (RFC 4648): the alphabet for URLs without padding, for tokens; and the standard one as Go's base64.StdEncoding reads it, for
-// the hashed passwords that clients send.
+// Owns: base64 (RFC 4648): the alphabet for URLs without padding, for tokens; and the standard one as Go's library reads it, for the
+// hashed passwords that clients send.
 package import Bytes
 
 package enum Base64 {

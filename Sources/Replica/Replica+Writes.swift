@@ -174,7 +174,7 @@ extension Replica {
                         write.request, header: header, origin: configuration.origin, rows: &rows, visits: &visits)
                 else {
                     // What was executed before it is sent first.
-                    if !taken.isEmpty { store.abandon() } else { pausedWrite = write.id }
+                    if taken.isEmpty, rows.isEmpty { pausedWrite = write.id } else { store.abandon() }
                     if taken.isEmpty && !wasPaused { write.pauseCount += 1 }
                     enqueueFirst(write)
                     break

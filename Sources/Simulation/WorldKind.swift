@@ -24,9 +24,6 @@ package struct HeavyTraits: OptionSet, Hashable, Sendable {
 
     package static let all: HeavyTraits = [.reads, .writeTxns, .leases, .revokes, .statements, .links, .abandoned]
 
-    /// Those that plain seeds may have. Others are played on demand only: some of their seeds fail still.
-    package static let enabled: HeavyTraits = [.reads, .writeTxns, .abandoned]
-
     /// By their names on the command line.
     package static let named: [(name: String, traits: HeavyTraits)] = [
         ("reads", .reads), ("write-txns", .writeTxns), ("leases", .leases), ("revokes", .revokes), ("statements", .statements),
@@ -68,7 +65,7 @@ package enum WorldKind: Hashable, Sendable {
     case light
     /// With some of these traits.
     case heavy(HeavyTraits, rules: LogRules = .current)
-    /// Mostly light; by chance, heavy with the traits that are enabled.
+    /// Mostly light; by chance, heavy with any of the traits.
     case mixed
 
     /// In how many of a thousand mixed seeds the world is heavy.
@@ -81,7 +78,7 @@ package enum WorldKind: Hashable, Sendable {
         case .heavy(let traits, let rules): return traits.isEmpty ? nil : (traits, rules)
         case .mixed:
             var chance = Chance(seed: ~seed)
-            return !HeavyTraits.enabled.isEmpty && chance.happens(Self.heavyShare) ? (.enabled, .current) : nil
+            return chance.happens(Self.heavyShare) ? (.all, .current) : nil
         }
     }
 }

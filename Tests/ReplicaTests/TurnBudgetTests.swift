@@ -120,7 +120,11 @@ struct TurnBudgetTests {
             }
             _ = try pine.call(.write(.txn(TxnRequest(success: puts))))
         }
+        let puts = (0..<200).map { RequestOp.put(PutRequest(key: ByteString("other\($0)"), value: "v")) }
+        _ = try pine.call(.write(.txn(TxnRequest(success: puts))))
         let before = pine.replica.store.revision
+        // It takes several turns as well, and comes in the turn that ends the revoke.
+        var delete: RequestID?
         var turns = 0
         var lockedTurns = 0
         while pine.replica.store.leases.contains(7) || !pine.replica.store.isSettled, turns < 20_000 {
@@ -131,6 +135,9 @@ struct TurnBudgetTests {
             }
             guard pine.replica.isRevoking else { continue }
             lockedTurns += 1
+            if delete == nil {
+                delete = pine.start(.write(.deleteRange(DeleteRangeRequest(key: "other", rangeEnd: "otherz"))))
+            }
             #expect(pine.replica.store.revision == before)
             let read = pine.start(.range(RangeRequest(key: "k", rangeEnd: "l", serializable: true, countOnly: true)))
             _ = pine.turn()
@@ -139,6 +146,9 @@ struct TurnBudgetTests {
         #expect(lockedTurns > 5)
         #expect(pine.replica.store.revision == before + 1)
         #expect(try pine.range(RangeRequest(key: "k", rangeEnd: "l")).count == 0)
+        pine.settle()
+        let begun = try #require(delete)
+        #expect(try DeleteRangeResponse.decode(try #require(pine.answers[begun]).get()).deleted == 200)
         other.advance(ms: 2_000)
         other.settle()
         #expect(other.replica.store.committedDigest == pine.replica.store.committedDigest)

@@ -73,19 +73,27 @@ final class WatchStream {
 
     func park(_ watcher: Watcher) {
         watcher.place = .parked
-        parked.append(watcher)
         parkedCount += 1
+        // One that left and comes back may be listed still.
+        if watcher.isListedAsParked { return }
+        watcher.isListedAsParked = true
+        parked.append(watcher)
     }
 
     /// A parked watcher leaves. Many may, one after the other: the list is cleaned up now and then.
     func unparked(_ watcher: Watcher) {
         watcher.place = .nowhere
         parkedCount -= 1
-        if parked.count > 64, parkedCount * 2 < parked.count { parked.removeAll { $0.place != .parked } }
+        guard parked.count > 64, parkedCount * 2 < parked.count else { return }
+        parked.removeAll { watcher in
+            watcher.isListedAsParked = watcher.place == .parked
+            return watcher.place != .parked
+        }
     }
 
     func takeParked() -> [Watcher] {
         let taken = parked.filter { $0.place == .parked }
+        for watcher in parked { watcher.isListedAsParked = false }
         parked = []
         parkedCount = 0
         return taken

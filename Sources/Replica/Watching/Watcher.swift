@@ -42,6 +42,8 @@ final class Watcher {
     var isGatheredLive = false
     /// Whether it is in the list of laggards, which it may have left again.
     var isListed = false
+    /// The same of its stream's `parked`.
+    var isListedAsParked = false
     /// Whether it takes part in the pass over old rows that is under way.
     var isSwept = false
     /// Set for the rest of that pass once its client can't be given more.
