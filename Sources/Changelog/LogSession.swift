@@ -221,8 +221,8 @@ package final class LogSession {
 
     /// Opens a transaction that holds the head row's lock, and takes deadlines out that have passed.
     /// `append` or `releaseHeadLock` ends it; so does the server once `lockHoldLimit` has passed twice without a word from us, such as
-    /// `keepHeadLock` gives, or as much longer as the expiry's rows may take and `extra` says: the thread that hears of the lock may be the one that makes
-    /// them.
+    /// `keepHeadLock` gives, or as much longer as the expiry's rows may take and `extra` says: the thread that hears of the lock may be the
+    /// one that makes them.
     package func lockHead(
         expiring: LeaseExpiry? = nil, extra: Duration = .zero
     ) throws(LogError) -> (head: Head, expired: [LeaseID]) {

@@ -124,8 +124,11 @@ struct DurabilityTests {
         try await eventually("replication") { log.counters.isReplicated == true }
         try set("")
         try await eventually("none") { log.counters.isReplicated == false }
-        #expect(lines.count(of: "notice synchronous replication was switched on") == 1)
-        #expect(lines.count(of: "warning synchronous replication was switched off") == 1)
+        // A line follows what the counters say.
+        try await eventually("the lines") {
+            lines.count(of: "notice synchronous replication was switched on") == 1
+                && lines.count(of: "warning synchronous replication was switched off") == 1
+        }
         #expect(lines.all().count == 2)
     }
 

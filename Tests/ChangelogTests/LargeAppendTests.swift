@@ -97,14 +97,15 @@ import Testing
         "an append under the head's lock may take longer to arrive than the server waits for a stalled process", arguments: [false, true])
     func slowUnderTheLock(isOneRow: Bool) throws {
         var (proxy, settings) = try Self.throughProxy()
-        settings.limits.lockHoldLimit = .milliseconds(200)
+        settings.limits.lockHoldLimit = .milliseconds(500)
         settings.limits.pieceByteLimit = 32 << 10
         let session = try LogSession(settings, patience: .seconds(2), logger: quiet)
         var writer = Writer(head: try session.readHead())
+        // 3 s on the way, where the lock would be taken away after one. Nothing else is done while it is held: this process may be slow.
+        let batch = isOneRow ? writer.batch(count: 1, valueSize: 400_000) : writer.batch(count: 200, valueSize: 2_000)
+        try proxy.set(.limited(bytesPerSecond: 128 << 10))
         _ = try session.lockHead()
-        // 1.6 s on the way, where the lock would be taken away after 0.4.
-        try proxy.set(.limited(bytesPerSecond: 256 << 10))
-        try session.put(isOneRow ? writer.batch(count: 1, valueSize: 400_000) : writer.batch(count: 200, valueSize: 2_000), &writer)
+        try session.put(batch, &writer)
         try proxy.set(.flowing)
         #expect(try session.everything().rows == writer.rows)
     }
