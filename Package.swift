@@ -59,6 +59,7 @@ let package = Package(
         .systemLibrary(name: "CSemaphore"),
         .systemLibrary(name: "CFileRights"),
         room("Bytes"),
+        room("Calls"),
         room("Bolt", ["Bytes"]),
         room("Metrics", ["Bytes"]),
         room("EtcdAPI", ["Bytes"]),
@@ -67,7 +68,7 @@ let package = Package(
         room("Passwords", ["Bytes", "CCrypt", "EtcdAPI"]),
         room("JWT", ["Auth", "Bytes", "COpenSSL", "EtcdAPI"]),
         room("Keyspace", ["Bytes", "CPrefetch", "EtcdAPI", heap]),
-        room("Replica", ["Bytes", "Metrics", "EtcdAPI", "Keyspace", deque]),
+        room("Replica", ["Bytes", "Calls", "Metrics", "EtcdAPI", "Keyspace", deque]),
         .target(
             name: "Changelog", dependencies: ["Bytes", "CLibPQ", "Metrics", "Keyspace", "Replica", deque, logging],
             // A link to the migrations folder: compiled in, so that the binary needs no files beside it.
@@ -75,11 +76,12 @@ let package = Package(
         room("TLS", ["Bytes", "COpenSSL", nioCore, logging]),
         room("HTTP1", [nioCore, nioHTTP1]),
         room("HTTP2", ["Bytes", "CNghttp2", "HTTP1", nioCore, nioPosix, logging]),
-        room("GRPC", ["Bytes", "CZlib", "Metrics", "HTTP1", "HTTP2", nioCore, nioPosix, logging]),
+        room("GRPC", ["Bytes", "Calls", "CZlib", "Metrics", "HTTP1", "HTTP2", nioCore, nioPosix, logging]),
         room(
             "PineServer",
             [
-                "Bytes", "CSemaphore", "Metrics", "EtcdAPI", "Keyspace", "Replica", "Changelog", "TLS", "HTTP1", "HTTP2", "GRPC", nioCore,
+                "Bytes", "CSemaphore", "Calls", "Metrics", "EtcdAPI", "Keyspace", "Replica", "Changelog", "TLS", "HTTP1", "HTTP2", "GRPC",
+                nioCore,
                 nioPosix, logging,
             ]),
         room("EtcdClient", ["Bytes", "EtcdAPI", "GRPC", "HTTP2", "TLS", nioCore, nioPosix]),
@@ -95,7 +97,7 @@ let package = Package(
             swiftSettings: settings),
 
         // Not a part of Pine as it is shipped: the replica under every fault that can be thought of.
-        room("Simulation", ["Bytes", "EtcdAPI", "Keyspace", "Replica", deque, heap]),
+        room("Simulation", ["Bytes", "Calls", "EtcdAPI", "Keyspace", "Replica", deque, heap]),
         .executableTarget(name: "simulate", dependencies: ["Simulation", argumentParser], swiftSettings: settings),
 
         .target(
@@ -111,21 +113,23 @@ let package = Package(
         tests("JWTTests", ["Auth", "Bytes", "EtcdAPI", "JWT"]),
         tests("PasswordsTests", ["Bytes", "EtcdAPI", "Passwords", "TestSupport"]),
         tests("KeyspaceTests", ["Bytes", "EtcdAPI", "Keyspace", "TestSupport"]),
-        tests("ReplicaTests", ["Bytes", "EtcdAPI", "Keyspace", "Replica", "TestSupport"]),
+        tests("ReplicaTests", ["Bytes", "Calls", "EtcdAPI", "Keyspace", "Replica", "TestSupport"]),
         tests("ChangelogTests", ["Bytes", "Keyspace", "Replica", "Changelog", "TestSupport", logging]),
         .target(name: "RawHTTP2", dependencies: ["CNghttp2"], path: "Tests/RawHTTP2", swiftSettings: settings),
         tests("TLSTests", ["TLS", "TestSupport", nioCore, nioPosix, logging]),
         tests("HTTP2Tests", ["Bytes", "CNghttp2", "HTTP2", "RawHTTP2", "TestSupport", nioCore, nioPosix, logging]),
-        tests("GRPCTests", ["Bytes", "CZlib", "HTTP1", "HTTP2", "GRPC", "RawHTTP2", "TLS", "TestSupport", nioCore, nioPosix, logging]),
+        tests(
+            "GRPCTests",
+            ["Bytes", "Calls", "CZlib", "HTTP1", "HTTP2", "GRPC", "RawHTTP2", "TLS", "TestSupport", nioCore, nioPosix, logging]),
         // The whole server on one thread, for scripts/fuzz and the replay of its seeds.
         .target(
             name: "PineFuzz",
             dependencies: [
-                "Bytes", "EtcdAPI", "Keyspace", "Replica", "HTTP2", "GRPC", "PineServer", nioCore, nioEmbedded, logging,
+                "Bytes", "Calls", "EtcdAPI", "Keyspace", "Replica", "HTTP2", "GRPC", "PineServer", nioCore, nioEmbedded, logging,
             ],
             path: "Tests/PineFuzz", swiftSettings: settings),
         tests("PineFuzzTests", ["PineFuzz"], resources: [.copy("Corpus")]),
-        tests("PineServerTests", ["Bytes", "Changelog", "EtcdAPI", "GRPC", "Keyspace", "PineServer", "Replica", logging]),
+        tests("PineServerTests", ["Bytes", "Calls", "Changelog", "EtcdAPI", "GRPC", "Keyspace", "PineServer", "Replica", logging]),
         tests("EmbeddedPostgresTests", ["EmbeddedPostgres", "TestSupport", logging]),
         .executableTarget(
             name: "instruction-count",

@@ -1,5 +1,6 @@
 // Owns: what a server of calls must be able to hear.
 package import Bytes
+package import Calls
 package import NIOCore
 
 /// The services of one event loop. Everything is called on that loop; nothing may block.

@@ -2,6 +2,7 @@
 //       are kept.
 // Must never: let what a client sends trap.
 internal import Bytes
+internal import Calls
 package import HTTP2
 internal import NIOCore
 

@@ -3,6 +3,7 @@
 // Invariants: a call has an entry in `calls` at its stream's slot, with the slot's generation; what is done to a call whose
 //             entry has another generation, or is over, does nothing.
 package import Bytes
+package import Calls
 internal import HTTP1
 package import HTTP2
 package import NIOCore
@@ -62,7 +63,7 @@ struct CallFlags: OptionSet {
 
 // Sendable though it is mutable: everything but `execute` and the constants is confined to `eventLoop`, and checks that.
 package final class GRPCLoop: @unchecked Sendable {
-    /// Position among the server's loops; `CallID.loop` names it.
+    /// Position among the server's loops; `CallID.caller` names it.
     package let index: Int
     package let eventLoop: any EventLoop
     /// What was counted so far.

@@ -1,4 +1,5 @@
 // Owns: a gRPC server: the HTTP/2 server below it and its loops.
+internal import Calls
 internal import HTTP1
 package import HTTP2
 package import Logging
@@ -6,7 +7,7 @@ package import NIOCore
 
 package final class GRPCServer: Sendable {
     private let http2: HTTP2Server
-    /// By index; `CallID.loop` tells which one a call lives on.
+    /// By index; `CallID.caller` tells which one a call lives on.
     package let loops: [GRPCLoop]
 
     /// The addresses that were bound, in the order of the configuration.

@@ -7,6 +7,7 @@
 // Must never: be blocked by a client, a loop or the database: whoever is at a turn waits for nothing.
 // Invariant: one thread at a time has the replica.
 internal import Bytes
+internal import Calls
 internal import Changelog
 internal import EtcdAPI
 internal import Keyspace
@@ -17,16 +18,16 @@ internal import struct Logging.Logger
 
 /// What a loop is to do for one of its calls.
 enum Outgoing: Sendable {
-    case respond(RequestID, ByteString)
-    case fail(RequestID, EtcdError)
-    case send(RequestID, ByteString, reportDrained: Bool)
-    case sendParts(RequestID, [ByteString], reportDrained: Bool)
-    case finish(RequestID)
-    case revision(RequestID, Revision)
+    case respond(CallID, ByteString)
+    case fail(CallID, EtcdError)
+    case send(CallID, ByteString, reportDrained: Bool)
+    case sendParts(CallID, [ByteString], reportDrained: Bool)
+    case finish(CallID)
+    case revision(CallID, Revision)
     /// Something to log of a call whose answer follows.
-    case slow(RequestID, SlowRequest)
+    case slow(CallID, SlowRequest)
 
-    var id: RequestID {
+    var id: CallID {
         switch self {
         case .respond(let id, _), .fail(let id, _), .send(let id, _, _), .sendParts(let id, _, _), .finish(let id),
             .revision(let id, _), .slow(let id, _):
@@ -155,18 +156,18 @@ final class Engine: Sendable {
         run.messages.removeAll(keepingCapacity: true)
         for action in run.replica.endTurn(now: now) {
             switch action {
-            case .respond(let id, let message): run.outgoing[id.loop].append(.respond(id, message))
-            case .fail(let id, let error): run.outgoing[id.loop].append(.fail(id, error))
+            case .respond(let id, let message): run.outgoing[id.caller].append(.respond(id, message))
+            case .fail(let id, let error): run.outgoing[id.caller].append(.fail(id, error))
             case .send(let id, let message, let report):
-                run.outgoing[id.loop].append(.send(id, message, reportDrained: report))
+                run.outgoing[id.caller].append(.send(id, message, reportDrained: report))
             case .sendParts(let id, let parts, let report):
-                run.outgoing[id.loop].append(.sendParts(id, parts, reportDrained: report))
-            case .finish(let id): run.outgoing[id.loop].append(.finish(id))
-            case .reportRevision(let id, let revision): run.outgoing[id.loop].append(.revision(id, revision))
+                run.outgoing[id.caller].append(.sendParts(id, parts, reportDrained: report))
+            case .finish(let id): run.outgoing[id.caller].append(.finish(id))
+            case .reportRevision(let id, let revision): run.outgoing[id.caller].append(.revision(id, revision))
             case .log(let command): log(command)
             case .load: load(run.replica.comparedMarks)
             case .sort(let job): sort(job)
-            case .note(.slow(let id, let request)): run.outgoing[id.loop].append(.slow(id, request))
+            case .note(.slow(let id, let request)): run.outgoing[id.caller].append(.slow(id, request))
             case .note(let note): report(note)
             }
         }
@@ -233,8 +234,3 @@ private let fewRequests = 8
 
 /// It takes about this many versions less for memory to be given back.
 private let trimVersionLimit = 200_000
-
-extension RequestID {
-    /// Which loop the call lives on: the top byte, as in `CallID`.
-    var loop: Int { Int(rawValue >> 56) }
-}

@@ -1,6 +1,7 @@
 // Owns: the services Lock and Election of one loop: does what their calls want done next, and tells them what came of it.
 // Must never: keep more for a client that doesn't read than what was sent before it was known.
 internal import Bytes
+internal import Calls
 internal import EtcdAPI
 internal import GRPC
 internal import Keyspace
@@ -68,7 +69,7 @@ extension LoopServices {
         }
     }
 
-    private func watched(_ call: CallID, _ watch: RequestID, _ message: ByteString, reportDrained: Bool) {
+    private func watched(_ call: CallID, _ watch: CallID, _ message: ByteString, reportDrained: Bool) {
         let response: WatchResponse = decoded(message)
         tell(call) { $0.watched(response) }
         guard reportDrained else { return }
@@ -174,7 +175,7 @@ extension LoopServices {
         }
     }
 
-    private func forgetAsked(_ call: CallID, _ id: RequestID) {
+    private func forgetAsked(_ call: CallID, _ id: CallID) {
         coordination.forget(id)
         _ = coordination.update(call) { entry in
             entry.asked = nil

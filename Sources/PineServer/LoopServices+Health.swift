@@ -1,6 +1,7 @@
 // Owns: gRPC's health service of one loop. The service "" and "readyz" ask whether calls are answered, "livez" whether the
 // process is worth keeping.
 internal import Bytes
+internal import Calls
 internal import EtcdAPI
 internal import GRPC
 internal import NIOCore

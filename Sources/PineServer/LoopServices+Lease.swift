@@ -1,5 +1,6 @@
 // Owns: the Lease service of one loop: what its requests ask of the engine.
 internal import Bytes
+internal import Calls
 internal import EtcdAPI
 internal import GRPC
 internal import Keyspace
@@ -56,7 +57,7 @@ extension LoopServices {
 
     /// The client says no more: its call ends after the answers that it still waits for.
     func keepAliveEnded(_ call: CallID) {
-        batch.append(.event(.requestArrived(RequestID(call), .lease(.keepAliveEnd))))
+        batch.append(.event(.requestArrived(call, .lease(.keepAliveEnd))))
     }
 }
 

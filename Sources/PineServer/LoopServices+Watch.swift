@@ -1,5 +1,6 @@
 // Owns: the Watch service of one loop: hands what clients send on their streams to the engine.
 internal import Bytes
+internal import Calls
 internal import EtcdAPI
 internal import GRPC
 internal import Replica
@@ -7,13 +8,13 @@ internal import Replica
 extension LoopServices {
     func watchStarted(_ call: CallID) {
         openStreams.insert(call)
-        batch.append(.event(.watchOpened(RequestID(call))))
-        if isFlagged(call) { batch.append(.event(.leaderRequired(RequestID(call)))) }
+        batch.append(.event(.watchOpened(call)))
+        if isFlagged(call) { batch.append(.event(.leaderRequired(call))) }
     }
 
     func watchRequested(_ call: CallID, _ message: ByteString) throws(EtcdError) {
         let request: WatchRequest = try decode(message)
-        batch.append(.event(.watchRequested(RequestID(call), request)))
+        batch.append(.event(.watchRequested(call, request)))
         watchRequestsUnderWay += 1
         guard watchRequestsUnderWay >= watchRequestLimit else { return }
         calls.pauseInput(call)

@@ -2,6 +2,7 @@
 // what comes back into calls' answers.
 // Must never: block, or look at the store.
 internal import Bytes
+internal import Calls
 internal import Changelog
 internal import EtcdAPI
 internal import GRPC
@@ -20,9 +21,9 @@ final class LoopServices: GRPCHandler {
     /// Collected during a turn of the loop.
     var batch: [EngineMessage] = []
     /// Calls that wait for a revision, to make the rest of their answer here.
-    private var awaitingRevision: [RequestID: AwaitedRevision] = [:]
+    private var awaitingRevision: [CallID: AwaitedRevision] = [:]
     /// Streams whose queue must be reported once it has drained, and how many reports the engine waits for.
-    private var awaitingDrain: [RequestID: Int] = [:]
+    private var awaitingDrain: [CallID: Int] = [:]
     /// Calls that never end by themselves.
     var openStreams: Set<CallID> = []
     var keepAlives: [CallID: KeepAliveStream] = [:]
@@ -67,16 +68,16 @@ final class LoopServices: GRPCHandler {
             default: try answer(method, message, call)
             }
         } catch {
-            if forgetStream(call) { batch.append(.event(.requestCancelled(RequestID(call)))) }
+            if forgetStream(call) { batch.append(.event(.requestCancelled(call))) }
             calls.finish(call, GRPCStatus(error))
         }
     }
 
     private func answer(_ method: EtcdMethod, _ message: ByteString, _ call: CallID) throws(EtcdError) {
         if let request = try request(method, message, call) {
-            batch.append(.event(.requestArrived(RequestID(call), request)))
+            batch.append(.event(.requestArrived(call, request)))
             if case .revision(let isLinearizable) = request {
-                awaitingRevision[RequestID(call)] = AwaitedRevision(method: method, isLinearizable: isLinearizable)
+                awaitingRevision[call] = AwaitedRevision(method: method, isLinearizable: isLinearizable)
             }
         } else {
             answerAtOnce(call, method)
@@ -92,12 +93,12 @@ final class LoopServices: GRPCHandler {
     private func forgetStream(_ call: CallID) -> Bool {
         keepAlives[call] = nil
         forgetHealthWatch(call)
-        awaitingDrain[RequestID(call)] = nil
+        awaitingDrain[call] = nil
         return openStreams.remove(call) != nil
     }
 
     func callCancelled(_ call: CallID) {
-        let id = RequestID(call)
+        let id = call
         awaitingRevision[id] = nil
         _ = forgetStream(call)
         coordinationCancelled(call)
@@ -105,7 +106,7 @@ final class LoopServices: GRPCHandler {
     }
 
     func callWritable(_ call: CallID) {
-        let id = RequestID(call)
+        let id = call
         keepAlives[call]?.unread = 0
         for _ in 0..<(awaitingDrain.removeValue(forKey: id) ?? 0) { batch.append(.event(.streamDrained(id))) }
         coordinationWritable(call)
@@ -129,7 +130,7 @@ final class LoopServices: GRPCHandler {
                 .event(.watchRequested(let id, _)) where id.isOfCoordination:
                 kept.append(message)
             case .event(.requestArrived(let id, _)), .event(.watchOpened(let id)), .event(.watchRequested(let id, _)):
-                let call = CallID(rawValue: id.rawValue)
+                let call = id
                 awaitingRevision[id] = nil
                 if forgetStream(call) { kept.append(.event(.requestCancelled(id))) }
                 calls.finish(call, GRPCStatus(.tooManyRequests))
@@ -143,7 +144,7 @@ final class LoopServices: GRPCHandler {
     func shutdownBegan() {
         shutDownCoordination()
         for call in openStreams {
-            batch.append(.event(.requestCancelled(RequestID(call))))
+            batch.append(.event(.requestCancelled(call)))
             calls.finish(call, GRPCStatus(.stopped))
         }
         openStreams.removeAll()
@@ -161,7 +162,7 @@ final class LoopServices: GRPCHandler {
                 coordinationHeard(outgoing)
                 continue
             }
-            let call = CallID(rawValue: outgoing.id.rawValue)
+            let call = outgoing.id
             switch outgoing {
             case .respond(_, let message): calls.respond(call, message)
             case .fail(_, let error):
@@ -194,7 +195,7 @@ final class LoopServices: GRPCHandler {
     /// The engine wants to hear once what was sent on a stream so far has left, or nearly: at once where the client keeps up.
     private func reportDrained(_ call: CallID, hasRoom: Bool) {
         guard calls.isOpen(call) else { return }
-        let id = RequestID(call)
+        let id = call
         if hasRoom, awaitingDrain[id] == nil {
             batch.append(.event(.streamDrained(id)))
         } else {
@@ -281,9 +282,9 @@ final class LoopServices: GRPCHandler {
 
     // MARK: Answers that are made here
 
-    private func answer(_ id: RequestID, _ revision: Revision) {
+    private func answer(_ id: CallID, _ revision: Revision) {
         guard let awaited = awaitingRevision.removeValue(forKey: id) else { return }
-        let call = CallID(rawValue: id.rawValue)
+        let call = id
         let membership = shared.membership
         let ready =
             awaited.method == .memberList
@@ -333,7 +334,7 @@ let servedMethods: [EtcdMethod] = [
     .unlock, .campaign, .proclaim, .leader, .observe, .resign,
 ]
 
-extension RequestID {
+extension CallID {
     init(_ call: CallID) { self.init(rawValue: call.rawValue) }
 }
 

@@ -2,6 +2,7 @@
 // read is answered.
 // Invariant: at most one read is under way, however many ask; who comes meanwhile shares its answer.
 internal import Bytes
+internal import Calls
 internal import EtcdAPI
 internal import NIOCore
 internal import Replica
@@ -14,7 +15,7 @@ final class Probes: Sendable {
     private struct State {
         var nextNumber: UInt64 = 1
         /// The read that is under way.
-        var id: RequestID?
+        var id: CallID?
         var waiting: [EventLoopPromise<ProbeOutcome>] = []
     }
 
@@ -46,10 +47,10 @@ final class Probes: Sendable {
     /// Asks for a linearizable read of nothing.
     func read(on eventLoop: any EventLoop) -> EventLoopFuture<ProbeOutcome> {
         let promise = eventLoop.makePromise(of: ProbeOutcome.self)
-        let started = state.withLock { state -> RequestID? in
+        let started = state.withLock { state -> CallID? in
             state.waiting.append(promise)
             guard state.id == nil else { return nil }
-            let id = RequestID(rawValue: UInt64(index) << 56 | state.nextNumber)
+            let id = CallID(rawValue: UInt64(index) << 56 | state.nextNumber)
             state.nextNumber += 1
             state.id = id
             return id
@@ -76,7 +77,7 @@ final class Probes: Sendable {
     }
 
     /// False where it is over already.
-    private func finish(_ id: RequestID, _ outcome: ProbeOutcome) -> Bool {
+    private func finish(_ id: CallID, _ outcome: ProbeOutcome) -> Bool {
         let waiting = state.withLock { state -> [EventLoopPromise<ProbeOutcome>]? in
             guard state.id == id else { return nil }
             state.id = nil

@@ -1,4 +1,5 @@
 // Owns: what the settings of a server mean to its parts.
+internal import Calls
 internal import EtcdAPI
 internal import GRPC
 internal import HTTP2

@@ -1,20 +1,21 @@
 // Owns: what a replica wants done, in the imperative. Plain values that carry request ids.
 package import Bytes
+package import Calls
 package import EtcdAPI
 package import Keyspace
 
 package enum Action: Sendable, Hashable {
     /// The one answer of a unary call: an encoded message.
-    case respond(RequestID, ByteString)
-    case fail(RequestID, EtcdError)
+    case respond(CallID, ByteString)
+    case fail(CallID, EtcdError)
     /// A message on a stream. With `reportDrained`, `streamDrained` must follow once it and all before it have left.
-    case send(RequestID, ByteString, reportDrained: Bool)
+    case send(CallID, ByteString, reportDrained: Bool)
     /// The same, of a message in pieces, which others' messages may share.
-    case sendParts(RequestID, [ByteString], reportDrained: Bool)
+    case sendParts(CallID, [ByteString], reportDrained: Bool)
     /// The stream ended well.
-    case finish(RequestID)
+    case finish(CallID)
     /// The answer to `Request.revision`.
-    case reportRevision(RequestID, Revision)
+    case reportRevision(CallID, Revision)
     case log(LogCommand)
     /// Sort these keys, where nobody waits for it, and hand them back by `sorted`.
     case sort(SortJob)
@@ -51,7 +52,7 @@ package enum Note: Sendable, Hashable {
     case spaceExceeded(bytes: Int64, quota: Int64)
     case spaceFreed(bytes: Int64, quota: Int64)
     /// A request took long; its answer follows.
-    case slow(RequestID, SlowRequest)
+    case slow(CallID, SlowRequest)
     /// The rows do not add up to the head's digest: the tables were changed by other hands, or are damaged.
     /// The log is loaded again after `retryMs`, in case that somebody has mended it.
     case logDamaged(at: Position, retryMs: Int)

@@ -5,6 +5,7 @@
 // etcd hashes at each compaction what there was before it deleted anything, and remembers the ten highest until its process ends: for
 // their revisions HashKV answers with those. A hash of a compaction is given up where that needs many values from the log.
 internal import Bytes
+internal import Calls
 internal import DequeModule
 internal import EtcdAPI
 internal import Keyspace
@@ -19,12 +20,12 @@ struct Hashing {
 
     /// Somebody who gets an answer.
     struct Outcome {
-        var request: RequestID
+        var request: CallID
         var answer: Result<Answer, EtcdError>
     }
 
     private enum Cause {
-        case request(RequestID, Revision)
+        case request(CallID, Revision)
         case compaction(Compaction)
     }
 
@@ -35,7 +36,7 @@ struct Hashing {
         /// What was read of the log for it, in bytes.
         var readBytes = 0
 
-        var request: RequestID? {
+        var request: CallID? {
             if case .request(let id, _) = cause { id } else { nil }
         }
 
@@ -62,7 +63,7 @@ struct Hashing {
     /// The lowest revision whose keys must stay; nil where none must.
     var pinnedRevision: Revision? { tasks.lazy.compactMap(\.pinnedRevision).min() }
 
-    mutating func asked(_ id: RequestID, for revision: Revision) { add(.request(id, revision)) }
+    mutating func asked(_ id: CallID, for revision: Revision) { add(.request(id, revision)) }
 
     mutating func compacted(_ compactions: [Compaction]) {
         for compaction in compactions { add(.compaction(compaction)) }
@@ -82,14 +83,14 @@ struct Hashing {
         nextNumber += 1
     }
 
-    mutating func drop(_ gone: Set<RequestID>) {
+    mutating func drop(_ gone: Set<CallID>) {
         guard let front = tasks.first?.number else { return }
         tasks.removeAll { $0.request.map { gone.contains($0) } ?? false }
         if tasks.first?.number != front { isParked = false }
     }
 
     /// The log is loaded anew: all is forgotten, as by a process that ends. Gives those who waited.
-    mutating func loadedAnew() -> [RequestID] {
+    mutating func loadedAnew() -> [CallID] {
         defer {
             tasks = []
             isParked = false
@@ -150,7 +151,7 @@ struct Hashing {
     }
 
     /// The task that waits for values can't have them. Gives who asked for it.
-    mutating func refused(_ number: UInt64) -> RequestID? {
+    mutating func refused(_ number: UInt64) -> CallID? {
         guard parkedNumber == number else { return nil }
         isParked = false
         return tasks.removeFirst().request
@@ -190,7 +191,7 @@ struct Hashing {
 }
 
 extension Replica {
-    mutating func startHash(_ id: RequestID, at revision: Revision) {
+    mutating func startHash(_ id: CallID, at revision: Revision) {
         guard hashing.count < configuration.waitingLimit else {
             actions.append(.fail(id, .tooManyRequests))
             return

@@ -1,4 +1,5 @@
 // Owns: what the replica keeps about leases beside the store: who asks, the round under way, the steward's chores.
+internal import Calls
 internal import DequeModule
 internal import EtcdAPI
 internal import Keyspace
@@ -41,7 +42,7 @@ package struct LeaseLimits: Sendable {
 
 /// Somebody who waits for a round.
 struct LeaseQuestion {
-    var id: RequestID
+    var id: CallID
     var request: LeaseRequest
     var arrivedAt: Instant
 
@@ -137,7 +138,7 @@ struct Leases {
     }
 
     /// Forgets the questions of calls that are over.
-    mutating func drop(_ gone: Set<RequestID>) {
+    mutating func drop(_ gone: Set<CallID>) {
         waiting.removeAll { gone.contains($0.id) }
         urgent = waiting.count(where: \.isUrgent)
         round?.questions.removeAll { gone.contains($0.id) }

@@ -1,6 +1,7 @@
 // Owns: answers that list any number of leases, or of a lease's keys: a bounded piece is encoded each turn, from what there was when the
 // answer was due.
 internal import Bytes
+internal import Calls
 internal import EtcdAPI
 internal import Keyspace
 
@@ -18,13 +19,13 @@ final class LeaseListing {
         }
     }
 
-    let id: RequestID
+    let id: CallID
     private let content: Content
     private var nextChunk = 0
     private var writer: ByteWriter
 
     /// `writer` holds what comes before the list.
-    init(_ id: RequestID, _ content: Content, _ writer: consuming ByteWriter) {
+    init(_ id: CallID, _ content: Content, _ writer: consuming ByteWriter) {
         self.id = id
         self.content = content
         self.writer = writer
@@ -76,14 +77,14 @@ extension Replica {
     package var leaseListingCount: Int { leaseListings.count }
 
     /// Answers LeaseLeases.
-    mutating func listLeases(_ id: RequestID, _ header: ResponseHeader) {
+    mutating func listLeases(_ id: CallID, _ header: ResponseHeader) {
         var writer = ByteWriter(capacity: 64)
         LeaseLeasesResponse(header: header).encode(into: &writer)
         begin(LeaseListing(id, .leases(store.leases.orderedIDs), writer))
     }
 
     /// Answers LeaseTimeToLive: `response` with the keys, which come last in it.
-    mutating func listKeys(of lease: Lease, _ id: RequestID, _ response: LeaseTimeToLiveResponse) {
+    mutating func listKeys(of lease: Lease, _ id: CallID, _ response: LeaseTimeToLiveResponse) {
         var writer = ByteWriter(capacity: 64)
         response.encode(into: &writer)
         begin(LeaseListing(id, .keys(lease.keys), writer))

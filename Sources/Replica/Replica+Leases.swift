@@ -7,6 +7,7 @@
 // Must never: answer a keep-alive whose deadline may be over before the answered time is; answer from speculation.
 // Invariants: one round is under way at most; questions of one call are answered in their order.
 internal import Bytes
+internal import Calls
 internal import DequeModule
 internal import EtcdAPI
 internal import Keyspace
@@ -186,7 +187,7 @@ extension Replica {
         header.revision = store.revision
         var again: [LeaseQuestion] = []
         // Of a call whose question has to wait for the next round, all that come after it wait, too.
-        var held: Set<RequestID> = []
+        var held: Set<CallID> = []
         for question in round.questions {
             if !held.isEmpty, held.contains(question.id) {
                 again.append(question)
@@ -217,7 +218,7 @@ extension Replica {
     }
 
     private mutating func answerTimeToLive(
-        _ id: RequestID, _ lease: LeaseID, keys: Bool, leftMs: Int64?, _ header: ResponseHeader
+        _ id: CallID, _ lease: LeaseID, keys: Bool, leftMs: Int64?, _ header: ResponseHeader
     ) {
         var response = LeaseTimeToLiveResponse(header: header, id: lease, ttl: -1)
         if let known = store.leases[lease] {
@@ -240,7 +241,7 @@ extension Replica {
             question.map { $0.arrivedAt.advanced(byMs: timeout) <= now } ?? false
         }
         guard isOverdue(leases.round?.questions.first, now) || isOverdue(leases.waiting.first, now) else { return }
-        var overdue: Set<RequestID> = []
+        var overdue: Set<CallID> = []
         for question in leases.round?.questions ?? [] where isOverdue(question, now) {
             if overdue.insert(question.id).inserted { actions.append(.fail(question.id, .timeout)) }
         }

@@ -5,6 +5,7 @@
 // A value's row may be gone when it is read: compaction that this process has not folded yet deleted it. Then the operation runs
 // again once the fold is at the head: it meets newer rows, or etcd's compacted error.
 internal import Bytes
+internal import Calls
 internal import DequeModule
 internal import EtcdAPI
 internal import Keyspace
@@ -31,7 +32,7 @@ struct ParkedOperation {
     var byteCount: Int { missing.reduce(0) { $0 + $1.byteCount } }
 
     /// nil for one that nobody can cancel or that has no deadline.
-    var request: RequestID? {
+    var request: CallID? {
         switch kind {
         case .read(let read): read.id
         case .write(let write): write.id
@@ -83,7 +84,7 @@ struct ParkedOperations {
         overtaken.removeAll(where: isGone)
     }
 
-    mutating func drop(_ gone: Set<RequestID>) {
+    mutating func drop(_ gone: Set<CallID>) {
         guard !isEmpty else { return }
         removeAll { $0.request.map { gone.contains($0) } ?? false }
     }

@@ -1,5 +1,6 @@
 // Owns: the read path: who waits for which head read, and the answers.
 internal import Bytes
+internal import Calls
 internal import DequeModule
 internal import EtcdAPI
 internal import Keyspace
@@ -28,7 +29,7 @@ struct PendingRead {
         }
     }
 
-    var id: RequestID
+    var id: CallID
     var kind: Kind
     var arrivedAt: Instant
 }

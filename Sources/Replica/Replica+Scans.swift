@@ -1,12 +1,13 @@
 // Owns: reads that take more than one turn: long scans, streamed ranges.
 internal import Bytes
+internal import Calls
 internal import EtcdAPI
 internal import Keyspace
 
 /// A long answer under way: that of a range, or of a transaction. A class, since the writer that grows inside can't be moved about in an
 /// array.
 final class ScanTask {
-    let id: RequestID
+    let id: CallID
     /// Where it begins anew if the values that it wants are gone; nil for the answer of a write.
     let read: PendingRead?
     /// What it answers, for others that ask the same.
@@ -18,7 +19,7 @@ final class ScanTask {
     let answer: AnswerBuilder
 
     init(
-        id: RequestID, read: PendingRead?, question: RangeQuestion?, key: ByteString, arrivedAt: Instant, startedAt: Instant,
+        id: CallID, read: PendingRead?, question: RangeQuestion?, key: ByteString, arrivedAt: Instant, startedAt: Instant,
         answer: AnswerBuilder
     ) {
         self.id = id
@@ -44,14 +45,14 @@ struct ScanFollower {
 
 /// A RangeStream under way: chunk after chunk at one revision, each sent when the one before has left.
 final class StreamTask {
-    let id: RequestID
+    let id: CallID
     private var scan: RangeScan
     private let header: ResponseHeader
     private let headerRevision: Revision
     private var writer = ByteWriter(capacity: 1024)
     var isReady = true
 
-    init(id: RequestID, scan: RangeScan, header: ResponseHeader, revision: Revision) {
+    init(id: CallID, scan: RangeScan, header: ResponseHeader, revision: Revision) {
         self.id = id
         self.scan = scan
         self.header = header
@@ -94,7 +95,7 @@ extension Replica {
     }
 
     /// The same for a write, which has been executed.
-    mutating func startScan(id: RequestID, _ answer: AnswerBuilder, arrivedAt: Instant) {
+    mutating func startScan(id: CallID, _ answer: AnswerBuilder, arrivedAt: Instant) {
         scans.append(
             ScanTask(id: id, read: nil, question: nil, key: ByteString(), arrivedAt: arrivedAt, startedAt: now, answer: answer))
     }
@@ -196,7 +197,7 @@ extension Replica {
 
     // MARK: Streams
 
-    mutating func startStream(_ id: RequestID, _ request: RangeRequest) {
+    mutating func startStream(_ id: CallID, _ request: RangeRequest) {
         counters.rangesAnswered += 1
         do throws(EtcdError) {
             let scan = try RangeScan(request, current: store.revision, compactRevision: store.compactRevision)
@@ -206,7 +207,7 @@ extension Replica {
         }
     }
 
-    mutating func streamDrained(_ id: RequestID) {
+    mutating func streamDrained(_ id: CallID) {
         streams.first { $0.id == id }?.isReady = true
     }
 

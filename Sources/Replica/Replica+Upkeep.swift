@@ -1,15 +1,16 @@
 // Owns: what the machines of upkeep are told, and what becomes of what they want: sweeping, compaction that nobody asks for, the quota's
 // alarm.
 internal import Bytes
+internal import Calls
 internal import EtcdAPI
 internal import Keyspace
 
-extension RequestID {
+extension CallID {
     /// Requests that the replica makes of itself. No call has such an id: its first byte is an event loop's number.
-    static let ownCompaction = RequestID(rawValue: .max)
-    static let ownAlarm = RequestID(rawValue: .max - 1)
+    static let ownCompaction = CallID(rawValue: .max)
+    static let ownAlarm = CallID(rawValue: .max - 1)
 
-    var isOwn: Bool { rawValue >= RequestID.ownAlarm.rawValue }
+    var isOwn: Bool { rawValue >= CallID.ownAlarm.rawValue }
 }
 
 extension Replica {
@@ -35,7 +36,7 @@ extension Replica {
         }
     }
 
-    mutating func upkeepAnswered(_ id: RequestID, _ answer: Result<ByteString, EtcdError>) {
+    mutating func upkeepAnswered(_ id: CallID, _ answer: Result<ByteString, EtcdError>) {
         if id == .ownAlarm { return quotaAlarm.changed(now) }
         switch answer {
         case .success:

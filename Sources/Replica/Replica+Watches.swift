@@ -1,5 +1,6 @@
 // Owns: what the watch table is told, and what becomes of what it wants.
 internal import Bytes
+internal import Calls
 internal import EtcdAPI
 internal import Keyspace
 
@@ -36,18 +37,18 @@ extension Replica {
 
     // MARK: Clients
 
-    mutating func openWatchStream(_ id: RequestID) { tell { watches, _ in watches.streamOpened(id) } }
+    mutating func openWatchStream(_ id: CallID) { tell { watches, _ in watches.streamOpened(id) } }
 
-    mutating func requestWatch(_ id: RequestID, _ request: WatchRequest) {
+    mutating func requestWatch(_ id: CallID, _ request: WatchRequest) {
         let isLoaded = isLoaded
         tell { watches, _ in watches.requested(id, request, isLoaded: isLoaded) }
     }
 
-    mutating func watchStreamDrained(_ id: RequestID) { tell { watches, _ in watches.drained(id) } }
+    mutating func watchStreamDrained(_ id: CallID) { tell { watches, _ in watches.drained(id) } }
 
-    mutating func watchersLeft(_ gone: Set<RequestID>) { tell { watches, _ in watches.clientsLeft(gone) } }
+    mutating func watchersLeft(_ gone: Set<CallID>) { tell { watches, _ in watches.clientsLeft(gone) } }
 
-    mutating func requireLeader(_ id: RequestID) {
+    mutating func requireLeader(_ id: CallID) {
         let isLeaderless = isLeaderless
         tell { watches, _ in watches.leaderRequired(id, isLeaderless: isLeaderless) }
     }
@@ -59,9 +60,9 @@ extension Replica {
         if watches.hasLeaderStreams, isLeaderless { tell { watches, _ in watches.leaderLost() } }
     }
 
-    mutating func confirmProgress(_ id: RequestID) { tell { watches, _ in watches.progressConfirmed(id) } }
+    mutating func confirmProgress(_ id: CallID) { tell { watches, _ in watches.progressConfirmed(id) } }
 
-    mutating func progressExpired(_ id: RequestID) { tell { watches, _ in watches.progressExpired(id) } }
+    mutating func progressExpired(_ id: CallID) { tell { watches, _ in watches.progressExpired(id) } }
 
     // MARK: A turn
 

@@ -9,13 +9,14 @@
 //
 // Invariant: the first batch's rows come after the committed position, each other's after those of the one before it.
 internal import Bytes
+internal import Calls
 internal import DequeModule
 internal import EtcdAPI
 internal import Keyspace
 
 /// A write that waits for its batch.
 struct PendingWrite {
-    var id: RequestID
+    var id: CallID
     var request: WriteRequest
     /// Of a compaction: answer once the dead rows are deleted.
     var physical: Bool
@@ -30,7 +31,7 @@ struct PendingWrite {
     /// Whether it began anew time and again, since others wrote meanwhile: then it is executed under the head's lock.
     var needsLock: Bool { pauseCount >= pauseLimit }
 
-    init(id: RequestID, request: WriteRequest, physical: Bool, arrivedAt: Instant) {
+    init(id: CallID, request: WriteRequest, physical: Bool, arrivedAt: Instant) {
         self.id = id
         self.request = request
         self.physical = physical
@@ -372,7 +373,7 @@ extension Replica {
     }
 
     /// Answers a write that is in the log, or that changes nothing.
-    mutating func respond(_ id: RequestID, _ answer: Result<WriteAnswer, EtcdError>, arrivedAt: Instant) {
+    mutating func respond(_ id: CallID, _ answer: Result<WriteAnswer, EtcdError>, arrivedAt: Instant) {
         switch answer {
         case .success(.complete(let message)): respond(id, .success(message))
         case .success(.unfinished(let answer)): startScan(id: id, answer, arrivedAt: arrivedAt)
@@ -380,7 +381,7 @@ extension Replica {
         }
     }
 
-    mutating func respond(_ id: RequestID, _ answer: Result<ByteString, EtcdError>) {
+    mutating func respond(_ id: CallID, _ answer: Result<ByteString, EtcdError>) {
         if id.isOwn { return upkeepAnswered(id, answer) }
         switch answer {
         case .success(let message): actions.append(.respond(id, message))

@@ -10,6 +10,7 @@
 // Invariants: at most two appends, one head read and one tail read are in flight; the store holds speculation only while
 // batches are being appended: theirs, in their order; every request is answered exactly once, or cancelled.
 internal import Bytes
+internal import Calls
 internal import DequeModule
 package import EtcdAPI
 package import Keyspace
@@ -169,7 +170,7 @@ package struct Replica: ~Copyable {
     /// The sum of their `byteCount`.
     var waitingWriteBytes = 0
     /// The write at their front, where the store is in the middle of it.
-    var pausedWrite: RequestID?
+    var pausedWrite: CallID?
     /// Sent and not settled, oldest first. Either all are being appended, or all are lost.
     var batches: [Batch] = []
     /// Of `batches`, once they are lost.
@@ -246,7 +247,7 @@ package struct Replica: ~Copyable {
     var quotaAlarm: QuotaAlarm
 
     var turnWork: TurnWork
-    var cancelled: Set<RequestID> = []
+    var cancelled: Set<CallID> = []
     var actions: [Action] = []
 
     package init(configuration: ReplicaConfiguration) {
@@ -373,7 +374,7 @@ package struct Replica: ~Copyable {
         return deadline
     }
 
-    private mutating func arrive(_ id: RequestID, _ request: consuming Request) {
+    private mutating func arrive(_ id: CallID, _ request: consuming Request) {
         switch consume request {
         case .write(let write):
             enqueue(PendingWrite(id: id, request: write, physical: false, arrivedAt: now))

@@ -1,14 +1,7 @@
 // Owns: what can happen to a replica, in the past tense.
+package import Calls
 package import EtcdAPI
 package import Keyspace
-
-/// Names a call of a client, from its arrival to its answer. The replica only hands it back.
-package struct RequestID: Hashable, Sendable {
-    package var rawValue: UInt64
-
-    @inlinable
-    package init(rawValue: UInt64) { self.rawValue = rawValue }
-}
 
 /// What a client asks, validated as far as that needs no store.
 package enum Request: Sendable, Hashable {
@@ -29,16 +22,16 @@ package enum Request: Sendable, Hashable {
 }
 
 package enum ReplicaEvent: Sendable {
-    case requestArrived(RequestID, Request)
+    case requestArrived(CallID, Request)
     /// The client gave up, went away, or its deadline passed. Nobody listens for the answer.
-    case requestCancelled(RequestID)
+    case requestCancelled(CallID)
     /// What was sent on this stream has left the server's buffers.
-    case streamDrained(RequestID)
+    case streamDrained(CallID)
     /// A client has begun a Watch call.
-    case watchOpened(RequestID)
+    case watchOpened(CallID)
     /// Right after that: the client wants to be sent away where the log can't be reached for long.
-    case leaderRequired(RequestID)
-    case watchRequested(RequestID, WatchRequest)
+    case leaderRequired(CallID)
+    case watchRequested(CallID, WatchRequest)
     case log(LogEvent)
     /// What `Action.sort` asked for is done.
     case sorted(SortJob)

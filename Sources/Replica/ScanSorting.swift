@@ -1,6 +1,7 @@
 // Owns: scans whose keys are to be sorted, in the order in which they came, and the one whose keys are being sorted.
 // Must never: hand out more than one job at a time: what waits here goes with its client, a job that was handed out does not.
 // Invariant: each task is in here once, and in no other list of scans.
+internal import Calls
 internal import EtcdAPI
 internal import Keyspace
 
@@ -39,7 +40,7 @@ struct ScanSorting {
         return task
     }
 
-    mutating func drop(_ gone: Set<RequestID>) {
+    mutating func drop(_ gone: Set<CallID>) {
         waiting.removeAll { gone.contains($0.id) }
         if let task = underWay, gone.contains(task.id) { underWay = nil }
     }

@@ -1,5 +1,6 @@
 // Owns: what an operator may want to know of a request that took long: where its time went.
 package import Bytes
+internal import Calls
 internal import EtcdAPI
 internal import Keyspace
 
@@ -55,7 +56,7 @@ extension Replica {
     /// A range that has waited long for another's scan.
     mutating func noteSlow(_ follower: ScanFollower) { noteSlow(follower.read.id, follower.request.key, since: follower.since) }
 
-    private mutating func noteSlow(_ id: RequestID, _ key: ByteString, since start: Instant) {
+    private mutating func noteSlow(_ id: CallID, _ key: ByteString, since start: Instant) {
         guard isSlow(start) else { return }
         counters.slowReads += 1
         actions.append(
@@ -65,7 +66,7 @@ extension Replica {
     }
 
     /// A request that has waited for as long as any may: for PostgreSQL, in the end.
-    mutating func noteTimeout(_ id: RequestID, arrivedAt: Instant, key: ByteString) {
+    mutating func noteTimeout(_ id: CallID, arrivedAt: Instant, key: ByteString) {
         if id.isOwn { return }
         actions.append(
             .note(

@@ -1,6 +1,7 @@
 // Owns: clients of heavy worlds, one for each trait: what they ask for is large, or much at once.
 // Must never: change a key of the bulk but by deleting it; what writers and informers know of lies after it.
 internal import Bytes
+internal import Calls
 internal import EtcdAPI
 internal import Keyspace
 internal import Replica
@@ -77,7 +78,7 @@ final class HeavyClient {
     /// Reads, and notes the answer. It is no operation of the order that is looked for, since the search would try it again and again.
     private func ask(_ call: ModelCall, _ process: SimulatedProcess, _ then: @escaping () -> Void) {
         guard let request = call.request(streams: false, physical: false) else { return then() }
-        var id: RequestID?
+        var id: CallID?
         var isOpen = true
         let life = process.life
         id = process.begin(

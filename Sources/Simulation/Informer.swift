@@ -1,6 +1,7 @@
 // Owns: a client that lists keys and then watches them, as Kubernetes' informers do, and what it may be told.
 // Must never: believe what a replica says of itself: what counts is what the log ever held.
 internal import Bytes
+internal import Calls
 internal import EtcdAPI
 internal import Keyspace
 internal import Replica
@@ -12,7 +13,7 @@ final class Informer {
     private let rangeEnd: ByteString
 
     private var process: SimulatedProcess?
-    private var stream: RequestID?
+    private var stream: CallID?
     private var watches: [Int64: ObservedWatch] = [:]
     private var asked: [WatchCreateRequest] = []
     private var withheldReports = 0

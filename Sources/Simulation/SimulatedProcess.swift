@@ -1,5 +1,6 @@
 // Owns: one Pine process: the production replica, its inbox, its threads, its clock; its crashes and its new lives.
 internal import Bytes
+internal import Calls
 internal import EtcdAPI
 internal import Keyspace
 internal import Replica
@@ -56,7 +57,7 @@ final class SimulatedProcess {
     private var isInTurn = false
     /// To the log and back.
     var link: Link
-    private var calls: [RequestID: PendingCall] = [:]
+    private var calls: [CallID: PendingCall] = [:]
     private var clockStart: UInt64 = 0
     /// How much faster its clock runs, in millionths.
     private var clockDrift: Int64 = 0
@@ -168,30 +169,30 @@ final class SimulatedProcess {
         wake(after: world.chance.delay(20))
     }
 
-    func begin(_ request: Request, _ call: PendingCall) -> RequestID {
+    func begin(_ request: Request, _ call: PendingCall) -> CallID {
         let id = world.newRequest()
         calls[id] = call
         post(.requestArrived(id, request))
         return id
     }
 
-    func openWatch(_ call: PendingCall) -> RequestID {
+    func openWatch(_ call: PendingCall) -> CallID {
         let id = world.newRequest()
         calls[id] = call
         post(.watchOpened(id))
         return id
     }
 
-    func cancel(_ id: RequestID) {
+    func cancel(_ id: CallID) {
         if calls.removeValue(forKey: id) != nil { post(.requestCancelled(id)) }
     }
 
-    func drained(_ id: RequestID) {
+    func drained(_ id: CallID) {
         if calls[id] != nil { post(.streamDrained(id)) }
     }
 
     /// Whether the call, which began in this life, goes on.
-    func isOpen(_ id: RequestID) -> Bool { calls[id] != nil }
+    func isOpen(_ id: CallID) -> Bool { calls[id] != nil }
 
     // MARK: Turns
 
@@ -264,7 +265,7 @@ final class SimulatedProcess {
         }
     }
 
-    private func send(_ id: RequestID, _ message: ByteString, _ reportDrained: Bool) {
+    private func send(_ id: CallID, _ message: ByteString, _ reportDrained: Bool) {
         world.fingerprint.mix(message.count)
         if let call = calls[id] {
             call.received(message, reportDrained)
@@ -274,7 +275,7 @@ final class SimulatedProcess {
         }
     }
 
-    private func answer(_ id: RequestID, _ result: Result<ByteString, EtcdError>) {
+    private func answer(_ id: CallID, _ result: Result<ByteString, EtcdError>) {
         world.fingerprint.mix(id.rawValue)
         // Nobody waits where the client has cancelled.
         calls.removeValue(forKey: id)?.answered(result)

@@ -1,4 +1,5 @@
 // Owns: what a turn of a process has done, and what is too much for one turn.
+internal import Calls
 internal import Keyspace
 internal import Replica
 
@@ -44,7 +45,7 @@ struct TurnMeter {
         tip = replica.store.tip
     }
 
-    func end(_ replica: borrowing Replica, _ actions: [Action], isOpen: (RequestID) -> Bool) -> TurnWork {
+    func end(_ replica: borrowing Replica, _ actions: [Action], isOpen: (CallID) -> Bool) -> TurnWork {
         var work = TurnWork()
         // An index that was made anew counts from nothing.
         let visited = replica.store.index.visitedKeys

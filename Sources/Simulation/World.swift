@@ -1,6 +1,7 @@
 // Owns: one run: several processes over one log, their clients, time and chance.
 // Invariant: everything that happens follows from the seed.
 internal import Bytes
+internal import Calls
 internal import EtcdAPI
 internal import Keyspace
 internal import Replica
@@ -113,9 +114,9 @@ final class World {
 
     // MARK: Names
 
-    func newRequest() -> RequestID {
+    func newRequest() -> CallID {
         lastRequest += 1
-        return RequestID(rawValue: lastRequest)
+        return CallID(rawValue: lastRequest)
     }
 
     func newSession() -> SessionID {
@@ -172,7 +173,7 @@ final class World {
         let (askedAt, life) = (now, process.life)
         var messages: [ByteString] = []
         var isOpen = true
-        var id: RequestID?
+        var id: CallID?
         func end(_ answer: ModelAnswer?) {
             guard isOpen else { return }
             isOpen = false

@@ -1,5 +1,6 @@
 // Owns: a client that reads and writes, one call after the other, at whatever process it likes.
 internal import Bytes
+internal import Calls
 internal import EtcdAPI
 internal import Keyspace
 internal import Replica
@@ -38,7 +39,7 @@ final class Writer {
         var request = RangeRequest(key: ByteString([0]), rangeEnd: ByteString([0]))
         request.serializable = true
         let life = process.life
-        var id: RequestID?
+        var id: CallID?
         let call = PendingCall { [self] result in
             if case .success(let message) = result, let response = try? RangeResponse.decode(message) {
                 let revision = response.header?.revision ?? 0

@@ -1,4 +1,5 @@
 internal import Bytes
+internal import Calls
 internal import Foundation
 internal import HTTP2
 internal import Logging

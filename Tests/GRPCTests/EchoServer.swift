@@ -1,5 +1,6 @@
 // Owns: a gRPC server for tests, on a free port, whose handler does what the method's name says and keeps a diary.
 internal import Bytes
+internal import Calls
 internal import HTTP2
 internal import Logging
 internal import NIOCore

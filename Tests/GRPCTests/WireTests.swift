@@ -1,5 +1,6 @@
 internal import Bytes
 internal import CZlib
+internal import Calls
 internal import HTTP2
 internal import RawHTTP2
 internal import Testing
@@ -104,7 +105,7 @@ struct MethodTests {
                 for generation: UInt32 in [0, 1, .max] {
                     let stream = StreamHandle(slot: slot, generation: generation)
                     let call = CallID(rawValue: CallID(loop: loop, stream: stream).rawValue)
-                    #expect(call.loop == loop && call.stream == stream)
+                    #expect(call.caller == loop && call.stream == stream)
                 }
             }
         }

@@ -1,4 +1,5 @@
 import Bytes
+import Calls
 import GRPC
 import Replica
 import Testing
@@ -11,9 +12,9 @@ struct CoordinationCallsTests {
     func ids() {
         var calls = CoordinationCalls()
         let call = CallID(rawValue: 3 << 56 | 7 << 32 | 1)
-        #expect(!RequestID(call).isOfCoordination)
+        #expect(!call.isOfCoordination)
         let (one, two) = (calls.name(for: call), calls.name(for: call))
-        #expect(one != two && one.isOfCoordination && two.isOfCoordination && one.loop == 3)
+        #expect(one != two && one.isOfCoordination && two.isOfCoordination && one.caller == 3)
         #expect(calls.owner(of: one) == call)
         calls.forget(one)
         #expect(calls.owner(of: one) == nil && calls.owner(of: two) == call)

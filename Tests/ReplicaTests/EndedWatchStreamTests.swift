@@ -1,4 +1,5 @@
 import Bytes
+import Calls
 import EtcdAPI
 import Keyspace
 import Replica
@@ -8,7 +9,7 @@ import Testing
 @Suite("Watch streams that have ended", .ownThreads)
 struct EndedWatchStreamTests {
     /// A replica in which a watcher of `asking` and one of `other` catch up, a step a turn, while progress of `asking` was asked for.
-    private func catchingUp() throws -> (replica: TestReplica, asking: RequestID, other: RequestID) {
+    private func catchingUp() throws -> (replica: TestReplica, asking: CallID, other: CallID) {
         let replica = TestReplica(MemoryLog()) { $0.watchVisitLimit = 1 }
         for _ in 0..<3 { _ = try replica.put("a", "1") }
         let asking = replica.newStream()

@@ -1,5 +1,6 @@
 // Checks who gets which hash, and what stays in memory for it. The hashes themselves are checked in HashScanTests.
 import Bytes
+import Calls
 import EtcdAPI
 import Keyspace
 import TestSupport
@@ -9,7 +10,7 @@ import Testing
 
 @Suite("HashKV in the replica", .ownThreads)
 struct HashingTests {
-    private func hash(_ pine: TestReplica, _ id: RequestID) throws -> HashKVResponse {
+    private func hash(_ pine: TestReplica, _ id: CallID) throws -> HashKVResponse {
         try HashKVResponse.decode(try #require(pine.answers[id]).get())
     }
 

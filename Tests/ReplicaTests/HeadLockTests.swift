@@ -1,5 +1,6 @@
 // Owns: the head row's lock, for which a process queues up beside busy neighbours.
 import Bytes
+import Calls
 import EtcdAPI
 import Keyspace
 import Replica
@@ -12,7 +13,7 @@ import Testing
     init() { other = TestReplica(log, origin: 2) }
 
     /// A process that has asked for the lock for one put, after two races that it has lost, and that put.
-    private func waiting(configure: (inout ReplicaConfiguration) -> Void = { _ in }) throws -> (HandDriven, RequestID) {
+    private func waiting(configure: (inout ReplicaConfiguration) -> Void = { _ in }) throws -> (HandDriven, CallID) {
         let pine = HandDriven(log, configure: configure)
         let id = pine.ask(.write(.put(PutRequest(key: "k", value: "v"))))
         for number in 1...2 {
@@ -23,7 +24,7 @@ import Testing
         return (pine, id)
     }
 
-    private func revision(_ pine: HandDriven, _ id: RequestID) throws -> Revision? {
+    private func revision(_ pine: HandDriven, _ id: CallID) throws -> Revision? {
         try PutResponse.decode(try #require(pine.answers[id]).get()).header?.revision
     }
 

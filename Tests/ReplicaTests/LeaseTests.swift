@@ -1,4 +1,5 @@
 import Bytes
+import Calls
 import EtcdAPI
 import Keyspace
 import Replica
@@ -128,7 +129,7 @@ struct LeaseTests {
         for lease in 1...500 { try pine.grant(LeaseID(lease), ttl: 60) }
         pass(2_000, pine)
         let before = log.deadlines.rounds.count
-        var streams: [RequestID] = []
+        var streams: [CallID] = []
         // Half a second in which one comes each millisecond.
         for lease in 1...500 {
             let stream = pine.newStream()
@@ -564,7 +565,7 @@ extension TestReplica {
     }
 
     /// Id and TTL of each answer on the stream so far.
-    fileprivate func keptAlive(on stream: RequestID) throws -> [[Int64]] {
+    fileprivate func keptAlive(on stream: CallID) throws -> [[Int64]] {
         try (sent[stream] ?? []).map {
             let answer = try LeaseKeepAliveResponse.decode($0)
             return [answer.id, answer.ttl]

@@ -1,5 +1,6 @@
 // Owns: checks that long answers are shared where the question and the store are the same, and nowhere else.
 import Bytes
+import Calls
 import EtcdAPI
 import Keyspace
 import Testing
@@ -21,7 +22,7 @@ struct LongAnswersTests {
         .range(RangeRequest(key: "k", rangeEnd: "l", limit: limit, revision: revision, serializable: serializable))
     }
 
-    private func answer(_ pine: TestReplica, _ id: RequestID) throws -> ByteString { try #require(pine.answers[id]).get() }
+    private func answer(_ pine: TestReplica, _ id: CallID) throws -> ByteString { try #require(pine.answers[id]).get() }
 
     @Test("Those who ask while an answer is made or sent get the same bytes, linearizable or not")
     func shared() throws {

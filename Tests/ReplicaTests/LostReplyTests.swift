@@ -1,5 +1,6 @@
 // Owns: answers of the log that come late, out of turn, or not at all.
 import Bytes
+import Calls
 import EtcdAPI
 import Keyspace
 import Replica
@@ -10,8 +11,8 @@ final class HandDriven {
     var replica: Replica
     let log: MemoryLog
     private(set) var commands: [LogCommand] = []
-    private(set) var answers: [RequestID: Result<ByteString, EtcdError>] = [:]
-    private(set) var sent: [RequestID: [ByteString]] = [:]
+    private(set) var answers: [CallID: Result<ByteString, EtcdError>] = [:]
+    private(set) var sent: [CallID: [ByteString]] = [:]
     var now = Instant(nanoseconds: 0)
     private var lastID: UInt64 = 0
 
@@ -46,12 +47,12 @@ final class HandDriven {
         }
     }
 
-    func newID() -> RequestID {
+    func newID() -> CallID {
         lastID += 1
-        return RequestID(rawValue: lastID)
+        return CallID(rawValue: lastID)
     }
 
-    func ask(_ request: Request) -> RequestID {
+    func ask(_ request: Request) -> CallID {
         let id = newID()
         replica.step(.requestArrived(id, request), now: now)
         turn()

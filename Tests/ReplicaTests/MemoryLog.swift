@@ -1,5 +1,6 @@
 // Owns: a log in memory that answers a replica's commands as PostgreSQL would, and loses replies on demand.
 import Bytes
+import Calls
 import EtcdAPI
 import Keyspace
 import Replica
@@ -134,8 +135,8 @@ final class MemoryLog {
 final class TestReplica {
     private(set) var replica: Replica
     let log: MemoryLog
-    private(set) var answers: [RequestID: Result<ByteString, EtcdError>] = [:]
-    private(set) var sent: [RequestID: [ByteString]] = [:]
+    private(set) var answers: [CallID: Result<ByteString, EtcdError>] = [:]
+    private(set) var sent: [CallID: [ByteString]] = [:]
     private(set) var notes: [Note] = []
     private(set) var now = Instant(nanoseconds: 0)
     private var nextID: UInt64 = 1
@@ -164,27 +165,27 @@ final class TestReplica {
         settle()
     }
 
-    func start(_ request: Request) -> RequestID {
-        let id = RequestID(rawValue: nextID)
+    func start(_ request: Request) -> CallID {
+        let id = CallID(rawValue: nextID)
         nextID += 1
         replica.step(.requestArrived(id, request), now: now)
         return id
     }
 
-    func keepAlive(_ lease: LeaseID, on id: RequestID) { replica.step(.requestArrived(id, .lease(.keepAlive(lease))), now: now) }
+    func keepAlive(_ lease: LeaseID, on id: CallID) { replica.step(.requestArrived(id, .lease(.keepAlive(lease))), now: now) }
 
-    func endKeepAlives(on id: RequestID) { replica.step(.requestArrived(id, .lease(.keepAliveEnd)), now: now) }
+    func endKeepAlives(on id: CallID) { replica.step(.requestArrived(id, .lease(.keepAliveEnd)), now: now) }
 
     func stop() { replica.step(.stopping, now: now) }
 
     func tell(_ event: ReplicaEvent) { replica.step(event, now: now) }
 
-    func newStream() -> RequestID {
+    func newStream() -> CallID {
         defer { nextID += 1 }
-        return RequestID(rawValue: nextID)
+        return CallID(rawValue: nextID)
     }
 
-    func cancel(_ id: RequestID) { replica.step(.requestCancelled(id), now: now) }
+    func cancel(_ id: CallID) { replica.step(.requestCancelled(id), now: now) }
 
     /// At least 1: nothing that is due now has been left.
     var untilNextDeadlineMs: Int {

@@ -1,5 +1,6 @@
 // Owns: a batch that is sent while the one before it is being made durable: when it is, what is seen of it, and what becomes of both.
 import Bytes
+import Calls
 import EtcdAPI
 import Keyspace
 import Replica
@@ -14,7 +15,7 @@ import Testing
 
     private func put(_ key: ByteString, _ value: ByteString) -> Request { .write(.put(PutRequest(key: key, value: value))) }
 
-    private func revision(_ pine: HandDriven, _ id: RequestID) throws -> Revision? {
+    private func revision(_ pine: HandDriven, _ id: CallID) throws -> Revision? {
         try PutResponse.decode(try #require(pine.answers[id]).get()).header?.revision
     }
 

@@ -1,5 +1,6 @@
 // Owns: that no turn looks at more than a bounded number of rows, keys and watchers, however many there are. Counted, not timed.
 import Bytes
+import Calls
 import EtcdAPI
 import Keyspace
 import Replica
@@ -37,14 +38,14 @@ struct TurnBoundTests {
 
     private var deleteAll: Request { .write(.deleteRange(DeleteRangeRequest(key: "k", rangeEnd: "l"))) }
 
-    private func watch(_ replica: TestReplica, _ request: WatchCreateRequest) -> RequestID {
+    private func watch(_ replica: TestReplica, _ request: WatchCreateRequest) -> CallID {
         let stream = replica.newStream()
         replica.tell(.watchOpened(stream))
         replica.tell(.watchRequested(stream, .create(request)))
         return stream
     }
 
-    private func events(_ replica: TestReplica, _ stream: RequestID) throws -> [Event] {
+    private func events(_ replica: TestReplica, _ stream: CallID) throws -> [Event] {
         try replica.sent[stream, default: []].flatMap { try WatchResponse.decode($0).events }
     }
 

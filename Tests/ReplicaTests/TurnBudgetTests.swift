@@ -1,6 +1,7 @@
 // Owns: checks that no request takes a turn for long: that long ones give way, that cancelled ones are not begun, and that answers which
 // can't be sent are refused while they grow.
 import Bytes
+import Calls
 import EtcdAPI
 import Keyspace
 import Testing
@@ -29,7 +30,7 @@ struct TurnBudgetTests {
     private let everything = RangeRequest(key: "\0", rangeEnd: "\0", minModRevision: 1 << 40)
 
     /// How many turns pass until `id` is answered.
-    private func turns(of pine: TestReplica, until id: RequestID, limit: Int = 10_000) -> Int {
+    private func turns(of pine: TestReplica, until id: CallID, limit: Int = 10_000) -> Int {
         var turns = 0
         while pine.answers[id] == nil, turns < limit {
             _ = pine.turn()
@@ -124,7 +125,7 @@ struct TurnBudgetTests {
         _ = try pine.call(.write(.txn(TxnRequest(success: puts))))
         let before = pine.replica.store.revision
         // It takes several turns as well, and comes in the turn that ends the revoke.
-        var delete: RequestID?
+        var delete: CallID?
         var turns = 0
         var lockedTurns = 0
         while pine.replica.store.leases.contains(7) || !pine.replica.store.isSettled, turns < 20_000 {

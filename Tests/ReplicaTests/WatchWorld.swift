@@ -1,6 +1,7 @@
 // Owns: a replica whose watchers are clients of a test, over a log whose answers come when chance wants them to.
 // Must never: compare anything with what the replica says of itself: what counts is the log and what clients were sent.
 import Bytes
+import Calls
 import EtcdAPI
 import Keyspace
 import Replica
@@ -46,7 +47,7 @@ final class ClientWatch {
 
 /// One watch stream, from the client's side.
 final class ClientStream {
-    let id: RequestID
+    let id: CallID
     /// Create requests that have not been answered, in order; their answers come in this order.
     var asked: [WatchCreateRequest] = []
     var watches: [Int64: ClientWatch] = [:]
@@ -64,7 +65,7 @@ final class ClientStream {
     var progressOnceAskedAt: Revision?
     var progressAnswers = 0
 
-    init(_ id: RequestID) { self.id = id }
+    init(_ id: CallID) { self.id = id }
 }
 
 final class WatchWorld {
@@ -77,7 +78,7 @@ final class WatchWorld {
     private var nextID: UInt64 = 1
     private(set) var streams: [ClientStream] = []
     /// Those that ended in this turn: something may be on its way to them still.
-    private var endedStreams: Set<RequestID> = []
+    private var endedStreams: Set<CallID> = []
     /// The largest revision of any transaction, in bytes of events: what a buffer may be over its bound.
     private var largestRevision = 0
     private(set) var eventsSeen = 0
@@ -184,9 +185,9 @@ final class WatchWorld {
 
     // MARK: What clients do
 
-    func newRequest() -> RequestID {
+    func newRequest() -> CallID {
         defer { nextID += 1 }
-        return RequestID(rawValue: nextID)
+        return CallID(rawValue: nextID)
     }
 
     func write(_ request: WriteRequest) {
@@ -249,7 +250,7 @@ final class WatchWorld {
 
     // MARK: What clients are sent
 
-    private func sent(_ id: RequestID, _ message: ByteString, _ report: Bool) throws {
+    private func sent(_ id: CallID, _ message: ByteString, _ report: Bool) throws {
         guard let stream = streams.first(where: { $0.id == id }) else {
             if endedStreams.contains(id) { return }
             throw WatchMistake("a message on a stream that has ended")

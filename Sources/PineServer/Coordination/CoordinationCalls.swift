@@ -1,6 +1,7 @@
 // Owns: the open calls of Lock and Election of one loop, and the ids under which they ask the engine: a call asks several things, one
 // after another, and its last even where the client is gone.
 // Invariant: an id names what its call waits for now, or nothing.
+internal import Calls
 internal import GRPC
 internal import Replica
 
@@ -10,8 +11,8 @@ struct CoordinationCalls {
         /// About what it keeps in memory.
         let byteCount: Int
         /// What it has asked and was not answered.
-        var asked: RequestID?
-        var watch: RequestID?
+        var asked: CallID?
+        var watch: CallID?
         /// Its client doesn't read: what it would ask next waits for that, and so do the watch's further messages.
         var isFull = false
         var held: Request?
@@ -19,7 +20,7 @@ struct CoordinationCalls {
     }
 
     private(set) var entries: [CallID: Entry] = [:]
-    private var owners: [RequestID: CallID] = [:]
+    private var owners: [CallID: CallID] = [:]
     private var byteCount = 0
     private var nextNumber: UInt32 = 0
 
@@ -48,23 +49,23 @@ struct CoordinationCalls {
     }
 
     /// The call that waits for what `id` brings.
-    func owner(of id: RequestID) -> CallID? { owners[id] }
+    func owner(of id: CallID) -> CallID? { owners[id] }
 
     /// An id for what `call` waits for next.
-    mutating func name(for call: CallID) -> RequestID {
-        var id: RequestID
+    mutating func name(for call: CallID) -> CallID {
+        var id: CallID
         repeat {
-            id = RequestID(coordination: nextNumber, loop: call.loop)
+            id = CallID(coordination: nextNumber, loop: call.caller)
             nextNumber &+= 1
         } while owners[id] != nil
         owners[id] = call
         return id
     }
 
-    mutating func forget(_ id: RequestID) { owners[id] = nil }
+    mutating func forget(_ id: CallID) { owners[id] = nil }
 }
 
-extension RequestID {
+extension CallID {
     /// What a call of Lock or Election asks: no stream of a loop has the highest slot.
     init(coordination number: UInt32, loop: Int) {
         self.init(rawValue: UInt64(loop) << 56 | 0xFF_FFFF << 32 | UInt64(number))

@@ -10,12 +10,13 @@
 //
 // Invariants: one deletion at most is under way; nobody waits for what is gone.
 internal import Bytes
+package import Calls
 internal import EtcdAPI
 internal import Keyspace
 
 /// A client that waits until what its compaction made dead is gone.
 struct PhysicalWaiter {
-    var id: RequestID
+    var id: CallID
     var revision: Revision
     var message: ByteString
 }

@@ -1,12 +1,13 @@
 // Owns: progress: requests, each of which is answered after a head read that begins after it, and periodic notifications.
 // Must never: tell a client of a revision before all its stream's watchers have been sent everything up to it.
 internal import Bytes
+internal import Calls
 internal import EtcdAPI
 internal import Keyspace
 
 struct WatchProgress {
     /// Streams with confirmed requests that wait for nothing but a later revision.
-    private var waiting: Set<RequestID> = []
+    private var waiting: Set<CallID> = []
     /// When streams are next looked through for watchers that are due a notification.
     private var nextCheck = Instant(nanoseconds: 0)
     private let intervalMs: Int
@@ -61,12 +62,12 @@ struct WatchProgress {
         }
     }
 
-    mutating func streamEnded(_ id: RequestID) { waiting.remove(id) }
+    mutating func streamEnded(_ id: CallID) { waiting.remove(id) }
 
     // MARK: Notifications
 
     /// When a stream that is opened or notified now is due its next notifications.
-    func due(_ id: RequestID, now: Instant) -> Instant {
+    func due(_ id: CallID, now: Instant) -> Instant {
         // Up to a tenth longer than asked, different for each stream, so that streams that were opened together are not notified together.
         let mixed = (id.rawValue &* 0x9E37_79B9_7F4A_7C15) >> 32
         return now.advanced(byMs: intervalMs + Int(mixed % UInt64(max(intervalMs / 10, 1))))

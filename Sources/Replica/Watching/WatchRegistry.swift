@@ -9,14 +9,15 @@
 // Invariants (see `invariants()`): a watcher is in exactly one place until it is forgotten, or its stream has ended; `laggards` lists all
 // that are catching up once those that have left are forgotten.
 internal import Bytes
+internal import Calls
 internal import DequeModule
 internal import EtcdAPI
 internal import Keyspace
 
 struct WatchRegistry: ~Copyable {
-    private(set) var streams: [RequestID: WatchStream] = [:]
+    private(set) var streams: [CallID: WatchStream] = [:]
     /// Streams whose clients want them ended where the log is away.
-    private var leaderStreams: Set<RequestID> = []
+    private var leaderStreams: Set<CallID> = []
     private(set) var watchers: [WatchKey: Watcher] = [:]
     private var nextKey: UInt64 = 1
     private var synced = WatchHub()
@@ -56,22 +57,22 @@ struct WatchRegistry: ~Copyable {
 
     // MARK: Streams
 
-    mutating func opened(_ id: RequestID, progressDue: Instant) {
+    mutating func opened(_ id: CallID, progressDue: Instant) {
         streams[id] = WatchStream(id, progressDue: progressDue)
     }
 
     /// False where there is no such stream.
-    mutating func leaderRequired(_ id: RequestID) -> Bool {
+    mutating func leaderRequired(_ id: CallID) -> Bool {
         guard streams[id] != nil else { return false }
         leaderStreams.insert(id)
         return true
     }
 
     /// In the order of their ids.
-    var sortedLeaderStreams: [RequestID] { leaderStreams.sorted { $0.rawValue < $1.rawValue } }
+    var sortedLeaderStreams: [CallID] { leaderStreams.sorted { $0.rawValue < $1.rawValue } }
 
     /// The client is gone, or is being sent away. Its watchers are forgotten by and by. False where there is no such stream.
-    mutating func end(_ id: RequestID) -> Bool {
+    mutating func end(_ id: CallID) -> Bool {
         guard let stream = streams.removeValue(forKey: id) else { return false }
         leaderStreams.remove(id)
         stream.hasEnded = true

@@ -2,6 +2,7 @@
 // Invariants: `liveCount`, `laggingCount` and `parkedCount` are what its watchers say, `gathered` what is gathered for them, until it has
 // ended; `outstanding` is the sum of the awaited reports and what came after them.
 internal import Bytes
+internal import Calls
 internal import DequeModule
 internal import Keyspace
 
@@ -24,7 +25,7 @@ struct UnreadBytes {
 
 /// One call of Watch, with its watches and what it has not taken from us yet.
 final class WatchStream {
-    let request: RequestID
+    let request: CallID
     /// By the client's id. Those that compaction cancelled stay as nil until the client cancels them: etcd doesn't give
     /// their ids away either.
     var watchers: [Int64: Watcher?] = [:]
@@ -60,7 +61,7 @@ final class WatchStream {
     /// When watches that had no events are told so the next time.
     var progressDue: Instant
 
-    init(_ request: RequestID, progressDue: Instant) {
+    init(_ request: CallID, progressDue: Instant) {
         self.request = request
         self.progressDue = progressDue
     }

@@ -12,6 +12,7 @@
 //
 // Invariants (see `invariants()`): those of the parts; at most one sweep and one read of history are under way.
 internal import Bytes
+internal import Calls
 internal import EtcdAPI
 internal import Keyspace
 
@@ -25,7 +26,7 @@ struct WatchTable: ~Copyable {
     private var catchUp: WatchCatchUp
     private var early: EarlyWatchRequests
     /// Streams for which the log's end is to be looked up.
-    private var progressReads: [RequestID] = []
+    private var progressReads: [CallID] = []
     private let configuration: ReplicaConfiguration
 
     init(_ configuration: ReplicaConfiguration) {
@@ -54,7 +55,7 @@ struct WatchTable: ~Copyable {
     }
 
     /// Streams for which the log's end is to be looked up: `progressConfirmed` has to follow for each, or `progressExpired`.
-    mutating func takeProgressReads() -> [RequestID] {
+    mutating func takeProgressReads() -> [CallID] {
         guard !progressReads.isEmpty else { return [] }
         defer { progressReads = [] }
         return progressReads
@@ -89,12 +90,12 @@ struct WatchTable: ~Copyable {
 
     // MARK: Streams
 
-    mutating func streamOpened(_ id: RequestID) {
+    mutating func streamOpened(_ id: CallID) {
         registry.opened(id, progressDue: progress.due(id, now: outbox.now))
     }
 
     /// What etcd's clients know as `WithRequireLeader`. Who comes while there is none is sent away before its watches are made.
-    mutating func leaderRequired(_ id: RequestID, isLeaderless: Bool) {
+    mutating func leaderRequired(_ id: CallID, isLeaderless: Bool) {
         if registry.leaderRequired(id), isLeaderless { refuse(id, .noLeader) }
     }
 
@@ -104,25 +105,25 @@ struct WatchTable: ~Copyable {
     }
 
     /// These clients are gone; not all of them have streams.
-    mutating func clientsLeft(_ gone: Set<RequestID>) {
+    mutating func clientsLeft(_ gone: Set<CallID>) {
         early.drop(gone)
         for id in gone { end(id) }
     }
 
     /// What was sent on the stream up to a message that asked for a report has left.
-    mutating func drained(_ id: RequestID) {
+    mutating func drained(_ id: CallID) {
         guard let stream = registry.streams[id] else { return }
         stream.drained()
         registry.roomGained(stream)
         answerProgress(stream)
     }
 
-    private mutating func refuse(_ id: RequestID, _ error: EtcdError) {
+    private mutating func refuse(_ id: CallID, _ error: EtcdError) {
         end(id)
         outbox.append(.fail(id, error))
     }
 
-    private mutating func end(_ id: RequestID) {
+    private mutating func end(_ id: CallID) {
         guard registry.end(id) else { return }
         progress.streamEnded(id)
         forgetEnded()
@@ -136,7 +137,7 @@ struct WatchTable: ~Copyable {
     // MARK: Requests
 
     /// A request came on a stream. It waits until the log `isLoaded`.
-    mutating func requested(_ id: RequestID, _ request: consuming WatchRequest, isLoaded: Bool) {
+    mutating func requested(_ id: CallID, _ request: consuming WatchRequest, isLoaded: Bool) {
         guard isLoaded, early.isEmpty, outbox.budget.control > 0 else {
             if !early.append(id, request) { refuse(id, .tooManyRequests) }
             return
@@ -151,7 +152,7 @@ struct WatchTable: ~Copyable {
         }
     }
 
-    private mutating func serve(_ id: RequestID, _ request: consuming WatchRequest) {
+    private mutating func serve(_ id: CallID, _ request: consuming WatchRequest) {
         outbox.budget.spendControl(1)
         guard let stream = registry.streams[id] else { return }
         // A client that asks and asks and never reads would have us keep the answers. Events that it has not read are no reason: they
@@ -223,14 +224,14 @@ struct WatchTable: ~Copyable {
     // MARK: Progress
 
     /// The log's end is known for a progress request that came on this stream.
-    mutating func progressConfirmed(_ id: RequestID) {
+    mutating func progressConfirmed(_ id: CallID) {
         guard let stream = registry.streams[id] else { return }
         if progress.confirmed(stream, at: outbox.revision) { progressReads.append(id) }
         answerProgress(stream)
     }
 
     /// The log's end could not be looked up in time: asks again.
-    mutating func progressExpired(_ id: RequestID) {
+    mutating func progressExpired(_ id: CallID) {
         if registry.streams[id] != nil { progressReads.append(id) }
     }
 

@@ -1,4 +1,5 @@
 import Bytes
+import Calls
 import Keyspace
 import TestSupport
 import Testing
@@ -23,7 +24,7 @@ struct SweeperTests {
         var sweeper = Sweeper()
         var actions: [Action] = []
         #expect(sweeper.reach(isSteward: true) == .everything)
-        let waiter = PhysicalWaiter(id: RequestID(rawValue: 5), revision: 9, message: "gone")
+        let waiter = PhysicalWaiter(id: CallID(rawValue: 5), revision: 9, message: "gone")
         sweeper.waits(waiter, &actions)
         #expect(actions.isEmpty && sweeper.isWaitedFor)
         let half = Sweep(compactRevision: 9, position: Position(4, 0))
@@ -40,7 +41,7 @@ struct SweeperTests {
         #expect(second.number == 2 && second.digest == digest && second.after.covers(.whole(9)))
         actions = []
         _ = sweeper.deleted(2, 1, digest, compactRevision: 9, backlog: 0, now: Instant(nanoseconds: 0), &actions)
-        #expect(actions == [.respond(RequestID(rawValue: 5), "gone")] && !sweeper.isWaitedFor)
+        #expect(actions == [.respond(CallID(rawValue: 5), "gone")] && !sweeper.isWaitedFor)
         sweeper.invariants()
     }
 
@@ -64,11 +65,11 @@ struct SweeperTests {
         var actions: [Action] = []
         sweeper.loaded(SweepState(swept: .whole(3), begun: 3, digest: digest))
         #expect(sweeper.reach(isSteward: false) == .whole(3))
-        sweeper.waits(PhysicalWaiter(id: RequestID(rawValue: 5), revision: 9, message: "gone"), &actions)
+        sweeper.waits(PhysicalWaiter(id: CallID(rawValue: 5), revision: 9, message: "gone"), &actions)
         sweeper.heard(.whole(9))
         #expect(sweeper.reach(isSteward: false) == .whole(9))
         sweeper.followed(Self.collected([Position(2, 0)], to: .whole(9), of: 9, isCut: true), &actions)
-        #expect(actions == [.respond(RequestID(rawValue: 5), "gone")] && sweeper.hasMoreWork)
+        #expect(actions == [.respond(CallID(rawValue: 5), "gone")] && sweeper.hasMoreWork)
         actions = []
         sweeper.collected(Self.collected([Position(8, 0)], to: .whole(12), of: 12), holder: 3, &actions)
         #expect(Self.deletion(actions)?.digest == nil && Self.deletion(actions)?.after == .whole(9))
@@ -84,7 +85,7 @@ struct SweeperTests {
         let isOurs = sweeper.left(1)
         #expect(isOurs && sweeper.reach(isSteward: false) == .nothing)
         sweeper.collected(Self.collected([Position(3, 0)], to: .whole(9), of: 9), holder: 3, &actions)
-        sweeper.waits(PhysicalWaiter(id: RequestID(rawValue: 5), revision: 9, message: "gone"), &actions)
+        sweeper.waits(PhysicalWaiter(id: CallID(rawValue: 5), revision: 9, message: "gone"), &actions)
         #expect(sweeper.loadingBegan().map(\.id.rawValue) == [5])
         actions = []
         let isLate = sweeper.deleted(2, 1, digest, compactRevision: 9, backlog: 0, now: Instant(nanoseconds: 0), &actions)

@@ -1,6 +1,7 @@
 // Owns: a watch table over a store and the rows that it was made of, without a replica, and clients that check what they are sent.
 // Must never: look into the table: what counts is the rows, and the messages.
 import Bytes
+import Calls
 import EtcdAPI
 import Keyspace
 import TestSupport
@@ -35,8 +36,8 @@ final class TableWorld {
     private(set) var clients: [UInt64: [Int64: TableClient]] = [:]
     /// What the table wants done, oldest first.
     private(set) var reads: [(after: Position, limit: Int)] = []
-    private(set) var progressReads: [RequestID] = []
-    private(set) var failures: [RequestID: EtcdError] = [:]
+    private(set) var progressReads: [CallID] = []
+    private(set) var failures: [CallID: EtcdError] = [:]
     private(set) var progress: [UInt64: [Revision]] = [:]
     private(set) var eventsSeen = 0
     private(set) var messageSizes: [Int] = []
@@ -143,11 +144,11 @@ final class TableWorld {
 
     func open(_ stream: UInt64) {
         clients[stream] = [:]
-        tell { table, _ in table.streamOpened(RequestID(rawValue: stream)) }
+        tell { table, _ in table.streamOpened(CallID(rawValue: stream)) }
     }
 
     func ask(_ stream: UInt64, _ request: WatchRequest) {
-        tell { table, _ in table.requested(RequestID(rawValue: stream), request, isLoaded: true) }
+        tell { table, _ in table.requested(CallID(rawValue: stream), request, isLoaded: true) }
     }
 
     func watch(_ stream: UInt64, _ request: WatchCreateRequest) {
@@ -159,14 +160,14 @@ final class TableWorld {
 
     func leave(_ stream: UInt64) {
         clients[stream] = nil
-        tell { table, _ in table.clientsLeft([RequestID(rawValue: stream)]) }
+        tell { table, _ in table.clientsLeft([CallID(rawValue: stream)]) }
     }
 
     /// The client has taken all that was sent to it.
     func drain(_ stream: UInt64) {
         while let owed = reports[stream], owed > 0 {
             reports[stream] = owed - 1
-            tell { table, _ in table.drained(RequestID(rawValue: stream)) }
+            tell { table, _ in table.drained(CallID(rawValue: stream)) }
         }
     }
 
@@ -182,7 +183,7 @@ final class TableWorld {
         }
     }
 
-    private func received(_ id: RequestID, _ message: ByteString, _ report: Bool) {
+    private func received(_ id: CallID, _ message: ByteString, _ report: Bool) {
         let stream = id.rawValue
         if report { reports[stream, default: 0] += 1 }
         messageSizes.append(message.count)

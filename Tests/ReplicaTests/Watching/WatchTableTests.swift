@@ -1,4 +1,5 @@
 import Bytes
+import Calls
 import EtcdAPI
 import Keyspace
 import TestSupport
@@ -152,14 +153,14 @@ struct WatchTableTests {
         let world = TableWorld()
         for stream in 1...3 as ClosedRange<UInt64> { world.open(stream) }
         world.tell { table, _ in
-            table.leaderRequired(RequestID(rawValue: 3), isLeaderless: false)
-            table.leaderRequired(RequestID(rawValue: 1), isLeaderless: false)
+            table.leaderRequired(CallID(rawValue: 3), isLeaderless: false)
+            table.leaderRequired(CallID(rawValue: 1), isLeaderless: false)
         }
         world.tell { table, _ in table.leaderLost() }
-        #expect(world.failures == [RequestID(rawValue: 1): .noLeader, RequestID(rawValue: 3): .noLeader])
+        #expect(world.failures == [CallID(rawValue: 1): .noLeader, CallID(rawValue: 3): .noLeader])
         world.open(4)
-        world.tell { table, _ in table.leaderRequired(RequestID(rawValue: 4), isLeaderless: true) }
-        #expect(world.failures[RequestID(rawValue: 4)] == .noLeader)
+        world.tell { table, _ in table.leaderRequired(CallID(rawValue: 4), isLeaderless: true) }
+        #expect(world.failures[CallID(rawValue: 4)] == .noLeader)
         #expect(world.table.counts.streams == 1)
     }
 
@@ -176,7 +177,7 @@ struct WatchTableTests {
         world.settle()
         #expect(world.mistakes.isEmpty && world.eventsSeen == 2 && world.isEverythingSent)
         world.tell { table, _ in table.historyLost() }
-        #expect(world.failures[RequestID(rawValue: 1)] == .leaderChanged && world.table.counts.isEmpty)
+        #expect(world.failures[CallID(rawValue: 1)] == .leaderChanged && world.table.counts.isEmpty)
     }
 
     @Test(
