@@ -132,7 +132,7 @@ extension LoopServices {
             endWaiting(call)
             let id = coordination.name(for: call)
             _ = coordination.update(call) { $0.watch = id }
-            batch.append(.event(.watchOpened(id)))
+            batch.append(.event(.watchOpened(id, by: .anonymous)))
             batch.append(.event(.watchRequested(id, .create(request))))
         case .respond(let message):
             openStreams.remove(call)
@@ -158,7 +158,7 @@ extension LoopServices {
         }
         let id = coordination.name(for: call)
         _ = coordination.update(call) { $0.asked = id }
-        batch.append(.event(.requestArrived(id, request)))
+        batch.append(.event(.requestArrived(id, request, by: .anonymous)))
     }
 
     /// As for a client that asks it.

@@ -57,7 +57,7 @@ extension LoopServices {
 
     /// The client says no more: its call ends after the answers that it still waits for.
     func keepAliveEnded(_ call: CallID) {
-        batch.append(.event(.requestArrived(call, .lease(.keepAliveEnd))))
+        batch.append(.event(.requestArrived(call, .lease(.keepAliveEnd), by: .anonymous)))
     }
 }
 

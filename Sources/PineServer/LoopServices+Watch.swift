@@ -8,7 +8,7 @@ internal import Replica
 extension LoopServices {
     func watchStarted(_ call: CallID) {
         openStreams.insert(call)
-        batch.append(.event(.watchOpened(call)))
+        batch.append(.event(.watchOpened(call, by: .anonymous)))
         if isFlagged(call) { batch.append(.event(.leaderRequired(call))) }
     }
 

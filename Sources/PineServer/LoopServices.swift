@@ -75,7 +75,7 @@ final class LoopServices: GRPCHandler {
 
     private func answer(_ method: EtcdMethod, _ message: ByteString, _ call: CallID) throws(EtcdError) {
         if let request = try request(method, message, call) {
-            batch.append(.event(.requestArrived(call, request)))
+            batch.append(.event(.requestArrived(call, request, by: .anonymous)))
             if case .revision(let isLinearizable) = request {
                 awaitingRevision[call] = AwaitedRevision(method: method, isLinearizable: isLinearizable)
             }
@@ -126,10 +126,10 @@ final class LoopServices: GRPCHandler {
         for message in rest {
             switch message {
             // There are as many as calls of theirs are open, which have a bound of their own.
-            case .event(.requestArrived(let id, _)) where id.isOfCoordination, .event(.watchOpened(let id)) where id.isOfCoordination,
+            case .event(.requestArrived(let id, _, _)) where id.isOfCoordination, .event(.watchOpened(let id, _)) where id.isOfCoordination,
                 .event(.watchRequested(let id, _)) where id.isOfCoordination:
                 kept.append(message)
-            case .event(.requestArrived(let id, _)), .event(.watchOpened(let id)), .event(.watchRequested(let id, _)):
+            case .event(.requestArrived(let id, _, _)), .event(.watchOpened(let id, _)), .event(.watchRequested(let id, _)):
                 let call = id
                 awaitingRevision[id] = nil
                 if forgetStream(call) { kept.append(.event(.requestCancelled(id))) }

@@ -4,6 +4,7 @@
 internal import Bytes
 internal import Calls
 internal import EtcdAPI
+internal import Keyspace
 internal import NIOCore
 internal import Replica
 internal import Synchronization
@@ -59,7 +60,7 @@ final class Probes: Sendable {
             eventLoop.scheduleTask(in: Probes.readTimeout) { [self] in
                 if finish(started, "PostgreSQL does not answer") { engine.force(.event(.requestCancelled(started))) }
             }
-            engine.force(.event(.requestArrived(started, .revision(linearizable: true))))
+            engine.force(.event(.requestArrived(started, .revision(linearizable: true), by: .anonymous)))
         }
         return promise.futureResult
     }

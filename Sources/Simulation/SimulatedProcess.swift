@@ -172,14 +172,14 @@ final class SimulatedProcess {
     func begin(_ request: Request, _ call: PendingCall) -> CallID {
         let id = world.newRequest()
         calls[id] = call
-        post(.requestArrived(id, request))
+        post(.requestArrived(id, request, by: .anonymous))
         return id
     }
 
     func openWatch(_ call: PendingCall) -> CallID {
         let id = world.newRequest()
         calls[id] = call
-        post(.watchOpened(id))
+        post(.watchOpened(id, by: .anonymous))
         return id
     }
 

@@ -144,7 +144,7 @@ final class TableWorld {
 
     func open(_ stream: UInt64) {
         clients[stream] = [:]
-        tell { table, _ in table.streamOpened(CallID(rawValue: stream)) }
+        tell { table, _ in table.streamOpened(CallID(rawValue: stream), by: .anonymous) }
     }
 
     func ask(_ stream: UInt64, _ request: WatchRequest) {
