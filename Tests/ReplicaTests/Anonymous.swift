@@ -1,6 +1,7 @@
 // Owns: what clients ask who have not said who they are, as most tests do.
 import Calls
 import EtcdAPI
+import Keyspace
 import Replica
 
 extension ReplicaEvent {

@@ -173,9 +173,9 @@ final class TableWorld {
 
     private func perform(_ action: Action) {
         switch action {
-        case .send(let id, let message, let report): received(id, message, report)
-        case .sendParts(let id, let parts, let report): received(id, ByteString(parts.joined()), report)
-        case .fail(let id, let error):
+        case .answer(let id, .send(let message, let report)): received(id, message, report)
+        case .answer(let id, .sendParts(let parts, let report)): received(id, ByteString(parts.joined()), report)
+        case .answer(let id, .fail(let error)):
             failures[id] = error
             clients[id.rawValue] = nil
         case .log(.readHistory(let after, let limit)): reads.append((after, limit))
