@@ -129,7 +129,11 @@ let package = Package(
             ],
             path: "Tests/PineFuzz", swiftSettings: settings),
         tests("PineFuzzTests", ["PineFuzz"], resources: [.copy("Corpus")]),
-        tests("PineServerTests", ["Bytes", "Calls", "Changelog", "EtcdAPI", "GRPC", "Keyspace", "PineServer", "Replica", logging]),
+        tests(
+            "PineServerTests",
+            [
+                "Bytes", "Calls", "Changelog", "EtcdAPI", "GRPC", "Keyspace", "PineServer", "Replica", nioCore, nioEmbedded, logging,
+            ]),
         tests("EmbeddedPostgresTests", ["EmbeddedPostgres", "TestSupport", logging]),
         .executableTarget(
             name: "instruction-count",

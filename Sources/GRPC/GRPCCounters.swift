@@ -1,4 +1,5 @@
 // Owns: what one loop has counted since it started. Whoever wants totals adds up the loops.
+internal import Calls
 package import Metrics
 
 package struct GRPCCounters: Sendable, Equatable {
@@ -72,25 +73,25 @@ struct CounterTable {
     func deallocate() { counts.deallocate() }
 
     @inline(__always)
-    private func row(_ method: Int) -> UnsafeMutablePointer<Int> { counts + method * CounterTable.rowSize }
+    private func row(_ method: MethodIndex) -> UnsafeMutablePointer<Int> { counts + method.rawValue * CounterTable.rowSize }
 
     @inline(__always)
-    func started(_ method: Int) { row(method)[0] += 1 }
+    func started(_ method: MethodIndex) { row(method)[0] += 1 }
 
     @inline(__always)
-    func received(_ method: Int, _ byteCount: Int) {
+    func received(_ method: MethodIndex, _ byteCount: Int) {
         row(method)[1] += 1
         row(method)[2] += byteCount
     }
 
     @inline(__always)
-    func sent(_ method: Int, _ byteCount: Int) {
+    func sent(_ method: MethodIndex, _ byteCount: Int) {
         row(method)[3] += 1
         row(method)[4] += byteCount
     }
 
     @inline(__always)
-    func finished(_ method: Int, _ code: GRPCStatus.Code, after nanoseconds: UInt64) {
+    func finished(_ method: MethodIndex, _ code: GRPCStatus.Code, after nanoseconds: UInt64) {
         let row = row(method)
         row[5 + Int(code.rawValue)] += 1
         // A sum over very many very long streams wraps, which Prometheus takes for a restart.
@@ -108,7 +109,7 @@ struct CounterTable {
     var snapshot: GRPCCounters {
         var methods: [GRPCCounters.Method] = []
         for index in 0..<methodCount {
-            let row = row(index)
+            let row = row(MethodIndex(rawValue: index))
             var method = GRPCCounters.Method()
             method.started = row[0]
             method.messagesReceived = row[1]

@@ -1,7 +1,6 @@
 // Owns: what a server of calls must be able to hear.
 package import Bytes
 package import Calls
-package import NIOCore
 
 /// The services of one event loop. Everything is called on that loop; nothing may block.
 ///
@@ -9,11 +8,11 @@ package import NIOCore
 /// hears nothing more of it; or `callCancelled` comes, after which whatever it does with the call does nothing.
 package protocol GRPCHandler: AnyObject {
     /// A bidirectional call began; its messages follow. (The others begin with their message.)
-    func callStarted(_ call: CallID, method: Int, deadline: NIODeadline?)
+    func callStarted(_ call: CallID, method: MethodIndex)
     /// A message came. On a unary or server-streaming call it is the only one, and the client is done.
-    func messageReceived(_ call: CallID, method: Int, message: ByteString, deadline: NIODeadline?)
+    func messageReceived(_ call: CallID, method: MethodIndex, message: ByteString)
     /// The client of a bidirectional call sends no more.
-    func inputEnded(_ call: CallID)
+    func inputEnded(_ call: CallID, method: MethodIndex)
     /// The client gave up, is gone, or its deadline passed: work for this call must stop.
     func callCancelled(_ call: CallID)
     /// After `send` returned false: the queue is short enough again.

@@ -66,13 +66,13 @@ extension GRPCLoop: HTTP2StreamHandler {
             let slot = Int(stream.slot)
             calls[slot].flags.insert(.handedOver)
             noteTurn()
-            handler.callStarted(callID(stream), method: method, deadline: calls[slot].deadline)
+            handler.callStarted(callID(stream), method: method)
         }
         if endStream { inputEnded(stream) }
     }
 
     @inline(__always)
-    private func callID(_ stream: StreamHandle) -> CallID { CallID(loop: index, stream: stream) }
+    private func callID(_ stream: StreamHandle) -> CallID { CallID(caller: callerIndex, stream: stream) }
 
     // MARK: Messages
 
@@ -197,7 +197,7 @@ extension GRPCLoop: HTTP2StreamHandler {
         if methods.isBidirectional(method) {
             counts.received(method, message.count)
             noteTurn()
-            handler.messageReceived(callID(stream), method: method, message: message, deadline: calls[slot].deadline)
+            handler.messageReceived(callID(stream), method: method, message: message)
         } else if calls[slot].message == nil {
             calls[slot].message = message
         } else {
@@ -216,7 +216,7 @@ extension GRPCLoop: HTTP2StreamHandler {
         }
         if methods.isBidirectional(method) {
             noteTurn()
-            handler.inputEnded(callID(stream))
+            handler.inputEnded(callID(stream), method: method)
         } else if calls[slot].message != nil {
             if http2.isOverHighWaterMark(stream) {
                 park(stream)
@@ -239,7 +239,7 @@ extension GRPCLoop: HTTP2StreamHandler {
         calls[slot].flags.insert(.handedOver)
         counts.received(method, message.count)
         noteTurn()
-        handler.messageReceived(callID(stream), method: method, message: message, deadline: calls[slot].deadline)
+        handler.messageReceived(callID(stream), method: method, message: message)
     }
 
     // MARK: Ends

@@ -11,7 +11,7 @@ package import NIOCore
 /// One call. The entry outlives the call's end until its stream is gone.
 struct Call: ~Copyable {
     var generation: UInt32 = 0
-    var method = 0
+    var method = MethodIndex(rawValue: 0)
     var flags: CallFlags = []
     var deadline: NIODeadline?
     /// In the nanoseconds of `HTTP2Loop.batchTime`.
@@ -63,8 +63,8 @@ struct CallFlags: OptionSet {
 
 // Sendable though it is mutable: everything but `execute` and the constants is confined to `eventLoop`, and checks that.
 package final class GRPCLoop: @unchecked Sendable {
-    /// Position among the server's loops; `CallID.caller` names it.
-    package let index: Int
+    /// `CallID.caller` of its calls: the position among the server's loops, unless the handler knows another.
+    package var callerIndex: Int
     package let eventLoop: any EventLoop
     /// What was counted so far.
     package var counters: GRPCCounters {
@@ -121,7 +121,7 @@ package final class GRPCLoop: @unchecked Sendable {
         self.pages = pages
         self.methods = methods
         self.limits = limits
-        index = http2.index
+        callerIndex = http2.index
         eventLoop = http2.eventLoop
         counts = CounterTable(methodCount: methods.methods.count)
         hot = .allocate(capacity: 1)
@@ -273,7 +273,7 @@ package final class GRPCLoop: @unchecked Sendable {
         guard isOpen(stream) else { return nil }
         let address = http2.connection(of: stream)?.remoteAddress
         let peer = address?.ipAddress.map { "\($0):\(address?.port ?? 0)" } ?? address?.pathname ?? "unknown"
-        return (methods.methods[calls[Int(stream.slot)].method].path, peer)
+        return (methods.methods[calls[Int(stream.slot)].method.rawValue].path, peer)
     }
 
     /// Whether the call is still going on.
@@ -303,7 +303,7 @@ package final class GRPCLoop: @unchecked Sendable {
 
     /// Makes an entry for a new call.
     @inline(__always)
-    func open(_ stream: StreamHandle, connection: Int, method: Int, flags: CallFlags) {
+    func open(_ stream: StreamHandle, connection: Int, method: MethodIndex, flags: CallFlags) {
         let slot = Int(stream.slot)
         if slot >= callCapacity { growCalls() }
         calls[slot].generation = stream.generation

@@ -1,4 +1,5 @@
 // Owns: the methods that a server offers, and how a request's path finds one of them.
+internal import Calls
 internal import Glibc
 
 /// One method of a service.
@@ -77,24 +78,26 @@ final class MethodTable: Sendable {
     }
 
     @inline(__always)
-    func isBidirectional(_ method: Int) -> Bool { entries[method].isBidirectional }
+    func isBidirectional(_ method: MethodIndex) -> Bool { entries[method.rawValue].isBidirectional }
 
     @inline(__always)
-    func isUnary(_ method: Int) -> Bool { entries[method].isUnary }
+    func isUnary(_ method: MethodIndex) -> Bool { entries[method.rawValue].isUnary }
 
     @inline(__always)
-    func mayAnswerLong(_ method: Int) -> Bool { entries[method].mayAnswerLong }
+    func mayAnswerLong(_ method: MethodIndex) -> Bool { entries[method.rawValue].mayAnswerLong }
 
-    /// Which method `path` names, -1 where there is none.
-    func find(_ path: UnsafeRawBufferPointer) -> Int {
+    /// Which method `path` names.
+    func find(_ path: UnsafeRawBufferPointer) -> MethodIndex? {
         var slot = MethodTable.hash(path) & mask
         while slots[slot] >= 0 {
             let index = Int(slots[slot])
             let known = entries[index].path
-            if known.count == path.count && memcmp(known.baseAddress!, path.baseAddress!, path.count) == 0 { return index }
+            if known.count == path.count && memcmp(known.baseAddress!, path.baseAddress!, path.count) == 0 {
+                return MethodIndex(rawValue: index)
+            }
             slot = (slot + 1) & mask
         }
-        return -1
+        return nil
     }
 
     /// What to answer to a path that `find` doesn't know, in the words that Go's gRPC uses.

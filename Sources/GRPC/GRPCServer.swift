@@ -7,7 +7,7 @@ package import NIOCore
 
 package final class GRPCServer: Sendable {
     private let http2: HTTP2Server
-    /// By index; `CallID.caller` tells which one a call lives on.
+    /// By their index among the event loops.
     package let loops: [GRPCLoop]
 
     /// The addresses that were bound, in the order of the configuration.

@@ -2,6 +2,7 @@
 // Must never: make a string on the way to a call: this runs for every one of them. What is wrong with a request is put
 //             into words by a second look at the fields.
 internal import Bytes
+internal import Calls
 internal import HTTP2
 
 struct RequestHead {
@@ -15,7 +16,7 @@ struct RequestHead {
     }
 
     /// The method's index, where no problem says otherwise.
-    var method = 0
+    var method = MethodIndex(rawValue: 0)
     /// A field takes its own problem away when it is there and right.
     var problems: Problems = [.contentType, .path]
     /// Nanoseconds from now; negative where none was given.
@@ -31,8 +32,10 @@ struct RequestHead {
         fields.visit { name, value in
             switch name.count {
             case 5 where name.equals(":path"):
-                method = methods.find(value)
-                if method >= 0 { problems.remove(.path) }
+                if let found = methods.find(value) {
+                    method = found
+                    problems.remove(.path)
+                }
             case 7 where name.equals(":method"):
                 if !value.equals("POST") { problems.insert(.httpMethod) }
             case 12 where name.equals("content-type"):

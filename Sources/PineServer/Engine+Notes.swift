@@ -8,7 +8,6 @@ internal import struct Logging.Logger
 extension Engine {
     func report(_ note: Note) {
         switch note {
-        case .slow: break
         case .serving(let revision, let keys):
             logger.info("serving", metadata: ["revision": "\(revision)", "keys": "\(keys)"])
         case .appendLost(let reason):

@@ -16,26 +16,6 @@ internal import Synchronization
 
 internal import struct Logging.Logger
 
-/// What a loop is to do for one of its calls.
-enum Outgoing: Sendable {
-    case respond(CallID, ByteString)
-    case fail(CallID, EtcdError)
-    case send(CallID, ByteString, reportDrained: Bool)
-    case sendParts(CallID, [ByteString], reportDrained: Bool)
-    case finish(CallID)
-    case revision(CallID, Revision)
-    /// Something to log of a call whose answer follows.
-    case slow(CallID, SlowRequest)
-
-    var id: CallID {
-        switch self {
-        case .respond(let id, _), .fail(let id, _), .send(let id, _, _), .sendParts(let id, _, _), .finish(let id),
-            .revision(let id, _), .slow(let id, _):
-            id
-        }
-    }
-}
-
 /// What the engine is told.
 enum EngineMessage: Sendable {
     case event(ReplicaEvent)
@@ -46,8 +26,8 @@ enum EngineMessage: Sendable {
 
 /// Where what a turn brings goes.
 struct EngineOutlets: Sendable {
-    /// Each loop's batch, and what answers probes as that of a loop beyond the last.
-    let deliver: @Sendable (_ loop: Int, [Outgoing]) -> Void
+    /// Each caller's batch.
+    let deliver: @Sendable (_ caller: Int, [CallAnswer]) -> Void
     let log: @Sendable (LogCommand) -> Void
     let load: @Sendable ([ServedMark]) -> Void
     let sort: @Sendable (SortJob) -> Void
@@ -56,7 +36,8 @@ struct EngineOutlets: Sendable {
 /// What is kept from turn to turn.
 struct EngineRun: ~Copyable {
     fileprivate(set) var replica: Replica
-    fileprivate var outgoing: [[Outgoing]]
+    /// By the caller's index.
+    fileprivate var answers: [[CallAnswer]] = []
     fileprivate var messages: [EngineMessage] = []
     /// The most key versions since freed memory was given back to the system.
     fileprivate var versionPeak = 0
@@ -64,15 +45,13 @@ struct EngineRun: ~Copyable {
     var deadline = Instant(nanoseconds: 0)
     fileprivate var isStopped = false
 
-    init(_ configuration: ReplicaConfiguration, loopCount: Int) {
-        replica = Replica(configuration: configuration)
-        // One more than there are loops: what answers probes.
-        outgoing = [[Outgoing]](repeating: [], count: loopCount + 1)
-    }
+    init(_ configuration: ReplicaConfiguration) { replica = Replica(configuration: configuration) }
 }
 
 final class Engine: Sendable {
     let mailbox: EngineMailbox<EngineMessage>
+    /// Those who ask.
+    let callers = Callers()
     /// Nil before the start.
     private let turns = Mutex<EngineTurns?>(nil)
     private let shared: SharedState
@@ -116,17 +95,17 @@ final class Engine: Sendable {
 
     // MARK: Turns
 
-    /// Runs the replica until `stop`. `deliver` gets each loop's batch, and what answers probes as that of a loop beyond the
-    /// last; `log` gets what the replica wants of the log.
+    /// Runs the replica until `stop`. `log` gets what the replica wants of the log.
     func start(
-        loopCount: Int, deliver: @escaping @Sendable (_ loop: Int, [Outgoing]) -> Void,
         log: @escaping @Sendable (LogCommand) -> Void, load: @escaping @Sendable ([ServedMark]) -> Void
     ) -> WorkerThread {
         let sorter = Sorter()
         let sorting = sorter.start { [self] job in post(.sorted(job)) }
         let turns = EngineTurns(
-            EngineRun(configuration, loopCount: loopCount),
-            outlets: EngineOutlets(deliver: deliver, log: log, load: load, sort: { sorter.sort($0) }))
+            EngineRun(configuration),
+            outlets: EngineOutlets(
+                deliver: { [callers] caller, answers in callers.deliver(answers, to: caller) }, log: log, load: load,
+                sort: { sorter.sort($0) }))
         self.turns.withLock { $0 = turns }
         return WorkerThread(name: "pine-engine") { [self] in
             while let deadline = turns.take(self) { mailbox.wait(until: deadline) }
@@ -137,11 +116,13 @@ final class Engine: Sendable {
 
     /// Does all that there is to do. Nothing once it was told to stop.
     func turn(
-        _ run: inout EngineRun, deliver: (_ loop: Int, [Outgoing]) -> Void, log: (LogCommand) -> Void, load: ([ServedMark]) -> Void,
+        _ run: inout EngineRun, deliver: (_ caller: Int, [CallAnswer]) -> Void, log: (LogCommand) -> Void, load: ([ServedMark]) -> Void,
         sort: (SortJob) -> Void
     ) {
         guard !run.isStopped else { return }
         mailbox.take(into: &run.messages)
+        // Whoever has asked has been given an index before.
+        while run.answers.count < callers.count { run.answers.append([]) }
         let now = Clock.now
         for message in run.messages {
             switch message {
@@ -156,26 +137,18 @@ final class Engine: Sendable {
         run.messages.removeAll(keepingCapacity: true)
         for action in run.replica.endTurn(now: now) {
             switch action {
-            case .respond(let id, let message): run.outgoing[id.caller].append(.respond(id, message))
-            case .fail(let id, let error): run.outgoing[id.caller].append(.fail(id, error))
-            case .send(let id, let message, let report):
-                run.outgoing[id.caller].append(.send(id, message, reportDrained: report))
-            case .sendParts(let id, let parts, let report):
-                run.outgoing[id.caller].append(.sendParts(id, parts, reportDrained: report))
-            case .finish(let id): run.outgoing[id.caller].append(.finish(id))
-            case .reportRevision(let id, let revision): run.outgoing[id.caller].append(.revision(id, revision))
+            case .answer(let call, let answer): run.answers[call.caller].append((call, answer))
             case .log(let command): log(command)
             case .load: load(run.replica.comparedMarks)
             case .sort(let job): sort(job)
-            case .note(.slow(let id, let request)): run.outgoing[id.caller].append(.slow(id, request))
             case .note(let note): report(note)
             }
         }
         // Before anybody hears of it.
         if let marks, let served = run.replica.served { marks.note(served) }
-        for loop in run.outgoing.indices where !run.outgoing[loop].isEmpty {
-            deliver(loop, run.outgoing[loop])
-            run.outgoing[loop] = []
+        for caller in run.answers.indices where !run.answers[caller].isEmpty {
+            deliver(caller, run.answers[caller])
+            run.answers[caller] = []
         }
         let gauges = run.replica.gauges
         run.versionPeak = max(run.versionPeak, gauges.keyVersions)

@@ -75,14 +75,14 @@ package final class PineServer: Sendable {
         http2.http1 = http1
         http2.http1Addresses = metricsListenURLs.map(\.address)
         let tls = try configuration.setUpTLS(of: &http2, for: listenURLs, metricsURLs: metricsListenURLs, logger: logger)
-        let health = Health(shared: shared, probes: Probes(engine: engine, index: http2.loopCount), log: log)
+        let health = Health(shared: shared, probes: Probes(engine: engine), log: log)
         let grpc: GRPCServer
         do {
             grpc = try await GRPCServer.start(
-                http2, limits: configuration.grpcLimits, methods: servedMethods.map { GRPCMethod($0) }, flagField: leaderField,
+                http2, limits: configuration.grpcLimits, methods: ServedMethod.grpcMethods, flagField: leaderField,
                 countedField: clientVersionField, logger: logger
             ) { loop in
-                LoopServices(loop, engine: engine, shared: shared, health: health, configuration: configuration, logger: logger)
+                Services(loop, engine: engine, shared: shared, health: health, configuration: configuration, logger: logger)
             }
         } catch {
             var reason = "\(error)"
@@ -100,8 +100,7 @@ package final class PineServer: Sendable {
                 grpc: grpc, http1: http1, tls: tls, shared: shared, log: log, health: health,
                 quotaBackendBytes: configuration.quotaBackendBytes,
                 valueCacheBytes: configuration.valueCacheBytes))
-        let thread = engine.start(
-            grpc.loops, probes: health.probes, log: log, valueBytes: configuration.valueCacheBytes, logger: logger)
+        let thread = engine.start(log: log, valueBytes: configuration.valueCacheBytes, logger: logger)
         let metricsURLs = zip(metricsListenURLs, grpc.boundHTTP1Addresses).map { $0.url(bound: $1) }
         for url in metricsURLs { logger.info("metrics and health at \(url)") }
         // Last: whoever waits for this line may ask for everything.
@@ -218,14 +217,9 @@ func onThread<R: Sendable, E: Error>(_ body: @escaping @Sendable () throws(E) ->
 }
 
 extension Engine {
-    /// Starts the engine between these loops and this log.
-    fileprivate func start(_ loops: [GRPCLoop], probes: Probes, log: LogSlot, valueBytes: Int, logger: Logger) -> WorkerThread {
+    /// Starts the engine between its callers and this log.
+    fileprivate func start(log: LogSlot, valueBytes: Int, logger: Logger) -> WorkerThread {
         start(
-            loopCount: loops.count,
-            deliver: { loop, batch in
-                guard loop < loops.count else { return probes.answered(batch) }
-                loops[loop].execute { calls in (calls.handler as! LoopServices).deliver(batch) }
-            },
             log: { log.submit($0) },
             load: { marks in
                 log.load { workers in workers.load(valueBytes: valueBytes, marks: marks) { self.take($0, logger: logger) } }

@@ -4,6 +4,7 @@
 internal import Bytes
 internal import Calls
 internal import EtcdAPI
+internal import Keyspace
 internal import NIOCore
 internal import Replica
 internal import Synchronization
@@ -12,26 +13,19 @@ internal import Synchronization
 typealias ProbeOutcome = String?
 
 final class Probes: Sendable {
-    private struct State {
-        var nextNumber: UInt64 = 1
-        /// The read that is under way.
-        var id: CallID?
-        var waiting: [EventLoopPromise<ProbeOutcome>] = []
-    }
-
     private let engine: Engine
-    /// In the place of a loop's number in the requests' ids.
+    /// Among those who ask the engine.
     private let index: Int
-    private let state = Mutex(State())
+    private let reads = ProbeReads()
     /// How long the engine's thread may take to say that it is there.
     private static let pingTimeout = TimeAmount.seconds(5)
     /// How long PostgreSQL may take to say where the log ends. Longer than any healthy one needs; a prompt no is worth more to
     /// whoever asks than a late yes.
     private static let readTimeout = TimeAmount.seconds(2)
 
-    init(engine: Engine, index: Int) {
+    init(engine: Engine) {
         self.engine = engine
-        self.index = index
+        index = engine.callers.register { [reads] in reads.answered($0) }
     }
 
     /// Asks the engine's thread for a sign of life.
@@ -47,29 +41,44 @@ final class Probes: Sendable {
     /// Asks for a linearizable read of nothing.
     func read(on eventLoop: any EventLoop) -> EventLoopFuture<ProbeOutcome> {
         let promise = eventLoop.makePromise(of: ProbeOutcome.self)
-        let started = state.withLock { state -> CallID? in
-            state.waiting.append(promise)
-            guard state.id == nil else { return nil }
-            let id = CallID(rawValue: UInt64(index) << 56 | state.nextNumber)
-            state.nextNumber += 1
-            state.id = id
-            return id
+        guard let started = reads.joined(promise, caller: index) else { return promise.futureResult }
+        eventLoop.scheduleTask(in: Probes.readTimeout) { [engine, reads] in
+            if reads.ended(started, "PostgreSQL does not answer") { engine.force(.event(.requestCancelled(started))) }
         }
-        if let started {
-            eventLoop.scheduleTask(in: Probes.readTimeout) { [self] in
-                if finish(started, "PostgreSQL does not answer") { engine.force(.event(.requestCancelled(started))) }
-            }
-            engine.force(.event(.requestArrived(started, .revision(linearizable: true))))
-        }
+        engine.force(.event(.requestArrived(started, .revision(linearizable: true), by: .anonymous)))
         return promise.futureResult
     }
+}
 
-    /// What the engine says to the reads' ids.
-    func answered(_ batch: [Outgoing]) {
-        for outgoing in batch {
-            switch outgoing {
-            case .revision(let id, _): _ = finish(id, nil)
-            case .fail(let id, let error): _ = finish(id, error.text)
+/// The read that is under way, and those who wait for it.
+private final class ProbeReads: Sendable {
+    private struct State {
+        var nextNumber: UInt64 = 1
+        /// The read that is under way.
+        var call: CallID?
+        var waiting: [EventLoopPromise<ProbeOutcome>] = []
+    }
+
+    private let state = Mutex(State())
+
+    /// Somebody waits for a read. Returns the call that is to be made where none is under way.
+    func joined(_ promise: EventLoopPromise<ProbeOutcome>, caller: Int) -> CallID? {
+        state.withLock { state in
+            state.waiting.append(promise)
+            guard state.call == nil else { return nil }
+            let call = CallID(rawValue: UInt64(caller) << 56 | state.nextNumber)
+            state.nextNumber += 1
+            state.call = call
+            return call
+        }
+    }
+
+    /// What the engine says to the reads.
+    func answered(_ answers: [CallAnswer]) {
+        for (call, answer) in answers {
+            switch answer {
+            case .revision: _ = ended(call, nil)
+            case .fail(let error): _ = ended(call, error.text)
             case .slow: break
             case .respond, .send, .sendParts, .finish: violated("a read of nothing is answered by a revision")
             }
@@ -77,10 +86,10 @@ final class Probes: Sendable {
     }
 
     /// False where it is over already.
-    private func finish(_ id: CallID, _ outcome: ProbeOutcome) -> Bool {
+    func ended(_ call: CallID, _ outcome: ProbeOutcome) -> Bool {
         let waiting = state.withLock { state -> [EventLoopPromise<ProbeOutcome>]? in
-            guard state.id == id else { return nil }
-            state.id = nil
+            guard state.call == call else { return nil }
+            state.call = nil
             defer { state.waiting = [] }
             return state.waiting
         }

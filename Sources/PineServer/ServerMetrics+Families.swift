@@ -109,7 +109,7 @@ extension Exposition {
     }
 
     private mutating func writeCalls(_ observation: ServerMetrics.Observation) {
-        let methods = zip(servedMethods, observation.methods).map { (labels: $0.metricLabels, counted: $1) }
+        let methods = zip(ServedMethod.all, observation.methods).map { (labels: $0.method.metricLabels, counted: $1) }
         counters(
             "grpc_server_started_total", "Calls begun.", methods.map { ($0.labels, UInt64($0.counted.started)) })
         counters(

@@ -89,7 +89,7 @@ final class ServerMetrics: Sendable {
 
     private func observation(_ loops: [LoopObservation]) -> Observation {
         var observation = Observation(
-            methods: servedMethods.map { _ in GRPCCounters.Method() },
+            methods: ServedMethod.all.map { _ in GRPCCounters.Method() },
             clientMemory: (max(grpc.clientMemory.bytes, 0), grpc.clientMemory.limit), accepted: grpc.connectionCounts,
             http1: (http1.openCount, http1.openedCount, http1.refusedCount), status: shared.current,
             quotaBackendBytes: quotaBackendBytes, valueCacheBytes: valueCacheBytes, log: log.workers?.counters, health: health.counters,

@@ -21,6 +21,12 @@ struct ServerStatus: Sendable {
     /// Whether the database has been asked for members and sizes.
     var knowsMembers = false
 
+    func header(at revision: Revision) -> ResponseHeader {
+        var header = header
+        header.revision = revision
+        return header
+    }
+
     /// Whether there is something to read from. Not so while the log is being loaded.
     var hasFolded: Bool { isServing || gauges.isRecovering }
 }

@@ -12,7 +12,7 @@ package import struct Logging.Logger
 
 package final class ThreadlessServer {
     private let http2: HTTP2Loop
-    private let services: LoopServices
+    private let services: Services
     private let engine: Engine
     private var run: EngineRun
     private let log: (LogCommand) -> LogEvent?
@@ -28,14 +28,14 @@ package final class ThreadlessServer {
         let replica = ReplicaConfiguration(origin: 1, memberID: 1)
         let shared = SharedState(logger: logger)
         engine = Engine(replica, shared: shared, logger: logger)
-        run = EngineRun(replica, loopCount: 1)
+        run = EngineRun(replica)
         http2 = HTTP2Loop(index: 0, eventLoop: eventLoop, limits: HTTP2Limits(), keepAlive: KeepAlivePolicy(), logger: logger)
         let calls = GRPCLoop(
-            http2: http2, methods: servedMethods.map { GRPCMethod($0) }, flagField: leaderField, countedField: clientVersionField,
+            http2: http2, methods: ServedMethod.grpcMethods, flagField: leaderField, countedField: clientVersionField,
             limits: GRPCLimits())
-        services = LoopServices(
+        services = Services(
             calls, engine: engine, shared: shared,
-            health: Health(shared: shared, probes: Probes(engine: engine, index: 1), log: LogSlot()), configuration: configuration,
+            health: Health(shared: shared, probes: Probes(engine: engine), log: LogSlot()), configuration: configuration,
             logger: logger)
         calls.handler = services
         http2.handler = calls

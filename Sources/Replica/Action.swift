@@ -1,21 +1,11 @@
 // Owns: what a replica wants done, in the imperative. Plain values that carry request ids.
-package import Bytes
 package import Calls
 package import EtcdAPI
 package import Keyspace
 
 package enum Action: Sendable, Hashable {
-    /// The one answer of a unary call: an encoded message.
-    case respond(CallID, ByteString)
-    case fail(CallID, EtcdError)
-    /// A message on a stream. With `reportDrained`, `streamDrained` must follow once it and all before it have left.
-    case send(CallID, ByteString, reportDrained: Bool)
-    /// The same, of a message in pieces, which others' messages may share.
-    case sendParts(CallID, [ByteString], reportDrained: Bool)
-    /// The stream ended well.
-    case finish(CallID)
-    /// The answer to `Request.revision`.
-    case reportRevision(CallID, Revision)
+    /// Something for one call.
+    case answer(CallID, Answer)
     case log(LogCommand)
     /// Sort these keys, where nobody waits for it, and hand them back by `sorted`.
     case sort(SortJob)
@@ -51,8 +41,6 @@ package enum Note: Sendable, Hashable {
     /// The quota is used up: only deletes and compactions are served.
     case spaceExceeded(bytes: Int64, quota: Int64)
     case spaceFreed(bytes: Int64, quota: Int64)
-    /// A request took long; its answer follows.
-    case slow(CallID, SlowRequest)
     /// The rows do not add up to the head's digest: the tables were changed by other hands, or are damaged.
     /// The log is loaded again after `retryMs`, in case that somebody has mended it.
     case logDamaged(at: Position, retryMs: Int)

@@ -45,6 +45,7 @@ struct LeaseQuestion {
     var id: CallID
     var request: LeaseRequest
     var arrivedAt: Instant
+    var principal = Principal.anonymous
 
     /// Keep-alives are collected; whoever asks for an answer that is read only gets it at once.
     var isUrgent: Bool {

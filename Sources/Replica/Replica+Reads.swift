@@ -32,6 +32,7 @@ struct PendingRead {
     var id: CallID
     var kind: Kind
     var arrivedAt: Instant
+    var principal = Principal.anonymous
 }
 
 /// The one head read that may be in flight, and what its answer asks for.

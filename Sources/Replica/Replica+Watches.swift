@@ -37,7 +37,9 @@ extension Replica {
 
     // MARK: Clients
 
-    mutating func openWatchStream(_ id: CallID) { tell { watches, _ in watches.streamOpened(id) } }
+    mutating func openWatchStream(_ id: CallID, by principal: Principal) {
+        tell { watches, _ in watches.streamOpened(id, by: principal) }
+    }
 
     mutating func requestWatch(_ id: CallID, _ request: WatchRequest) {
         let isLoaded = isLoaded

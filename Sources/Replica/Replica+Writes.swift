@@ -21,6 +21,7 @@ struct PendingWrite {
     /// Of a compaction: answer once the dead rows are deleted.
     var physical: Bool
     var arrivedAt: Instant
+    let principal: Principal
     /// About how much memory the request keeps alive, in bytes.
     let byteCount: Int
     /// What was read from the log for it.
@@ -31,11 +32,12 @@ struct PendingWrite {
     /// Whether it began anew time and again, since others wrote meanwhile: then it is executed under the head's lock.
     var needsLock: Bool { pauseCount >= pauseLimit }
 
-    init(id: CallID, request: WriteRequest, physical: Bool, arrivedAt: Instant) {
+    init(id: CallID, request: WriteRequest, physical: Bool, arrivedAt: Instant, principal: Principal = .anonymous) {
         self.id = id
         self.request = request
         self.physical = physical
         self.arrivedAt = arrivedAt
+        self.principal = principal
         byteCount = request.byteCount
     }
 }
@@ -200,7 +202,7 @@ extension Replica {
                 readsWaiting.append(
                     PendingRead(
                         id: write.id, kind: .unchanged(write, answer, at: store.tip, digest: store.tipDigest),
-                        arrivedAt: write.arrivedAt))
+                        arrivedAt: write.arrivedAt, principal: write.principal))
             }
             startHeadRead()
             return true

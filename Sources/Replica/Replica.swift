@@ -284,12 +284,12 @@ package struct Replica: ~Copyable {
     package mutating func step(_ event: consuming ReplicaEvent, now: Instant) {
         self.now = now
         switch consume event {
-        case .requestArrived(let id, let request): arrive(id, request)
+        case .requestArrived(let id, let request, let principal): arrive(id, request, by: principal)
         case .requestCancelled(let id): cancelled.insert(id)
         case .streamDrained(let id):
             streamDrained(id)
             watchStreamDrained(id)
-        case .watchOpened(let id): openWatchStream(id)
+        case .watchOpened(let id, let principal): openWatchStream(id, by: principal)
         case .leaderRequired(let id): requireLeader(id)
         case .watchRequested(let id, let request): requestWatch(id, request)
         case .stopping: leaveDuty()
@@ -374,26 +374,27 @@ package struct Replica: ~Copyable {
         return deadline
     }
 
-    private mutating func arrive(_ id: CallID, _ request: consuming Request) {
+    private mutating func arrive(_ id: CallID, _ request: consuming Request, by principal: Principal) {
         switch consume request {
         case .write(let write):
-            enqueue(PendingWrite(id: id, request: write, physical: false, arrivedAt: now))
+            enqueue(PendingWrite(id: id, request: write, physical: false, arrivedAt: now, principal: principal))
         case .compact(let revision, let physical):
-            enqueue(PendingWrite(id: id, request: .compact(revision: revision), physical: physical, arrivedAt: now))
+            enqueue(PendingWrite(id: id, request: .compact(revision: revision), physical: physical, arrivedAt: now, principal: principal))
         case .range(let request):
-            arrive(PendingRead(id: id, kind: .range(request), arrivedAt: now), serializable: request.serializable)
+            arrive(PendingRead(id: id, kind: .range(request), arrivedAt: now, principal: principal), serializable: request.serializable)
         case .rangeStream(let request):
-            arrive(PendingRead(id: id, kind: .rangeStream(request), arrivedAt: now), serializable: request.serializable)
+            arrive(
+                PendingRead(id: id, kind: .rangeStream(request), arrivedAt: now, principal: principal), serializable: request.serializable)
         case .readTxn(let txn):
-            arrive(PendingRead(id: id, kind: .txn(txn), arrivedAt: now), serializable: txn.isSerializable)
+            arrive(PendingRead(id: id, kind: .txn(txn), arrivedAt: now, principal: principal), serializable: txn.isSerializable)
         case .revision(let linearizable):
-            arrive(PendingRead(id: id, kind: .revision, arrivedAt: now), serializable: !linearizable)
+            arrive(PendingRead(id: id, kind: .revision, arrivedAt: now, principal: principal), serializable: !linearizable)
         case .lease(let request):
-            arrive(LeaseQuestion(id: id, request: request, arrivedAt: now))
+            arrive(LeaseQuestion(id: id, request: request, arrivedAt: now, principal: principal))
         case .alarms(let kind):
-            arrive(PendingRead(id: id, kind: .alarms(kind), arrivedAt: now), serializable: false)
+            arrive(PendingRead(id: id, kind: .alarms(kind), arrivedAt: now, principal: principal), serializable: false)
         case .hashKV(let revision):
-            arrive(PendingRead(id: id, kind: .hashKV(revision), arrivedAt: now), serializable: true)
+            arrive(PendingRead(id: id, kind: .hashKV(revision), arrivedAt: now, principal: principal), serializable: true)
         }
     }
 

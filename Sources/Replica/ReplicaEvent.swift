@@ -22,13 +22,13 @@ package enum Request: Sendable, Hashable {
 }
 
 package enum ReplicaEvent: Sendable {
-    case requestArrived(CallID, Request)
+    case requestArrived(CallID, Request, by: Principal)
     /// The client gave up, went away, or its deadline passed. Nobody listens for the answer.
     case requestCancelled(CallID)
     /// What was sent on this stream has left the server's buffers.
     case streamDrained(CallID)
-    /// A client has begun a Watch call.
-    case watchOpened(CallID)
+    /// A client has begun a Watch call. What it asks on it is asked by the same.
+    case watchOpened(CallID, by: Principal)
     /// Right after that: the client wants to be sent away where the log can't be reached for long.
     case leaderRequired(CallID)
     case watchRequested(CallID, WatchRequest)

@@ -26,12 +26,11 @@ extension Replica {
         for write in batch.unanswered where isSlow(write.arrivedAt) && !write.id.isOwn {
             counters.slowWrites += 1
             actions.append(
-                .note(
-                    .slow(
-                        write.id,
-                        SlowRequest(
-                            queuedMs: ms(from: write.arrivedAt, to: batch.startedAt), databaseMs: ms(from: batch.startedAt, to: now),
-                            workMs: 0, timedOut: false, key: write.request.subject))))
+                .slow(
+                    write.id,
+                    SlowRequest(
+                        queuedMs: ms(from: write.arrivedAt, to: batch.startedAt), databaseMs: ms(from: batch.startedAt, to: now),
+                        workMs: 0, timedOut: false, key: write.request.subject)))
         }
     }
 
@@ -41,12 +40,11 @@ extension Replica {
         for read in reads where isSlow(read.arrivedAt) && !read.id.isOwn {
             counters.slowReads += 1
             actions.append(
-                .note(
-                    .slow(
-                        read.id,
-                        SlowRequest(
-                            queuedMs: ms(from: read.arrivedAt, to: headReadSentAt), databaseMs: ms(from: headReadSentAt, to: now),
-                            workMs: 0, timedOut: false, key: read.subject))))
+                .slow(
+                    read.id,
+                    SlowRequest(
+                        queuedMs: ms(from: read.arrivedAt, to: headReadSentAt), databaseMs: ms(from: headReadSentAt, to: now),
+                        workMs: 0, timedOut: false, key: read.subject)))
         }
     }
 
@@ -60,20 +58,18 @@ extension Replica {
         guard isSlow(start) else { return }
         counters.slowReads += 1
         actions.append(
-            .note(
-                .slow(
-                    id, SlowRequest(queuedMs: 0, databaseMs: 0, workMs: ms(from: start, to: now), timedOut: false, key: key))))
+            .slow(
+                id, SlowRequest(queuedMs: 0, databaseMs: 0, workMs: ms(from: start, to: now), timedOut: false, key: key)))
     }
 
     /// A request that has waited for as long as any may: for PostgreSQL, in the end.
     mutating func noteTimeout(_ id: CallID, arrivedAt: Instant, key: ByteString) {
         if id.isOwn { return }
         actions.append(
-            .note(
-                .slow(
-                    id,
-                    SlowRequest(
-                        queuedMs: 0, databaseMs: ms(from: arrivedAt, to: now), workMs: 0, timedOut: true, key: key))))
+            .slow(
+                id,
+                SlowRequest(
+                    queuedMs: 0, databaseMs: ms(from: arrivedAt, to: now), workMs: 0, timedOut: true, key: key)))
     }
 
     private func isSlow(_ arrivedAt: Instant) -> Bool {

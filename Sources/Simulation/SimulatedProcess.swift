@@ -172,14 +172,14 @@ final class SimulatedProcess {
     func begin(_ request: Request, _ call: PendingCall) -> CallID {
         let id = world.newRequest()
         calls[id] = call
-        post(.requestArrived(id, request))
+        post(.requestArrived(id, request, by: .anonymous))
         return id
     }
 
     func openWatch(_ call: PendingCall) -> CallID {
         let id = world.newRequest()
         calls[id] = call
-        post(.watchOpened(id))
+        post(.watchOpened(id, by: .anonymous))
         return id
     }
 
@@ -250,12 +250,13 @@ final class SimulatedProcess {
 
     private func perform(_ action: Action) {
         switch action {
-        case .respond(let id, let message): answer(id, .success(message))
-        case .fail(let id, let error): answer(id, .failure(error))
-        case .finish(let id): answer(id, .success(ByteString()))
-        case .reportRevision(let id, let revision): answer(id, .success(ByteString("\(revision)")))
-        case .send(let id, let message, let reportDrained): send(id, message, reportDrained)
-        case .sendParts(let id, let parts, let reportDrained): send(id, ByteString(parts.flatMap { Array($0) }), reportDrained)
+        case .answer(let id, .respond(let message)): answer(id, .success(message))
+        case .answer(let id, .fail(let error)): answer(id, .failure(error))
+        case .answer(let id, .finish): answer(id, .success(ByteString()))
+        case .answer(let id, .revision(let revision)): answer(id, .success(ByteString("\(revision)")))
+        case .answer(let id, .send(let message, let reportDrained)): send(id, message, reportDrained)
+        case .answer(let id, .sendParts(let parts, let reportDrained)): send(id, ByteString(parts.flatMap { Array($0) }), reportDrained)
+        case .answer(let id, .slow(let request)): world.say("process \(index): \(id.rawValue) was slow: \(request)")
         case .log(let command): threads[command.thread.rawValue].submit(command)
         case .load: load()
         case .sort(var job):

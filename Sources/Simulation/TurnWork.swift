@@ -55,11 +55,11 @@ struct TurnMeter {
         work.foldedRows = Int(replica.counters.rowsFolded - rowsFolded)
         for action in actions {
             switch action {
-            case .respond(let id, let message):
+            case .answer(let id, .respond(let message)):
                 work.answerBytes += message.count
                 if !isOpen(id) { work.wastedBytes += message.count }
-            case .send(_, let message, _): work.answerBytes += message.count
-            case .sendParts(_, let parts, _): work.answerBytes += parts.reduce(0) { $0 + $1.count }
+            case .answer(_, .send(let message, _)): work.answerBytes += message.count
+            case .answer(_, .sendParts(let parts, _)): work.answerBytes += parts.reduce(0) { $0 + $1.count }
             case .log(.append(let batch)): work.madeRows += batch.rows.count
             default: break
             }

@@ -298,7 +298,7 @@ struct CallTests {
             try await diary.expect("cancelled", times: 2)
             for slot in UInt32(0)..<4 {
                 for generation in UInt32(0)..<4 {
-                    let stale = CallID(loop: 0, stream: StreamHandle(slot: slot, generation: generation))
+                    let stale = CallID(caller: 0, stream: StreamHandle(slot: slot, generation: generation))
                     try await look(server) { loop in
                         loop.respond(stale, "late")
                         _ = loop.send(stale, "late")
@@ -321,7 +321,7 @@ struct CallTests {
                 try await diary.expect("message 1", times: round * 10)
                 let calls = try await look(server) { loop in
                     (0..<loop.callCapacity).filter { loop.calls[$0].flags.contains(.open) }.map {
-                        CallID(loop: 0, stream: StreamHandle(slot: UInt32($0), generation: loop.calls[$0].generation))
+                        CallID(caller: 0, stream: StreamHandle(slot: UInt32($0), generation: loop.calls[$0].generation))
                     }
                 }
                 #expect(calls.count == 10)
@@ -346,7 +346,7 @@ struct CallTests {
                 loop.execute { loop in
                     for slot in 0..<loop.callCapacity where loop.calls[slot].flags.contains(.open) {
                         let stream = StreamHandle(slot: UInt32(slot), generation: loop.calls[slot].generation)
-                        loop.respond(CallID(loop: loop.index, stream: stream), "done")
+                        loop.respond(CallID(caller: loop.callerIndex, stream: stream), "done")
                     }
                 }
             }

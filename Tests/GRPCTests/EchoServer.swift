@@ -57,14 +57,14 @@ final class EchoHandler: GRPCHandler {
         self.diary = diary
     }
 
-    func callStarted(_ call: CallID, method: Int, deadline: NIODeadline?) {
+    func callStarted(_ call: CallID, method: MethodIndex) {
         bidirectional.insert(call)
         diary.note(loop.isFlagged(call) ? "started flagged" : "started")
     }
 
-    func messageReceived(_ call: CallID, method: Int, message: ByteString, deadline: NIODeadline?) {
+    func messageReceived(_ call: CallID, method: MethodIndex, message: ByteString) {
         diary.note("message \(message.count)")
-        switch method {
+        switch method.rawValue {
         case 0: batch.append((call, message))
         case 1:
             for _ in 0..<3 { _ = loop.send(call, message) }
@@ -85,7 +85,7 @@ final class EchoHandler: GRPCHandler {
         }
     }
 
-    func inputEnded(_ call: CallID) {
+    func inputEnded(_ call: CallID, method: MethodIndex) {
         diary.note("ended")
         if paced.contains(where: { $0.call == call }) {
             pacedEnds.insert(call)

@@ -87,25 +87,25 @@ struct MethodTests {
         let methods = (0..<60).map { GRPCMethod("/service.S\($0 % 7)/Method\($0)", .unary) } + [GRPCMethod("/a", .unary)]
         let table = MethodTable(methods)
         for (index, method) in methods.enumerated() {
-            #expect(bytes(method.path) { table.find($0) } == index)
-            #expect(bytes(method.path + "x") { table.find($0) } == -1)
+            #expect(bytes(method.path) { table.find($0)?.rawValue } == index)
+            #expect(bytes(method.path + "x") { table.find($0) } == nil)
             let shorter = method.path.dropLast()
-            #expect(bytes(String(shorter)) { table.find($0) } == methods.firstIndex { $0.path == shorter } ?? -1)
+            #expect(bytes(String(shorter)) { table.find($0)?.rawValue } == methods.firstIndex { $0.path == shorter })
         }
-        #expect(bytes("") { table.find($0) } == -1)
+        #expect(bytes("") { table.find($0) } == nil)
         #expect(table.unknown("/service.S1/Nope") == GRPCStatus(.unimplemented, "unknown method Nope for service service.S1"))
         #expect(table.unknown("service.X/M") == GRPCStatus(.unimplemented, "unknown service service.X"))
         #expect(table.unknown("\u{7F}\"") == GRPCStatus(.unimplemented, "malformed method name: \"\\x7f\\\"\""))
     }
 
-    @Test("A call's id carries loop, slot and generation unharmed")
+    @Test("A call's id carries caller, slot and generation unharmed")
     func callIDs() {
-        for loop in [0, 1, 255] {
+        for caller in [0, 1, 255] {
             for slot: UInt32 in [0, 1, 0xFF_FFFF] {
                 for generation: UInt32 in [0, 1, .max] {
                     let stream = StreamHandle(slot: slot, generation: generation)
-                    let call = CallID(rawValue: CallID(loop: loop, stream: stream).rawValue)
-                    #expect(call.caller == loop && call.stream == stream)
+                    let call = CallID(rawValue: CallID(caller: caller, stream: stream).rawValue)
+                    #expect(call.caller == caller && call.stream == stream)
                 }
             }
         }

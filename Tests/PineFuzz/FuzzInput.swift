@@ -96,7 +96,7 @@ private func playConversation(_ reader: inout InputReader, _ server: FuzzServer)
         let operation = reader.byte()
         switch operation & 15 {
         case 0...4:
-            let method = servedMethods[Int(reader.byte()) % servedMethods.count]
+            let method = ServedMethod.all[Int(reader.byte()) % ServedMethod.all.count].method
             var extra: [(String, [UInt8])] = []
             if operation & 0x40 != 0 { extra.append(("grpc-timeout", reader.bytes(Int(reader.byte() & 15)))) }
             if operation & 0x80 != 0 { extra.append(("grpc-encoding", Array("gzip".utf8))) }

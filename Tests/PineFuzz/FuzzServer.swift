@@ -2,6 +2,7 @@
 // its seeds: the production connection, calls, services and replica, over a log in memory.
 // Must never: decide anything by a clock or by chance: one input takes one way through the code.
 internal import Bytes
+internal import Calls
 internal import EtcdAPI
 internal import Keyspace
 internal import NIOCore
@@ -19,7 +20,7 @@ final class FuzzServer {
     private let eventLoop = EmbeddedEventLoop()
     private let http2: HTTP2Loop
     private let calls: GRPCLoop
-    private let services: LoopServices
+    private let services: Services
     private let channel: EmbeddedChannel
     private let engine: Engine
     private let shared = SharedState(logger: FuzzServer.logger)
@@ -29,7 +30,7 @@ final class FuzzServer {
     private var waiting: [ReplicaEvent] = []
 
     private static let logger = Logger(label: "fuzz") { _ in SwiftLogNoOpLogHandler() }
-    private static let methods = MethodTable(servedMethods.map { GRPCMethod($0) })
+    private static let methods = MethodTable(ServedMethod.grpcMethods)
 
     init() {
         var limits = HTTP2Limits()
@@ -52,9 +53,9 @@ final class FuzzServer {
         engine = Engine(configuration, shared: shared, logger: Self.logger)
         http2 = HTTP2Loop(index: 0, eventLoop: eventLoop, limits: limits, keepAlive: KeepAlivePolicy(), logger: Self.logger)
         calls = GRPCLoop(http2: http2, methods: Self.methods, limits: GRPCLimits(), pages: nil)
-        services = LoopServices(
+        services = Services(
             calls, engine: engine, shared: shared,
-            health: Health(shared: shared, probes: Probes(engine: engine, index: 1), log: LogSlot()),
+            health: Health(shared: shared, probes: Probes(engine: engine), log: LogSlot()),
             configuration: ServerConfiguration(listenURLs: ["http://127.0.0.1:0"]), logger: Self.logger)
         calls.handler = services
         http2.handler = calls
@@ -117,7 +118,7 @@ final class FuzzServer {
         if channel.isActive { channel.close(promise: nil) }
         work(turns: 100)
         invariant(http2.openConnectionCount == 0 && http2.openStreamCount == 0, "a closed connection leaves streams behind")
-        invariant(services.keepAlives.isEmpty, "a closed connection leaves keep-alives behind")
+        invariant(services.streams.isEmpty, "a closed connection leaves calls behind")
         invariant(http2.keptByteCount == 0 && calls.heldInput.isEmpty, "a closed connection leaves memory behind")
         // The three hold each other, as they do for as long as a real server lives.
         http2.handler = nil
@@ -126,15 +127,11 @@ final class FuzzServer {
     }
 
     private func perform(_ actions: [Action]) {
-        var outgoing: [Outgoing] = []
+        var answers: [CallAnswer] = []
         for action in actions {
             switch action {
-            case .respond(let id, let message): outgoing.append(.respond(id, message))
-            case .fail(let id, let error): outgoing.append(.fail(id, error))
-            case .send(let id, let message, let report): outgoing.append(.send(id, message, reportDrained: report))
-            case .sendParts(let id, let parts, let report): outgoing.append(.sendParts(id, parts, reportDrained: report))
-            case .finish(let id): outgoing.append(.finish(id))
-            case .reportRevision(let id, let revision): outgoing.append(.revision(id, revision))
+            case .answer(let call, let answer) where call.caller == calls.callerIndex: answers.append((call, answer))
+            case .answer: break
             case .log(let command): if let answer = log.answer(command) { waiting.append(.log(answer)) }
             case .load: waiting += [.rowsLoaded(log.rows), .loadFinished(log.head, log.deleted)]
             case .sort(var job):
@@ -143,9 +140,9 @@ final class FuzzServer {
             case .note: break
             }
         }
-        guard !outgoing.isEmpty else { return }
+        guard !answers.isEmpty else { return }
         http2.beginBatch()
-        services.deliver(outgoing)
+        services.deliver(answers)
         services.turnEnded()
         http2.endBatch()
     }

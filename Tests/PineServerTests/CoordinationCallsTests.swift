@@ -1,6 +1,6 @@
 import Bytes
 import Calls
-import GRPC
+import Keyspace
 import Replica
 import Testing
 
@@ -25,7 +25,7 @@ struct CoordinationCallsTests {
         var calls = CoordinationCalls()
         var opened: UInt64 = 0
         while calls.hasRoom(for: 4 << 20) {
-            calls.open(CallID(rawValue: opened), Release(key: "k"), byteCount: 4 << 20)
+            calls.open(CallID(rawValue: opened), Release(key: "k"), byteCount: 4 << 20, principal: .anonymous)
             opened += 1
         }
         #expect(opened == 16)
@@ -37,7 +37,7 @@ struct CoordinationCallsTests {
         #expect(!calls.hasRoom(for: 5 << 20))
 
         var small = CoordinationCalls()
-        for number in 0..<50_000 { small.open(CallID(rawValue: UInt64(number)), Release(key: "k"), byteCount: 1) }
+        for number in 0..<50_000 { small.open(CallID(rawValue: UInt64(number)), Release(key: "k"), byteCount: 1, principal: .anonymous) }
         #expect(!small.hasRoom(for: 1))
     }
 }

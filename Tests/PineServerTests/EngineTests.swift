@@ -28,7 +28,7 @@ struct EngineTests {
             ReplicaConfiguration(origin: 1, memberID: 1), shared: SharedState(logger: Logger(label: "test")),
             logger: Logger(label: "test"))
         let seen = Seen()
-        let thread = engine.start(loopCount: 1, deliver: { _, _ in }, log: { _ in seen.turn() }, load: { _ in })
+        let thread = engine.start(log: { _ in seen.turn() }, load: { _ in })
         let rounds = 2_000
         await withTaskGroup { group in
             for _ in 0..<2 {
@@ -63,7 +63,7 @@ struct EngineTests {
             let engine = Engine(
                 ReplicaConfiguration(origin: 1, memberID: 1), shared: SharedState(logger: Logger(label: "test")),
                 logger: Logger(label: "test"))
-            let thread = engine.start(loopCount: 1, deliver: { _, _ in }, log: { _ in }, load: { _ in })
+            let thread = engine.start(log: { _ in }, load: { _ in })
             async let heard: Void = onThread { for _ in 0..<50 { engine.hear(.hinted) } }
             engine.stop()
             await heard

@@ -31,18 +31,18 @@ final class HandDriven {
         replica.invariants()
         for action in actions {
             switch action {
-            case .respond(let id, let message): answers[id] = .success(message)
-            case .fail(let id, let error): answers[id] = .failure(error)
+            case .answer(let id, .respond(let message)): answers[id] = .success(message)
+            case .answer(let id, .fail(let error)): answers[id] = .failure(error)
             case .log(let command): commands.append(command)
             case .load:
                 replica.step(.rowsLoaded(log.tail(after: .start).rows), now: now)
                 replica.step(.loadFinished(log.head, log.deleted), now: now)
-            case .send(let id, let message, _): sent[id, default: []].append(message)
-            case .sendParts(let id, let parts, _): sent[id, default: []].append(ByteString(parts.joined()))
+            case .answer(let id, .send(let message, _)): sent[id, default: []].append(message)
+            case .answer(let id, .sendParts(let parts, _)): sent[id, default: []].append(ByteString(parts.joined()))
             case .sort(var job):
                 job.run()
                 replica.step(.sorted(job), now: now)
-            case .finish, .reportRevision, .note: break
+            case .answer, .note: break
             }
         }
     }

@@ -231,18 +231,19 @@ final class TestReplica {
 
     private func perform(_ action: Action) {
         switch action {
-        case .respond(let id, let message):
+        case .answer(let id, .respond(let message)):
             answers[id] = .success(message)
             answeredBytes += message.count
-        case .fail(let id, let error): answers[id] = .failure(error)
-        case .send(let id, let message, let reportDrained):
+        case .answer(let id, .fail(let error)): answers[id] = .failure(error)
+        case .answer(let id, .send(let message, let reportDrained)):
             sent[id, default: []].append(message)
             if reportDrained, clientsRead { replica.step(.streamDrained(id), now: now) }
-        case .sendParts(let id, let parts, let reportDrained):
+        case .answer(let id, .sendParts(let parts, let reportDrained)):
             sent[id, default: []].append(ByteString(parts.joined()))
             if reportDrained, clientsRead { replica.step(.streamDrained(id), now: now) }
-        case .finish(let id): answers[id] = .success(ByteString())
-        case .reportRevision(let id, let revision): answers[id] = .success(ByteString("\(revision)"))
+        case .answer(let id, .finish): answers[id] = .success(ByteString())
+        case .answer(let id, .revision(let revision)): answers[id] = .success(ByteString("\(revision)"))
+        case .answer(_, .slow): break
         case .log(let command):
             if let event = log.answer(command) { pending.append(event) }
         case .load:

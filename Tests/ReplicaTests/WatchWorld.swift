@@ -131,13 +131,13 @@ final class WatchWorld {
         replica.invariants()
         for action in actions {
             switch action {
-            case .fail(let id, let error):
+            case .answer(let id, .fail(let error)):
                 if streams.contains(where: { $0.id == id }) { throw WatchMistake("a stream failed: \(error)") }
             case .note(.historyChanged): throw WatchMistake("the history changed under it")
             case .note(.overtaken): timesOvertaken += 1
-            case .respond, .finish, .reportRevision, .note: break
-            case .send(let id, let message, let report): try sent(id, message, report)
-            case .sendParts(let id, let parts, let report): try sent(id, ByteString(parts.joined()), report)
+            case .answer(let id, .send(let message, let report)): try sent(id, message, report)
+            case .answer(let id, .sendParts(let parts, let report)): try sent(id, ByteString(parts.joined()), report)
+            case .answer, .note: break
             case .sort(var job):
                 job.run()
                 step(.sorted(job))

@@ -2,7 +2,7 @@
 // after another, and its last even where the client is gone.
 // Invariant: an id names what its call waits for now, or nothing.
 internal import Calls
-internal import GRPC
+internal import Keyspace
 internal import Replica
 
 struct CoordinationCalls {
@@ -10,13 +10,19 @@ struct CoordinationCalls {
         var call: any CoordinationCall
         /// About what it keeps in memory.
         let byteCount: Int
+        let principal: Principal
         /// What it has asked and was not answered.
         var asked: CallID?
         var watch: CallID?
-        /// Its client doesn't read: what it would ask next waits for that, and so do the watch's further messages.
-        var isFull = false
+        /// While its client doesn't read, what it would ask next is held, and the watch's further messages wait.
+        var flow = StreamFlow()
         var held: Request?
-        var undrained = 0
+
+        mutating func waitsForNothing() {
+            asked = nil
+            watch = nil
+            flow.forgetReports()
+        }
     }
 
     private(set) var entries: [CallID: Entry] = [:]
@@ -32,8 +38,8 @@ struct CoordinationCalls {
         entries.count < Self.callLimit && self.byteCount + byteCount <= Self.byteLimit
     }
 
-    mutating func open(_ id: CallID, _ call: any CoordinationCall, byteCount: Int) {
-        entries[id] = Entry(call: call, byteCount: byteCount)
+    mutating func open(_ id: CallID, _ call: any CoordinationCall, byteCount: Int, principal: Principal) {
+        entries[id] = Entry(call: call, byteCount: byteCount, principal: principal)
         self.byteCount += byteCount
     }
 
@@ -55,7 +61,7 @@ struct CoordinationCalls {
     mutating func name(for call: CallID) -> CallID {
         var id: CallID
         repeat {
-            id = CallID(coordination: nextNumber, loop: call.caller)
+            id = CallID(coordination: nextNumber, caller: call.caller)
             nextNumber &+= 1
         } while owners[id] != nil
         owners[id] = call
@@ -67,8 +73,8 @@ struct CoordinationCalls {
 
 extension CallID {
     /// What a call of Lock or Election asks: no stream of a loop has the highest slot.
-    init(coordination number: UInt32, loop: Int) {
-        self.init(rawValue: UInt64(loop) << 56 | 0xFF_FFFF << 32 | UInt64(number))
+    init(coordination number: UInt32, caller: Int) {
+        self.init(rawValue: UInt64(caller) << 56 | 0xFF_FFFF << 32 | UInt64(number))
     }
 
     @inline(__always)

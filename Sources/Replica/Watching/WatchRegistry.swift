@@ -57,8 +57,8 @@ struct WatchRegistry: ~Copyable {
 
     // MARK: Streams
 
-    mutating func opened(_ id: CallID, progressDue: Instant) {
-        streams[id] = WatchStream(id, progressDue: progressDue)
+    mutating func opened(_ id: CallID, by principal: Principal, progressDue: Instant) {
+        streams[id] = WatchStream(id, by: principal, progressDue: progressDue)
     }
 
     /// False where there is no such stream.

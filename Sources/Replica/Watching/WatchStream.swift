@@ -26,6 +26,7 @@ struct UnreadBytes {
 /// One call of Watch, with its watches and what it has not taken from us yet.
 final class WatchStream {
     let request: CallID
+    let principal: Principal
     /// By the client's id. Those that compaction cancelled stay as nil until the client cancels them: etcd doesn't give
     /// their ids away either.
     var watchers: [Int64: Watcher?] = [:]
@@ -61,8 +62,9 @@ final class WatchStream {
     /// When watches that had no events are told so the next time.
     var progressDue: Instant
 
-    init(_ request: CallID, progressDue: Instant) {
+    init(_ request: CallID, by principal: Principal, progressDue: Instant) {
         self.request = request
+        self.principal = principal
         self.progressDue = progressDue
     }
 

@@ -90,8 +90,8 @@ struct WatchTable: ~Copyable {
 
     // MARK: Streams
 
-    mutating func streamOpened(_ id: CallID) {
-        registry.opened(id, progressDue: progress.due(id, now: outbox.now))
+    mutating func streamOpened(_ id: CallID, by principal: Principal) {
+        registry.opened(id, by: principal, progressDue: progress.due(id, now: outbox.now))
     }
 
     /// What etcd's clients know as `WithRequireLeader`. Who comes while there is none is sent away before its watches are made.

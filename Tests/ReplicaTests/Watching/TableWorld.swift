@@ -144,7 +144,7 @@ final class TableWorld {
 
     func open(_ stream: UInt64) {
         clients[stream] = [:]
-        tell { table, _ in table.streamOpened(CallID(rawValue: stream)) }
+        tell { table, _ in table.streamOpened(CallID(rawValue: stream), by: .anonymous) }
     }
 
     func ask(_ stream: UInt64, _ request: WatchRequest) {
@@ -173,9 +173,9 @@ final class TableWorld {
 
     private func perform(_ action: Action) {
         switch action {
-        case .send(let id, let message, let report): received(id, message, report)
-        case .sendParts(let id, let parts, let report): received(id, ByteString(parts.joined()), report)
-        case .fail(let id, let error):
+        case .answer(let id, .send(let message, let report)): received(id, message, report)
+        case .answer(let id, .sendParts(let parts, let report)): received(id, ByteString(parts.joined()), report)
+        case .answer(let id, .fail(let error)):
             failures[id] = error
             clients[id.rawValue] = nil
         case .log(.readHistory(let after, let limit)): reads.append((after, limit))
