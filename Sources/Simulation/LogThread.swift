@@ -317,32 +317,32 @@ final class LogThread {
 
     private func run(_ command: LogCommand) {
         switch command {
-        case .append(let batch): append(batch)
-        case .lockHead(let expiring, let extraMs): lockHead(expiring, extraMs: extraMs)
-        case .unlockHead(let keepingRemovals): unlock(keepingRemovals: keepingRemovals) { self.done(nil) }
-        case .recover(let position):
+        case .appending(.append(let batch)): append(batch)
+        case .appending(.lockHead(let expiring, let extraMs)): lockHead(expiring, extraMs: extraMs)
+        case .appending(.unlockHead(let keepingRemovals)): unlock(keepingRemovals: keepingRemovals) { self.done(nil) }
+        case .appending(.recover(let position)):
             disconnect()
             recover(after: position)
-        case .readHead:
+        case .reading(.head):
             read(
                 { $0.head }, bytes: { _ in fixedMessageBytes },
                 event: { head in head.map { .headRead($0) } ?? .headReadFailed(reason: "cut") })
-        case .readTail(let position, let limit):
+        case .reading(.tail(let position, let limit)):
             read(
                 { $0.tail(after: position, limit: limit) }, bytes: { $0.wireBytes },
                 event: { $0.map { .tailRead($0) } ?? .tailReadFailed(reason: "cut") })
-        case .readHistory(let position, let limit):
+        case .history(let command):
             read(
-                { $0.tail(after: position, limit: limit) }, bytes: { $0.wireBytes },
+                { $0.tail(after: command.after, limit: command.limit) }, bytes: { $0.wireBytes },
                 event: { $0.map { .historyRead($0) } ?? .historyReadFailed(reason: "cut") })
-        case .readValues(let number, let positions):
+        case .values(let command):
             read(
-                { ($0.head, $0.values(at: positions)) }, bytes: { $0.1.values.reduce(fixedMessageBytes) { $0 + 16 + $1.count } },
-                event: { $0.map { .valuesRead(number: number, $0, $1) } ?? .valuesReadFailed(number: number, reason: "cut") })
-        case .deleteRows(let order):
+                { ($0.head, $0.values(at: command.positions)) }, bytes: { $0.1.values.reduce(fixedMessageBytes) { $0 + 16 + $1.count } },
+                event: { $0.map { .valuesRead(number: command.number, $0, $1) } ?? command.failed("cut") })
+        case .chore(.deleteRows(let order)):
             jobs.append(.deletion(order))
             done(nil)
-        case .lease(let number, let command): lease(number, command)
+        case .chore(.lease(let number, let command)): lease(number, command)
         }
     }
 
@@ -382,7 +382,7 @@ final class LogThread {
     /// Sends the next append behind those that are under way, if it rests on them and they may still get into the log.
     private func sendAhead() {
         guard appending > 0, refused.isEmpty, flights.count == appending, let session, log.lockHolder != session,
-            case .command(.append(let batch)) = jobs.first, !batch.needsLock, let lastAppend, batch.follows(lastAppend)
+            case .command(.appending(.append(let batch))) = jobs.first, !batch.needsLock, let lastAppend, batch.follows(lastAppend)
         else { return }
         jobs.removeFirst()
         lockNumber += 1

@@ -283,10 +283,10 @@ final class SimulatedLog {
         let state = tables.deleted
         let new = order.digest?.appending(deleted: order.positions)
         let isKnown = state.digest == order.digest || state.digest == new || state.swept.covers(order.after)
-        guard isKnown, isCompacted(to: order.compactRevision), isSteward(order.holder, now) else {
+        guard isKnown, tables.head.isCompacted(to: order.compactRevision), isSteward(order.holder, now) else {
             let isAnothers = tables.duty.map { $0.holder != order.holder && $0.endsAt > nowMs(now) } ?? false
             if isAnothers { return .deletionLeft(number: order.number) }
-            return isKnown && isCompacted(to: order.compactRevision) ? nil : .deletionRefused(number: order.number)
+            return isKnown && tables.head.isCompacted(to: order.compactRevision) ? nil : .deletionRefused(number: order.number)
         }
         let removed = tables.remove(order.positions)
         for row in removed where row.hash.isKnown { tables.deletedSum = tables.deletedSum + row.hash }
@@ -297,11 +297,6 @@ final class SimulatedLog {
         tables.deleted.begun = max(state.begun, order.compactRevision)
         if state.digest == order.digest || state.digest != new { tables.deleted.digest = state.digest.appending(deleted: order.positions) }
         return .rowsDeleted(number: order.number, count: removed.count, digest: tables.deleted.digest)
-    }
-
-    /// Whether it knows of a compaction to `revision`, and was not moved far past it since.
-    private func isCompacted(to revision: Revision) -> Bool {
-        tables.head.compactRevision >= revision && tables.head.compactRevision - revision < revisionRaiseMargin / 2
     }
 
     private func isSteward(_ holder: Int64, _ now: TrueTime) -> Bool {

@@ -343,10 +343,10 @@ private let connectionCount = loadConnection + 1
 extension LogCommand {
     fileprivate var thread: LogThread.Kind {
         switch self {
-        case .append, .lockHead, .unlockHead, .recover: .append
-        case .readHead, .readTail: .read
-        case .readHistory, .readValues: .history
-        case .deleteRows, .lease: .steward
+        case .appending: .append
+        case .reading: .read
+        case .history, .values: .history
+        case .chore: .steward
         }
     }
 }

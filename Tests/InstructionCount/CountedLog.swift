@@ -12,11 +12,11 @@ final class CountedLog {
     /// The answer to `command`; nil for what is never asked of a process that is alone.
     func answer(_ command: LogCommand) -> LogEvent? {
         switch command {
-        case .append(let batch):
+        case .appending(.append(let batch)):
             head = batch.newHead
             return .appended(number: batch.number)
-        case .readHead: return .headRead(head)
-        case .readTail: return .tailRead(Tail(head: head, rows: [], reachesHead: true))
+        case .reading(.head): return .headRead(head)
+        case .reading(.tail): return .tailRead(Tail(head: head, rows: [], reachesHead: true))
         default: return nil
         }
     }

@@ -172,29 +172,29 @@ private struct FuzzLog {
 
     mutating func answer(_ command: LogCommand) -> LogEvent? {
         switch command {
-        case .append(let batch):
+        case .appending(.append(let batch)):
             invariant(batch.expectedDigest == head.digest, "the only writer knows where the log ends")
             rows += batch.rows
             head = batch.newHead
             return .appended(number: batch.number)
-        case .lockHead(let expiring, _):
+        case .appending(.lockHead(let expiring, _)):
             return .headLocked(head, expired: expiring?.leases.sorted() ?? [], sessions: 1)
-        case .unlockHead: return nil
-        case .recover(let position): return .recovered(tail(after: position, limit: .max))
-        case .readHead: return .headRead(head)
-        case .readTail(let position, let limit): return .tailRead(tail(after: position, limit: limit))
-        case .readHistory(let position, let limit): return .historyRead(tail(after: position, limit: limit))
-        case .readValues(let number, let positions):
-            let wanted = Set(positions)
+        case .appending(.unlockHead): return nil
+        case .appending(.recover(let position)): return .recovered(tail(after: position, limit: .max))
+        case .reading(.head): return .headRead(head)
+        case .reading(.tail(let position, let limit)): return .tailRead(tail(after: position, limit: limit))
+        case .history(let command): return .historyRead(tail(after: command.after, limit: command.limit))
+        case .values(let command):
+            let wanted = Set(command.positions)
             let found = rows.filter { wanted.contains($0.position) }.map { ($0.position, $0.value) }
-            return .valuesRead(number: number, head, Dictionary(uniqueKeysWithValues: found))
-        case .deleteRows(let deletion):
+            return .valuesRead(number: command.number, head, Dictionary(uniqueKeysWithValues: found))
+        case .chore(.deleteRows(let deletion)):
             let dead = Set(deletion.positions)
             rows.removeAll { dead.contains($0.position) }
             deleted = SweepState(
                 swept: deletion.swept, begun: deletion.compactRevision, digest: deleted.digest.appending(deleted: deletion.positions))
             return .rowsDeleted(number: deletion.number, count: dead.count, digest: deleted.digest)
-        case .lease(let number, let command): return answer(command).map { .lease(number: number, $0) }
+        case .chore(.lease(let number, let command)): return answer(command).map { .lease(number: number, $0) }
         }
     }
 

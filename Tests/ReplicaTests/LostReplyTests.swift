@@ -23,7 +23,7 @@ final class HandDriven {
         replica = Replica(configuration: configuration)
         turn()
         // The lease chores have nothing to do with any of this.
-        take { if case .lease = $0 { true } else { false } }
+        take { if case .chore(.lease) = $0 { true } else { false } }
     }
 
     func turn() {
@@ -75,14 +75,14 @@ final class HandDriven {
         commands.firstIndex(where: isWanted).map { commands.remove(at: $0) }
     }
 
-    func takeTailRead() -> LogCommand? { take { if case .readTail = $0 { true } else { false } } }
+    func takeTailRead() -> LogCommand? { take { if case .reading(.tail) = $0 { true } else { false } } }
     func takeHeadRead() -> LogCommand? { take { $0 == .readHead } }
-    func takeAppend() -> LogCommand? { take { if case .append = $0 { true } else { false } } }
-    func takeRecover() -> LogCommand? { take { if case .recover = $0 { true } else { false } } }
-    func takeLock() -> LogCommand? { take { if case .lockHead = $0 { true } else { false } } }
-    func takeUnlock() -> LogCommand? { take { if case .unlockHead = $0 { true } else { false } } }
-    func takeValuesRead() -> LogCommand? { take { if case .readValues = $0 { true } else { false } } }
-    func takeHistoryRead() -> LogCommand? { take { if case .readHistory = $0 { true } else { false } } }
+    func takeAppend() -> LogCommand? { take { if case .appending(.append) = $0 { true } else { false } } }
+    func takeRecover() -> LogCommand? { take { if case .appending(.recover) = $0 { true } else { false } } }
+    func takeLock() -> LogCommand? { take { if case .appending(.lockHead) = $0 { true } else { false } } }
+    func takeUnlock() -> LogCommand? { take { if case .appending(.unlockHead) = $0 { true } else { false } } }
+    func takeValuesRead() -> LogCommand? { take { if case .values = $0 { true } else { false } } }
+    func takeHistoryRead() -> LogCommand? { take { if case .history = $0 { true } else { false } } }
 }
 
 @Suite struct LostReplyTests {

@@ -78,7 +78,7 @@ final class MemoryLog {
     /// The answer to `command`; nil for commands that have none.
     func answer(_ command: LogCommand) -> LogEvent? {
         switch command {
-        case .append(let batch):
+        case .appending(.append(let batch)):
             let fate = fates.isEmpty ? nil : fates.removeFirst()
             deadlines.endLock(keepingRemovals: fate != .lostBeforeCommit && fate != .withoutLock)
             if fate == .withoutLock { return .conflicted(number: batch.number, tail: tail(after: head.position)) }
@@ -94,29 +94,29 @@ final class MemoryLog {
             head = batch.newHead
             if fate == .lostAfterCommit { return .appendLost(number: batch.number, reason: "cut") }
             return .appended(number: batch.number)
-        case .lockHead(let expiring, _):
+        case .appending(.lockHead(let expiring, _)):
             beforeLock?()
             beforeLock = nil
             return .headLocked(head, expired: expiring.map { deadlines.expire($0) } ?? [], sessions: deadlines.sessions)
-        case .unlockHead(let keepingRemovals):
+        case .appending(.unlockHead(let keepingRemovals)):
             deadlines.endLock(keepingRemovals: keepingRemovals)
             return nil
-        case .recover(let position):
+        case .appending(.recover(let position)):
             head.epoch += 1
             return .recovered(tail(after: position))
-        case .readHead: return .headRead(head)
-        case .readTail(let position, let limit): return .tailRead(tail(after: position, limit: limit))
-        case .readHistory(let position, let limit): return .historyRead(tail(after: position, limit: limit))
-        case .readValues(let number, let positions):
-            let wanted = Set(positions)
+        case .reading(.head): return .headRead(head)
+        case .reading(.tail(let position, let limit)): return .tailRead(tail(after: position, limit: limit))
+        case .history(let command): return .historyRead(tail(after: command.after, limit: command.limit))
+        case .values(let command):
+            let wanted = Set(command.positions)
             let found = rows.filter { wanted.contains($0.position) }.map { ($0.position, $0.value) }
-            return .valuesRead(number: number, head, Dictionary(found) { $1 })
-        case .deleteRows(let deletion):
+            return .valuesRead(number: command.number, head, Dictionary(found) { $1 })
+        case .chore(.deleteRows(let deletion)):
             guard deletionsLeft > 0 else { return nil }
             deletionsLeft -= 1
             guard deadlines.isSteward(deletion.holder) else { return .deletionLeft(number: deletion.number) }
             let isKnown = deleted.digest == deletion.digest || deleted.swept.covers(deletion.after)
-            let isCompacted = (0..<revisionRaiseMargin / 2).contains(head.compactRevision - deletion.compactRevision)
+            let isCompacted = head.isCompacted(to: deletion.compactRevision)
             guard isKnown, isCompacted else { return .deletionRefused(number: deletion.number) }
             let dead = Set(deletion.positions)
             let before = rows.count
@@ -125,7 +125,7 @@ final class MemoryLog {
             deleted.begun = max(deleted.begun, deletion.compactRevision)
             deleted.digest = deleted.digest.appending(deleted: deletion.positions)
             return .rowsDeleted(number: deletion.number, count: before - rows.count, digest: deleted.digest)
-        case .lease(let number, let command):
+        case .chore(.lease(let number, let command)):
             return deadlines.answer(command, head, swept: deleted.swept).map { .lease(number: number, $0) }
         }
     }

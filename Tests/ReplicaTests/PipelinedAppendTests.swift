@@ -20,7 +20,7 @@ import Testing
     }
 
     private func takeBatch(_ pine: HandDriven) throws -> AppendBatch {
-        guard case .append(let batch) = try #require(pine.takeAppend()) else { throw EtcdError.leaderChanged }
+        guard case .appending(.append(let batch)) = try #require(pine.takeAppend()) else { throw EtcdError.leaderChanged }
         return batch
     }
 

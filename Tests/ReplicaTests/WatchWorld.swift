@@ -91,7 +91,7 @@ final class WatchWorld {
         case coming(LogEvent)
     }
     /// The log's threads: each does one thing after the other.
-    private var threads = [[Errand]](repeating: [], count: 4)
+    private var threads = [[Errand]](repeating: [], count: 5)
 
     static let keys: [ByteString] = ["a", "b", "ba", "c", "ca", "d"]
 
@@ -151,10 +151,11 @@ final class WatchWorld {
 
     private func thread(of command: LogCommand) -> Int {
         switch command {
-        case .append, .lockHead, .unlockHead, .recover: 0
-        case .readHead, .readTail: 1
-        case .readHistory, .readValues: 2
-        case .deleteRows, .lease: 3
+        case .appending: 0
+        case .reading: 1
+        case .history: 2
+        case .values: 3
+        case .chore: 4
         }
     }
 
