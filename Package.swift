@@ -96,8 +96,10 @@ let package = Package(
             ],
             swiftSettings: settings),
 
-        // Not a part of Pine as it is shipped: the replica under every fault that can be thought of.
-        room("Simulation", ["Bytes", "Calls", "EtcdAPI", "Keyspace", "Replica", deque, heap]),
+        // Not a part of Pine as it is shipped: the log's tables and a replica's host in memory, and the replica under every fault that can
+        // be thought of.
+        room("LogModel", ["Bytes", "Calls", "EtcdAPI", "Keyspace", "Replica"]),
+        room("Simulation", ["Bytes", "Calls", "EtcdAPI", "Keyspace", "LogModel", "Replica", deque, heap]),
         .executableTarget(name: "simulate", dependencies: ["Simulation", argumentParser], swiftSettings: settings),
 
         .target(
@@ -113,7 +115,7 @@ let package = Package(
         tests("JWTTests", ["Auth", "Bytes", "EtcdAPI", "JWT"]),
         tests("PasswordsTests", ["Bytes", "EtcdAPI", "Passwords", "TestSupport"]),
         tests("KeyspaceTests", ["Bytes", "EtcdAPI", "Keyspace", "TestSupport"]),
-        tests("ReplicaTests", ["Bytes", "Calls", "EtcdAPI", "Keyspace", "Replica", "TestSupport"]),
+        tests("ReplicaTests", ["Bytes", "Calls", "EtcdAPI", "Keyspace", "LogModel", "Replica", "TestSupport"]),
         tests("ChangelogTests", ["Bytes", "Keyspace", "Replica", "Changelog", "TestSupport", logging]),
         .target(name: "RawHTTP2", dependencies: ["CNghttp2"], path: "Tests/RawHTTP2", swiftSettings: settings),
         tests("TLSTests", ["TLS", "TestSupport", nioCore, nioPosix, logging]),
@@ -125,7 +127,8 @@ let package = Package(
         .target(
             name: "PineFuzz",
             dependencies: [
-                "Bytes", "Calls", "EtcdAPI", "Keyspace", "Replica", "HTTP2", "GRPC", "PineServer", nioCore, nioEmbedded, logging,
+                "Bytes", "Calls", "EtcdAPI", "Keyspace", "LogModel", "Replica", "HTTP2", "GRPC", "PineServer", nioCore, nioEmbedded,
+                logging,
             ],
             path: "Tests/PineFuzz", swiftSettings: settings),
         tests("PineFuzzTests", ["PineFuzz"], resources: [.copy("Corpus")]),
@@ -138,7 +141,7 @@ let package = Package(
         .executableTarget(
             name: "instruction-count",
             dependencies: [
-                "Bytes", "EtcdAPI", "GRPC", "HTTP2", "Keyspace", "PineServer", "Replica", logging, nioCore, nioEmbedded,
+                "Bytes", "EtcdAPI", "GRPC", "HTTP2", "Keyspace", "LogModel", "PineServer", "Replica", logging, nioCore, nioEmbedded,
             ], path: "Tests/InstructionCount", exclude: ["expected"], swiftSettings: settings),
         tests("PineBenchTests", ["Bytes", "EtcdAPI", "EtcdClient", "PineBench"]),
         tests("SimulationTests", ["Bytes", "EtcdAPI", "Simulation", "TestSupport"]),

@@ -12,7 +12,7 @@ private struct SentBatch {
 }
 
 struct Appender {
-    private let mailbox: Mailbox<LogCommand>
+    private let mailbox: Mailbox<AppendCommand>
     private var keeper: SessionKeeper
     private let settings: LogSettings
     private let leaseSessions: SessionCount
@@ -31,7 +31,7 @@ struct Appender {
     private var lastSettled: ContinuousClock.Instant = .now
 
     init(
-        mailbox: Mailbox<LogCommand>, keeper: SessionKeeper, settings: LogSettings, leaseSessions: SessionCount,
+        mailbox: Mailbox<AppendCommand>, keeper: SessionKeeper, settings: LogSettings, leaseSessions: SessionCount,
         deliver: @escaping @Sendable (LogEvent) -> Void, hint: @escaping @Sendable () -> Void
     ) {
         self.mailbox = mailbox
@@ -132,31 +132,42 @@ struct Appender {
 
     // MARK: Commands
 
-    private mutating func answer(_ command: LogCommand) {
-        if case .append(let batch) = command { return append(batch) }
+    private mutating func answer(_ command: AppendCommand) {
+        switch command {
+        case .append(let batch): append(batch)
+        case .lockHead(let expiring, let extraMs):
+            settleBefore()
+            lock(expiring, extraMs: extraMs)
+        case .unlockHead(let keepingRemovals):
+            settleBefore()
+            unlock(keepingRemovals: keepingRemovals)
+        case .recover(let position):
+            settleBefore()
+            recover(after: position)
+        }
+    }
+
+    /// What is under way has ended before a command begins that is no append.
+    private mutating func settleBefore() {
         settleAll()
         lastLost = nil
-        switch command {
-        case .append: break
-        case .lockHead(let expiring, let extraMs):
-            do {
-                unlock()
-                let session = try keeper.ready()
-                let start = ContinuousClock.now
-                let locked = try session.lockHead(expiring: expiring, extra: .milliseconds(extraMs))
-                keeper.metrics.answered(.lockHead, since: start)
-                lockKept = .now
-                lockDeadline = lockKept.advanced(by: lockHold(for: expiring, on: session) + .milliseconds(extraMs))
-                keeper.worked()
-                deliver(.headLocked(locked.head, expired: locked.expired, sessions: leaseSessions.value))
-            } catch {
-                keeper.failed(.lockHead, error)
-                // Asked again at once, we would only run in circles.
-                if keeper.waitForNextAttempt() { deliver(.lockFailed(reason: error.description)) }
-            }
-        case .unlockHead(let keepingRemovals): unlock(keepingRemovals: keepingRemovals)
-        case .recover(let position): recover(after: position)
-        case .readHead, .readTail, .readHistory, .readValues, .deleteRows, .lease: break
+    }
+
+    private mutating func lock(_ expiring: LeaseExpiry?, extraMs: Int) {
+        do {
+            unlock()
+            let session = try keeper.ready()
+            let start = ContinuousClock.now
+            let locked = try session.lockHead(expiring: expiring, extra: .milliseconds(extraMs))
+            keeper.metrics.answered(.lockHead, since: start)
+            lockKept = .now
+            lockDeadline = lockKept.advanced(by: lockHold(for: expiring, on: session) + .milliseconds(extraMs))
+            keeper.worked()
+            deliver(.headLocked(locked.head, expired: locked.expired, sessions: leaseSessions.value))
+        } catch {
+            keeper.failed(.lockHead, error)
+            // Asked again at once, we would only run in circles.
+            if keeper.waitForNextAttempt() { deliver(.lockFailed(reason: error.description)) }
         }
     }
 

@@ -90,7 +90,7 @@ package final class LogSession {
     }
 
     private func conflict(of batch: AppendBatch) throws(LogError) -> AppendOutcome {
-        .conflicted(try readTail(after: batch.start, limit: settings.limits.loadRowLimit))
+        .conflicted(try readTail(after: batch.tailStart, limit: settings.limits.loadRowLimit))
     }
 
     /// Whether it is too large for one statement.
@@ -489,14 +489,4 @@ private let lockHoldLimitMs: Int64 = 60_000
 extension LogError {
     /// Whether the server said that another process has a lock for long.
     var isLockWait: Bool { if case .refused(SQLState.lockNotAvailable, _) = self { true } else { false } }
-}
-
-extension AppendBatch {
-    /// A position at or before the head that the batch was made for, so that the tail after it tells what came instead. The
-    /// batch begins in the head's revision, or at sub 0 of the next; in the latter case others may have added rows to the head's
-    /// revision (a lease's grant takes no revision), and the tail repeats the rows of that revision.
-    var start: Position {
-        let first = rows[0].position
-        return first.sub > 0 ? Position(first.revision, first.sub - 1) : Position(first.revision - 1, -1)
-    }
 }

@@ -92,11 +92,11 @@ struct LogStatements: Sendable {
         readHead = Statement("select \(Self.headColumns) from \(schema).head")
         raiseEpoch = Statement("update \(schema).head set epoch = epoch + 1 returning epoch")
         lockHead = Statement("select \(Self.headColumns) from \(schema).head for update")
-        // A head far past the compaction was moved there after the log had lost a part: the dead rows may be alive in what is left.
+        // As `Head.isCompacted(to:)` says it.
         func isCompacted(_ revision: String) -> String {
             """
             exists (select 1 from \(schema).head where head.compact_revision >= \(revision)::bigint
-              and head.compact_revision - \(revision)::bigint < \(revisionRaiseMargin / 2))
+              and head.compact_revision - \(revision)::bigint < \(compactionGapLimit))
             """
         }
         // Together or not at all: how much is gone up to a position is a matter of the compaction.

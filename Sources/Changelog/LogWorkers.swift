@@ -28,10 +28,10 @@ package final class LogWorkers: Sendable {
     private let linkLoad = LinkLoad()
     private let wire = TripWire()
     private let hintRequest: HintRequest
-    private let appends = Mailbox<LogCommand>(limit: 64)
-    private let reads = Mailbox<Reader.Message>(limit: 64)
-    private let histories = Mailbox<Reader.Message>(limit: 64)
-    private let values = Mailbox<Reader.Message>(limit: 64)
+    private let appends = Mailbox<AppendCommand>(limit: 64)
+    private let reads = Mailbox<Reader<ReadCommand>.Message>(limit: 64)
+    private let histories = Mailbox<Reader<HistoryCommand>.Message>(limit: 64)
+    private let values = Mailbox<Reader<ValueCommand>.Message>(limit: 64)
     private let chores = Mailbox<Steward.Message>(limit: 1024)
     /// Questions that wait for their answers: while the network swallows what is sent, no more of them pile up.
     private let shared: SharedSession
@@ -139,12 +139,11 @@ package final class LogWorkers: Sendable {
     /// Hands a command to its thread.
     package func submit(_ command: LogCommand) {
         switch command {
-        case .append, .lockHead, .unlockHead, .recover: appends.put(command)
-        case .readHistory: histories.put(.command(command))
-        case .readHead, .readTail: reads.put(.command(command))
-        case .readValues: values.put(.command(command))
-        case .deleteRows(let deletion): chores.put(.deleteRows(deletion))
-        case .lease(let number, let command): chores.put(.lease(number: number, command))
+        case .appending(let command): appends.put(command)
+        case .reading(let command): reads.put(.command(command))
+        case .history(let command): histories.put(.command(command))
+        case .values(let command): values.put(.command(command))
+        case .chore(let command): chores.put(.command(command))
         }
     }
 

@@ -1,4 +1,4 @@
-// Owns: the thread that reads the head and the tail, hears hints, and gives them.
+// Owns: a thread that answers one type of reads, and, as that of the head reads, hears hints and gives them.
 // Must never: make reading depend on hints; they only make it sooner.
 internal import Replica
 internal import Synchronization
@@ -24,9 +24,9 @@ final class HintRequest: Sendable {
     func clear() { wanted.store(false, ordering: .releasing) }
 }
 
-struct Reader {
+struct Reader<Command: LogQuery> {
     enum Message: Sendable {
-        case command(LogCommand)
+        case command(Command)
         /// Others are to hear of an append of ours.
         case hintOthers
         /// Something of another thread's that has no connection of its own.
@@ -42,7 +42,7 @@ struct Reader {
     private let hintRequest: HintRequest
     private let deliver: @Sendable (LogEvent) -> Void
     private let shared: SharedSession
-    private var pending: [LogCommand] = []
+    private var pending: [Command] = []
     private var guests: [SharedSession.Guest] = []
     /// When the next hint to others is due.
     private var hintDue: ContinuousClock.Instant?
@@ -136,7 +136,7 @@ struct Reader {
             keeper.failed(error)
             let commands = pending
             pending = []
-            for command in commands { fail(command, error) }
+            for command in commands { deliver(command.failed(error.description)) }
             let failed = guests
             guests = []
             for guest in failed { guest(.failure(error)) }
@@ -150,11 +150,11 @@ struct Reader {
         for command in commands {
             let deliver = deliver
             let answered = Result { () throws(LogError) in
-                try shared.run { session throws(LogError) in try Self.event(of: command, on: session) }
+                try shared.run { session throws(LogError) in try command.answer(on: session) }
             }
             switch answered {
-            case .success(let event): if let event { deliver(event) }
-            case .failure(let error): fail(command, error)
+            case .success(let event): deliver(event)
+            case .failure(let error): deliver(command.failed(error.description))
             }
         }
     }
@@ -195,45 +195,21 @@ struct Reader {
 
     // MARK: Commands
 
-    private mutating func answer(_ command: LogCommand) {
+    private mutating func answer(_ command: Command) {
         do throws(LogError) {
             // Lost while the commands before this one were answered: the next attempt has its own time.
             guard let session = keeper.session else { throw LogError.lost("a moment ago") }
             let start = ContinuousClock.now
-            let event = try Self.event(of: command, on: session)
+            let event = try command.answer(on: session)
             keeper.metrics.answered(command.operation, since: start)
-            if let event { deliver(event) }
+            deliver(event)
             keeper.worked()
             hearHints(on: session)
         } catch {
             keeper.failed(command.operation, error)
             // Whether all is well again is found out with a new session, since nobody may ask again.
             if connectsOnDemand { keeper.drop() }
-            fail(command, error)
-        }
-    }
-
-    private static func event(of command: LogCommand, on session: LogSession) throws(LogError) -> LogEvent? {
-        switch command {
-        case .readHead: .headRead(try session.readHead())
-        case .readTail(let position, let limit): .tailRead(try session.readTail(after: position, limit: limit))
-        case .readHistory(let position, let limit): .historyRead(try session.readTail(after: position, limit: limit))
-        case .readValues(let number, let positions):
-            try { () throws(LogError) in
-                let (head, values) = try session.readValues(positions)
-                return .valuesRead(number: number, head, values)
-            }()
-        case .append, .lockHead, .unlockHead, .recover, .deleteRows, .lease: nil
-        }
-    }
-
-    private func fail(_ command: LogCommand, _ error: LogError) {
-        switch command {
-        case .readHead: deliver(.headReadFailed(reason: error.description))
-        case .readTail: deliver(.tailReadFailed(reason: error.description))
-        case .readHistory: deliver(.historyReadFailed(reason: error.description))
-        case .readValues(let number, _): deliver(.valuesReadFailed(number: number, reason: error.description))
-        case .append, .lockHead, .unlockHead, .recover, .deleteRows, .lease: break
+            deliver(command.failed(error.description))
         }
     }
 
@@ -277,20 +253,3 @@ struct Reader {
 
 /// How often the server's settings are looked at while a session lasts.
 private let lookInterval = Duration.seconds(2)
-
-extension LogCommand {
-    /// What a failure of it is counted as.
-    fileprivate var operation: LogOperation {
-        switch self {
-        case .readHead: .readHead
-        case .readTail: .readTail
-        case .readHistory: .readHistory
-        case .readValues: .readValues
-        case .append: .append
-        case .lockHead, .unlockHead: .lockHead
-        case .recover: .recover
-        case .deleteRows: .deleteRows
-        case .lease: .lease
-        }
-    }
-}

@@ -7,8 +7,7 @@ internal import Replica
 
 struct Steward {
     enum Message: Sendable {
-        case deleteRows(Deletion)
-        case lease(number: UInt64, LeaseCommand)
+        case command(ChoreCommand)
         /// Something short, which answers for itself and gives what it failed with.
         case ask(Question, @Sendable (Result<LogSession, LogError>) -> LogError?)
         /// Others need the place of this connection more.
@@ -52,8 +51,8 @@ struct Steward {
         while let messages = mailbox.take() {
             for message in messages {
                 switch message {
-                case .deleteRows(let order): deletions.append(order)
-                case .lease(let number, let command): answer(number, command)
+                case .command(.deleteRows(let order)): deletions.append(order)
+                case .command(.lease(let number, let command)): answer(number, command)
                 case .ask(let question, let body): ask(question, body)
                 case .yieldPlace: keeper.drop()
                 }

@@ -61,6 +61,10 @@ extension LogRow {
 /// other processes can have been ahead. etcd recommends the same number for restoring a snapshot.
 package let revisionRaiseMargin: Int64 = 1_000_000_000
 
+/// A head whose compact revision is that far past a compaction was moved there by a raise, after the log had lost a part: the rows that
+/// the compaction made dead may be alive in what is left.
+package let compactionGapLimit: Int64 = revisionRaiseMargin / 2
+
 /// The head row: where the log ends and what its whole history hashes to.
 package struct Head: Hashable, Sendable {
     package var clusterID: Int64
@@ -77,6 +81,11 @@ package struct Head: Hashable, Sendable {
         self.digest = digest
         self.epoch = epoch
         self.compactRevision = compactRevision
+    }
+
+    /// Whether the log knows of a compaction to `revision`, and was not moved far past it since: then what that made dead is dead still.
+    package func isCompacted(to revision: Revision) -> Bool {
+        compactRevision >= revision && compactRevision - revision < compactionGapLimit
     }
 }
 

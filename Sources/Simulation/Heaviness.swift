@@ -4,6 +4,7 @@
 // Everything is small, so that seeds stay cheap: a key here stands for some hundred, a byte for some forty. Only the proportions count:
 // keys to the keys that a turn may look at, bytes to a link's rate, an append to the largest message that the server takes.
 internal import Keyspace
+internal import LogModel
 internal import Replica
 
 /// What a process's connections to the log carry, each way.

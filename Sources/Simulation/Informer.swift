@@ -4,6 +4,7 @@ internal import Bytes
 internal import Calls
 internal import EtcdAPI
 internal import Keyspace
+internal import LogModel
 internal import Replica
 
 final class Informer {

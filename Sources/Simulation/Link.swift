@@ -1,5 +1,6 @@
 // Owns: how long bytes take between a process and the log, and what messages take on the wire.
 internal import Keyspace
+internal import LogModel
 internal import Replica
 
 /// One way of a process's link, which its connections share.
@@ -77,13 +78,6 @@ struct Patience {
 
 /// What every statement and every answer takes beside its rows.
 let fixedMessageBytes = 100
-
-extension LogRow {
-    /// Nine columns in binary arrays: numbers, and a length before each element.
-    static let fixedWireBytes = 82
-
-    var wireBytes: Int { Self.fixedWireBytes + key.count + value.count }
-}
 
 extension [LogRow] {
     var wireBytes: Int { reduce(0) { $0 + $1.wireBytes } }

@@ -1,8 +1,9 @@
-// Owns: one Pine process: the production replica, its inbox, its threads, its clock; its crashes and its new lives.
+// Owns: one Pine process: the production replica's host, its threads, its clock; its crashes and its new lives.
 internal import Bytes
 internal import Calls
 internal import EtcdAPI
 internal import Keyspace
+internal import LogModel
 internal import Replica
 
 /// Who waits for what a process says to one call. An object, so that a new life can be told apart.
@@ -44,12 +45,11 @@ final class SimulatedProcess {
     private var pausedUntil: TrueTime = 0
     /// What its threads would have done while it was stopped.
     private var heldBack: [HeldBack] = []
-    private var replica: Replica
+    private var host: ReplicaHost
     private(set) var configuration: ReplicaConfiguration
-    private var threads: [LogThread] = []
+    private var threads: LogThreads?
     /// Those of its former lives: what they have sent may still happen.
-    private var formerThreads: [LogThread] = []
-    private var inbox: [ReplicaEvent] = []
+    private var formerThreads: [LogThreads] = []
     /// Turns that are planned are told apart by this number; only the newest counts.
     private var turnNumber = 0
     private var turnAt: TrueTime = .max
@@ -72,7 +72,7 @@ final class SimulatedProcess {
         self.index = index
         self.world = world
         configuration = ReplicaConfiguration(origin: 1, memberID: 1)
-        replica = Replica(configuration: configuration)
+        host = ReplicaHost(configuration)
         link = Link(LinkSpeed(), connectionCount: connectionCount)
     }
 
@@ -84,13 +84,12 @@ final class SimulatedProcess {
         pausedUntil = 0
         configuration = world.swarm.configuration(origin: Int64(world.chance.number(1...1 << 40)), &world.chance)
         if let served { configuration.served = [served] }
-        replica = Replica(configuration: configuration)
+        host = ReplicaHost(configuration)
         clockStart = UInt64(world.chance.number(1...1 << 40))
         clockDrift = Int64(world.chance.number(-200...200))
-        formerThreads += threads
-        threads = LogThread.Kind.allCases.map { LogThread($0, of: self, world) }
+        if let threads { formerThreads.append(threads) }
+        threads = LogThreads(of: self, world)
         link = Link(world.swarm.heaviness?.links[index] ?? LinkSpeed(), connectionCount: connectionCount)
-        inbox = []
         calls = [:]
         turnAt = .max
         isInTurn = false
@@ -102,7 +101,7 @@ final class SimulatedProcess {
         world.say("process \(index) crashes")
         isUp = false
         // Nobody hears of what was under way on the connections; some of it may still happen.
-        for thread in threads { thread.cut(dropping: world.chance.happens(500)) }
+        for connection in connections { connection.cut(dropping: world.chance.happens(500)) }
         let open = calls.sorted { $0.key.rawValue < $1.key.rawValue }
         calls = [:]
         for (_, call) in open { call.answered(.failure(.connectionLost)) }
@@ -110,9 +109,10 @@ final class SimulatedProcess {
 
     /// Lets go of everybody who waits for it.
     func end() {
-        for thread in formerThreads + threads { thread.end() }
+        for threads in formerThreads { threads.end() }
         formerThreads = []
-        threads = []
+        threads?.end()
+        threads = nil
         heldBack = []
         calls = [:]
     }
@@ -146,9 +146,11 @@ final class SimulatedProcess {
         world.plan(after: rest) { held.run() }
     }
 
-    func cutConnections(dropping: Bool) { for thread in threads { thread.cut(dropping: dropping) } }
+    private var connections: [LogConnection] { threads?.connections ?? [] }
 
-    func cutOne() { world.chance.pick(threads).cut(dropping: world.chance.happens(500)) }
+    func cutConnections(dropping: Bool) { for connection in connections { connection.cut(dropping: dropping) } }
+
+    func cutOne() { world.chance.pick(connections).cut(dropping: world.chance.happens(500)) }
 
     /// It serves up to there. `continues` says of another such point whether this one is of the same history.
     func hasServed(_ top: Top, _ continues: (Top) -> Bool) {
@@ -165,7 +167,7 @@ final class SimulatedProcess {
     }
 
     func post(_ event: ReplicaEvent) {
-        inbox.append(event)
+        host.post(event)
         wake(after: world.chance.delay(20))
     }
 
@@ -213,16 +215,12 @@ final class SimulatedProcess {
 
     private func turn() {
         let now = clock
-        let events = inbox
-        inbox = []
-        let meter = world.swarm.heaviness == nil ? nil : TurnMeter(replica)
-        for event in events { replica.step(event, now: now) }
-        let actions = replica.endTurn(now: now)
-        replica.invariants()
+        let meter = world.swarm.heaviness == nil ? nil : TurnMeter(host.replica)
+        let actions = host.turn(now: now)
         world.fingerprint.mix(world.now)
         world.fingerprint.mix(index)
-        world.fingerprint.mix(UInt64(bitPattern: replica.store.committedDigest.rawValue))
-        guard let heavy = world.swarm.heaviness, let work = meter?.end(replica, actions, isOpen: isOpen) else { return end(actions) }
+        world.fingerprint.mix(UInt64(bitPattern: host.replica.store.committedDigest.rawValue))
+        guard let heavy = world.swarm.heaviness, let work = meter?.end(host.replica, actions, isOpen: isOpen) else { return end(actions) }
         if let mistake = heavy.mistake(in: work) { world.fail("process \(index): \(mistake)") }
         let microseconds = heavy.turnCost.microseconds(work)
         guard microseconds > 0 else { return end(actions) }
@@ -231,42 +229,44 @@ final class SimulatedProcess {
         after(microseconds, in: life) { [self] in
             isInTurn = false
             end(actions)
-            if !inbox.isEmpty { wake(after: world.chance.delay(20)) }
+            if host.hasPosted { wake(after: world.chance.delay(20)) }
         }
     }
 
     /// Hands out what the turn wants done, and plans the next.
     private func end(_ actions: [Action]) {
         // Before anybody hears of it.
-        if let served = replica.served { self.served = served }
-        for action in actions { perform(action) }
-        if let served = replica.served { world.check(self, at: served.position, served.digest) }
-        if replica.hasMoreWork { return wake(after: world.chance.delay(10)) }
+        if let served = host.replica.served { self.served = served }
+        perform(actions)
+        if let served = host.replica.served { world.check(self, at: served.position, served.digest) }
+        if host.replica.hasMoreWork { return wake(after: world.chance.delay(10)) }
         let now = clock
-        let deadline = replica.nextDeadline
+        let deadline = host.replica.nextDeadline
         let nanoseconds = deadline > now ? min(deadline.nanoseconds - now.nanoseconds, 60_000_000_000) : 0
         wake(after: Int(nanoseconds / 1_000) + 1)
     }
 
-    private func perform(_ action: Action) {
-        switch action {
-        case .answer(let id, .respond(let message)): answer(id, .success(message))
-        case .answer(let id, .fail(let error)): answer(id, .failure(error))
-        case .answer(let id, .finish): answer(id, .success(ByteString()))
-        case .answer(let id, .revision(let revision)): answer(id, .success(ByteString("\(revision)")))
-        case .answer(let id, .send(let message, let reportDrained)): send(id, message, reportDrained)
-        case .answer(let id, .sendParts(let parts, let reportDrained)): send(id, ByteString(parts.flatMap { Array($0) }), reportDrained)
-        case .answer(let id, .slow(let request)): world.say("process \(index): \(id.rawValue) was slow: \(request)")
-        case .log(let command): threads[command.thread.rawValue].submit(command)
-        case .load: load()
-        case .sort(var job):
-            job.run()
-            post(.sorted(job))
-        case .note(let note): noted(note)
-        }
+    // MARK: For checks
+
+    var isServing: Bool { isUp && host.replica.isServing }
+    var committed: Position { host.replica.store.committed }
+    var leaseCount: Int { host.replica.store.leases.count }
+    var hasAlarm: Bool { !host.replica.store.committedAlarms.isEmpty }
+    var watchCounts: WatchCounts { host.replica.watchCounts }
+
+    func handOverDuty() { post(.stopping) }
+}
+
+extension SimulatedProcess: ReplicaSurroundings {
+    func wasSlow(_ id: CallID, _ request: SlowRequest) { world.say("process \(index): \(id.rawValue) was slow: \(request)") }
+
+    func answered(_ id: CallID, _ result: Result<ByteString, EtcdError>) {
+        world.fingerprint.mix(id.rawValue)
+        // Nobody waits where the client has cancelled.
+        calls.removeValue(forKey: id)?.answered(result)
     }
 
-    private func send(_ id: CallID, _ message: ByteString, _ reportDrained: Bool) {
+    func sent(_ id: CallID, _ message: ByteString, reportDrained: Bool) {
         world.fingerprint.mix(message.count)
         if let call = calls[id] {
             call.received(message, reportDrained)
@@ -276,13 +276,15 @@ final class SimulatedProcess {
         }
     }
 
-    private func answer(_ id: CallID, _ result: Result<ByteString, EtcdError>) {
-        world.fingerprint.mix(id.rawValue)
-        // Nobody waits where the client has cancelled.
-        calls.removeValue(forKey: id)?.answered(result)
+    func asked(_ command: LogCommand) { threads?.submit(command) }
+
+    func sort(_ job: SortJob) {
+        var job = job
+        job.run()
+        post(.sorted(job))
     }
 
-    private func noted(_ note: Note) {
+    func noted(_ note: Note) {
         world.say("process \(index): \(note)")
         switch note {
         case .historyChanged: world.historyWasSaidToChange(self)
@@ -291,66 +293,13 @@ final class SimulatedProcess {
         }
     }
 
-    // MARK: Loading
-
     /// Hands in the whole log as one moment saw it, in pieces; the connection may be lost meanwhile.
-    private func load() {
-        let life = life
-        func after(_ microseconds: Int, _ body: @escaping () -> Void) { self.after(microseconds, in: life, body) }
-        func attempt(hasDelivered: Bool) {
-            after(world.chance.delay(world.swarm.tripTime * 3)) { [self] in
-                if hasDelivered { post(.loadRestarted) }
-                guard !world.log.isAway else { return after(100_000) { attempt(hasDelivered: false) } }
-                let tables = world.log.tables
-                // The key comes along with what comes first.
-                let key = tables.rows.prefix { $0.kind == .digestKey }
-                handIn(Array(key), tables.rows.dropFirst(key.count), tables.head, tables.deleted)
-            }
-        }
-        func handIn(_ key: [LogRow], _ rows: ArraySlice<LogRow>, _ head: Head, _ deleted: SweepState) {
-            after(world.chance.delay(world.swarm.tripTime)) { [self] in
-                if world.log.isAway || world.chance.happens(world.swarm.lostBefore) { return attempt(hasDelivered: true) }
-                guard !rows.isEmpty else {
-                    if !key.isEmpty { post(.rowsLoaded(key)) }
-                    return post(.loadFinished(head, deleted))
-                }
-                let part = key + rows.prefix(world.chance.pick([1, 10, 1_000]))
-                func arrived() {
-                    post(.rowsLoaded(part))
-                    handIn([], rows.dropFirst(part.count - key.count), head, deleted)
-                }
-                let microseconds = link.down.pass(part.wireBytes, on: loadConnection, at: world.now)
-                if microseconds == 0 { arrived() } else { after(microseconds, arrived) }
-            }
-        }
-        attempt(hasDelivered: false)
-    }
-
-    // MARK: For checks
-
-    var isServing: Bool { isUp && replica.isServing }
-    var committed: Position { replica.store.committed }
-    var leaseCount: Int { replica.store.leases.count }
-    var hasAlarm: Bool { !replica.store.committedAlarms.isEmpty }
-    var watchCounts: WatchCounts { replica.watchCounts }
-
-    func handOverDuty() { post(.stopping) }
+    func load() { LogLoad(of: self, comparedWith: host.replica.comparedMarks, world).start() }
 }
 
 /// The log's threads have a connection each, and loading has one.
-private let loadConnection = LogThread.Kind.allCases.count
+let loadConnection = LogConnection.Role.allCases.count
 private let connectionCount = loadConnection + 1
-
-extension LogCommand {
-    fileprivate var thread: LogThread.Kind {
-        switch self {
-        case .append, .lockHead, .unlockHead, .recover: .append
-        case .readHead, .readTail: .read
-        case .readHistory, .readValues: .history
-        case .deleteRows, .lease: .steward
-        }
-    }
-}
 
 extension EtcdError {
     /// What gRPC says where the server is gone: nobody knows what became of the call.

@@ -37,6 +37,8 @@ struct Swarm {
     /// 0 for no bound.
     var quotaBytes: Int64 = 0
     var autoCompaction = AutoCompaction.off
+    /// Whether processes load the log with the values of some of the newest rows alone.
+    var loadsWithoutValues = false
 
     /// nil for a light world.
     private(set) var heaviness: Heaviness?

@@ -60,7 +60,7 @@ struct TurnMeter {
                 if !isOpen(id) { work.wastedBytes += message.count }
             case .answer(_, .send(let message, _)): work.answerBytes += message.count
             case .answer(_, .sendParts(let parts, _)): work.answerBytes += parts.reduce(0) { $0 + $1.count }
-            case .log(.append(let batch)): work.madeRows += batch.rows.count
+            case .log(.appending(.append(let batch))): work.madeRows += batch.rows.count
             default: break
             }
         }

@@ -3,6 +3,7 @@
 internal import Bytes
 internal import EtcdAPI
 internal import Keyspace
+internal import LogModel
 internal import Replica
 
 extension World {

@@ -1,5 +1,6 @@
 // Owns: what strikes now and then.
 internal import Keyspace
+internal import LogModel
 
 extension World {
     func strikeLater() {
@@ -57,11 +58,11 @@ extension World {
     }
 
     /// Another server takes over with what it has.
-    private func takeOver(_ tables: LogTables) {
+    private func takeOver(_ copy: LogCopy) {
         // Not in peace any more, though it was under way.
-        guard clientsRun, tables.head.position <= log.tables.head.position else { return }
-        say("another server takes over at \(tables.head.position), \(log.rowsLost(to: tables).count) rows are lost")
-        loseRows(from: tables)
+        guard clientsRun, copy.tables.head.position <= log.tables.head.position else { return }
+        say("another server takes over at \(copy.tables.head.position), \(log.rowsLost(to: copy).count) rows are lost")
+        loseRows(from: copy)
         log.stepClock(byMs: Int64(chance.pick([-3_000, 0, 0, 500, 4_000])), isOfAnotherServer: true, at: now)
         log.isAway = false
     }
@@ -70,8 +71,8 @@ extension World {
     func copyLater() {
         guard swarm.faults.contains(.failover) || swarm.faults.contains(.restore) else { return }
         plan(after: chance.delay(swarm.faultIntervalMs * 500)) { [self] in
-            standby = log.tables
-            if chance.happens(200) { backup = log.tables }
+            standby = log.copy
+            if chance.happens(200) { backup = log.copy }
             copyLater()
         }
     }

@@ -4,6 +4,7 @@ internal import Bytes
 internal import Calls
 internal import EtcdAPI
 internal import Keyspace
+internal import LogModel
 internal import Replica
 
 final class World {
@@ -12,8 +13,8 @@ final class World {
     var swarm: Swarm
     let log: SimulatedLog
     /// What a standby has received, and what a backup holds.
-    var standby: LogTables
-    var backup: LogTables
+    var standby: LogCopy
+    var backup: LogCopy
     private(set) var processes: [SimulatedProcess] = []
     var maker: RequestMaker
     private var writers: [Writer] = []
@@ -48,10 +49,11 @@ final class World {
     init(seed: UInt64, _ kind: WorldKind, tells: Bool, hasLateKey: Bool) {
         // No draw of the run's own, so that the seeds that once failed play as they did.
         log = SimulatedLog(key: hasLateKey || seed % 4 == 0 ? nil : DigestKey(seed, ~seed))
-        standby = log.tables
-        backup = log.tables
+        standby = log.copy
+        backup = log.copy
         chance = Chance(seed: seed)
         swarm = Swarm(&chance)
+        swarm.loadsWithoutValues = kind.loadsWithoutValues(seed)
         if let (traits, rules) = kind.heavy(seed) { swarm.makeHeavy(traits, rules, &chance) }
         maker = RequestMaker(keyCount: swarm.keyCount)
         self.tells = tells
@@ -80,7 +82,7 @@ final class World {
     /// What a heavy world has from the start, and who is there beside the others.
     private func fill(_ heavy: Heaviness) {
         log.fill(Bulk.rows(heavy))
-        (standby, backup) = (log.tables, log.tables)
+        (standby, backup) = (log.copy, log.copy)
         for (_, trait) in HeavyTraits.named where heavy.traits.contains(trait) {
             heavyClients.append(HeavyClient(self, heavy, habit: trait))
         }
@@ -271,8 +273,6 @@ final class World {
         plan(after: 500_000) { [self] in if !isOver { watchLeases(heavy) } }
     }
 
-    func expire(_ expiring: LeaseExpiry?) -> [LeaseID] { expiring.map { log.expire($0, at: now) } ?? [] }
-
     func hintOthers(than sender: SimulatedProcess) {
         guard swarm.hints > 0 else { return }
         for process in processes where process !== sender && process.isUp && chance.happens(swarm.hints) {
@@ -310,10 +310,10 @@ final class World {
         process.noticedEra = log.eras.count
     }
 
-    func loseRows(from tables: LogTables) {
-        let revoked = log.rowsLost(to: tables).filter { $0.kind == .revoke }
+    func loseRows(from copy: LogCopy) {
+        let revoked = log.rowsLost(to: copy).filter { $0.kind == .revoke }
         promises.forget(endsOf: revoked.map(\.lease))
-        log.fail(over: tables, stamp: stamp())
+        log.fail(over: copy, stamp: stamp())
     }
 
     // MARK: The run

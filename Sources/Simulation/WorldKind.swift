@@ -68,6 +68,14 @@ package enum WorldKind: Hashable, Sendable {
     /// Mostly light; by chance, heavy with any of the traits.
     case mixed
 
+    /// Whether processes load the log without most of its values, by chance of the seed's own.
+    func loadsWithoutValues(_ seed: UInt64) -> Bool {
+        var chance = Chance(seed: seed ^ 0x10AD_10AD)
+        return heavy(seed) == nil && chance.happens(Self.bareLoadShare)
+    }
+
+    /// In how many of a thousand light worlds that is so.
+    private static let bareLoadShare = 300
     /// In how many of a thousand mixed seeds the world is heavy.
     private static let heavyShare = 100
 

@@ -72,7 +72,7 @@ struct DurabilityTests {
             Issue.record("acknowledged")
             return
         }
-        log.submit(.recover(after: refused.start))
+        log.submit(.recover(after: refused.tailStart))
         log.submit(.readHead)
         _ = try await inbox.next("headReadFailed") { if case .headReadFailed(let reason) = $0 { reason } else { nil } }
         #expect(log.counters.away?.contains("fsync") == true)

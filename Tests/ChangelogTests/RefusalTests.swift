@@ -75,7 +75,7 @@ struct RefusalTests {
             Issue.record("acknowledged")
             return
         }
-        log.submit(.recover(after: batch.start))
+        log.submit(.recover(after: batch.tailStart))
         // Several attempts.
         try await eventually("attempts") { log.counters.failures[.recover]! >= 5 }
         try server.psql("alter schema gone rename to pine", connection: settings.conninfo)
@@ -105,7 +105,7 @@ struct RefusalTests {
         let batch = writer.batch()
         log.submit(.append(batch))
         if case .appendLost = try await inbox.appendAnswer() {
-            log.submit(.recover(after: batch.start))
+            log.submit(.recover(after: batch.tailStart))
             #expect(try await inbox.recovered().rows.isEmpty)
             writer.head.epoch += 1
         }

@@ -5,6 +5,7 @@ internal import Bytes
 internal import Calls
 internal import EtcdAPI
 internal import Keyspace
+internal import LogModel
 internal import NIOCore
 internal import NIOEmbedded
 
@@ -24,10 +25,9 @@ final class FuzzServer {
     private let channel: EmbeddedChannel
     private let engine: Engine
     private let shared = SharedState(logger: FuzzServer.logger)
-    private var replica: Replica
-    private var log = FuzzLog()
+    private var host: ReplicaHost
+    private let log = MemoryLog()
     private var now = Instant(nanoseconds: 1_000_000_000)
-    private var waiting: [ReplicaEvent] = []
 
     private static let logger = Logger(label: "fuzz") { _ in SwiftLogNoOpLogHandler() }
     private static let methods = MethodTable(ServedMethod.grpcMethods)
@@ -49,7 +49,7 @@ final class FuzzServer {
         configuration.watchBufferBytes = 1_024
         configuration.historyRowLimit = 2
         configuration.watcherLimit = 20
-        replica = Replica(configuration: configuration)
+        host = ReplicaHost(configuration)
         engine = Engine(configuration, shared: shared, logger: Self.logger)
         http2 = HTTP2Loop(index: 0, eventLoop: eventLoop, limits: limits, keepAlive: KeepAlivePolicy(), logger: Self.logger)
         calls = GRPCLoop(http2: http2, methods: Self.methods, limits: GRPCLimits(), pages: nil)
@@ -82,9 +82,12 @@ final class FuzzServer {
         channel.pipeline.fireChannelWritabilityChanged()
     }
 
-    func passTime(ms: Int) { now = now.advanced(byMs: ms) }
+    func passTime(ms: Int) {
+        now = now.advanced(byMs: ms)
+        log.nowMs += Int64(ms)
+    }
 
-    func expireLeases() { log.expiresLeases = true }
+    func expireLeases() { log.endLeases() }
 
     /// Lets the engine take what has come, at most `turns` times. True where it has come to rest.
     @discardableResult
@@ -93,21 +96,18 @@ final class FuzzServer {
             eventLoop.run()
             var messages: [EngineMessage] = []
             engine.mailbox.take(into: &messages)
-            let events = waiting
-            waiting = []
+            let isIdle = messages.isEmpty && !host.hasPosted
             for message in messages {
                 switch message {
-                case .event(let event): replica.step(event, now: now)
+                case .event(let event): host.step(event, now: now)
                 case .ping(let answer): answer()
                 case .stop: break
                 }
             }
-            for event in events { replica.step(event, now: now) }
-            let actions = replica.endTurn(now: now)
-            replica.invariants()
+            let actions = host.turn(now: now)
             perform(actions)
             drop()
-            if messages.isEmpty, events.isEmpty, waiting.isEmpty, actions.isEmpty, !replica.hasMoreWork { return true }
+            if isIdle, actions.isEmpty, !host.hasWork { return true }
         }
         return false
     }
@@ -132,11 +132,11 @@ final class FuzzServer {
             switch action {
             case .answer(let call, let answer) where call.caller == calls.callerIndex: answers.append((call, answer))
             case .answer: break
-            case .log(let command): if let answer = log.answer(command) { waiting.append(.log(answer)) }
-            case .load: waiting += [.rowsLoaded(log.rows), .loadFinished(log.head, log.deleted)]
+            case .log(let command): if let answer = log.answer(command) { host.post(.log(answer)) }
+            case .load: for event in log.load() { host.post(event) }
             case .sort(var job):
                 job.run()
-                waiting.append(.sorted(job))
+                host.post(.sorted(job))
             case .note: break
             }
         }
@@ -150,65 +150,6 @@ final class FuzzServer {
     /// The client reads and forgets.
     private func drop() {
         while let bytes = try? channel.readOutbound(as: ByteBuffer.self) { _ = bytes }
-    }
-}
-
-/// The log of one replica that is alone: every append arrives.
-private struct FuzzLog {
-    private(set) var head = Head(clusterID: 7, position: .start, digest: .start, epoch: 0, compactRevision: -1)
-    private(set) var rows: [LogRow] = []
-    private(set) var deleted = SweepState.start
-    /// The next time that somebody asks, all leases are due.
-    var expiresLeases = false
-    private var isHeld = false
-
-    private func tail(after position: Position, limit: Int) -> Tail {
-        let rest = rows.drop { $0.position <= position }
-        return Tail(head: head, rows: Array(rest.prefix(limit)), reachesHead: rest.count <= limit)
-    }
-
-    mutating func answer(_ command: LogCommand) -> LogEvent? {
-        switch command {
-        case .append(let batch):
-            invariant(batch.expectedDigest == head.digest, "the only writer knows where the log ends")
-            rows += batch.rows
-            head = batch.newHead
-            return .appended(number: batch.number)
-        case .lockHead(let expiring, _):
-            return .headLocked(head, expired: expiring?.leases.sorted() ?? [], sessions: 1)
-        case .unlockHead: return nil
-        case .recover(let position): return .recovered(tail(after: position, limit: .max))
-        case .readHead: return .headRead(head)
-        case .readTail(let position, let limit): return .tailRead(tail(after: position, limit: limit))
-        case .readHistory(let position, let limit): return .historyRead(tail(after: position, limit: limit))
-        case .readValues(let number, let positions):
-            let wanted = Set(positions)
-            let found = rows.filter { wanted.contains($0.position) }.map { ($0.position, $0.value) }
-            return .valuesRead(number: number, head, Dictionary(uniqueKeysWithValues: found))
-        case .deleteRows(let deletion):
-            let dead = Set(deletion.positions)
-            rows.removeAll { dead.contains($0.position) }
-            deleted = SweepState(
-                swept: deletion.swept, begun: deletion.compactRevision, digest: deleted.digest.appending(deleted: deletion.positions))
-            return .rowsDeleted(number: deletion.number, count: dead.count, digest: deleted.digest)
-        case .lease(let number, let command): return answer(command).map { .lease(number: number, $0) }
-        }
-    }
-
-    private mutating func answer(_ command: LeaseCommand) -> LeaseAnswer? {
-        switch command {
-        case .round(let round):
-            return .roundDone(remainingMs: Dictionary(uniqueKeysWithValues: Set(round.read).map { ($0, 5_000) }), head: head)
-        case .keepDuty:
-            defer { isHeld = true }
-            return .dutyAsked(.held(taken: !isHeld, sessions: 1))
-        case .releaseDuty: return nil
-        case .findDue:
-            guard expiresLeases else { return .dueFound([], nextMs: nil, sessions: 1) }
-            expiresLeases = false
-            let revoked = Set(rows.filter { $0.kind == .revoke }.map(\.lease))
-            return .dueFound(Set(rows.filter { $0.kind == .grant }.map(\.lease)).subtracting(revoked).sorted(), nextMs: nil, sessions: 1)
-        }
     }
 }
 

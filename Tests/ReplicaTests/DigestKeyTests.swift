@@ -1,6 +1,7 @@
 import Bytes
 import EtcdAPI
 import Keyspace
+import LogModel
 import Replica
 import Testing
 

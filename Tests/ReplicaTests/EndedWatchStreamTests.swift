@@ -2,6 +2,7 @@ import Bytes
 import Calls
 import EtcdAPI
 import Keyspace
+import LogModel
 import Replica
 import TestSupport
 import Testing

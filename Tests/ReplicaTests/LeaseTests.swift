@@ -2,6 +2,7 @@ import Bytes
 import Calls
 import EtcdAPI
 import Keyspace
+import LogModel
 import Replica
 import Testing
 
@@ -14,7 +15,7 @@ struct LeaseTests {
         let log = MemoryLog()
         let pine = TestReplica(log)
         try pine.grant(7, ttl: 60)
-        #expect(log.deadlines.deadlines[7] == 1_060_200)
+        #expect(log.deadlines[7] == 1_060_200)
         _ = try pine.put("b", lease: 7)
         _ = try pine.put("a", lease: 7)
         _ = try pine.put("c", lease: 0)
@@ -34,7 +35,7 @@ struct LeaseTests {
         #expect(try pine.leases() == [])
         #expect(throws: EtcdError.leaseNotFound) { try pine.revoke(7) }
         pass(200, pine)
-        #expect(log.deadlines.deadlines.isEmpty)
+        #expect(log.deadlines.isEmpty)
     }
 
     @Test("A keep-alive starts the time anew; one of an unknown lease answers 0; all in the order of the questions")
@@ -119,7 +120,7 @@ struct LeaseTests {
         two.settle()
         #expect(try two.keptAlive(on: stream) == [[1, 0]])
         pass(12_000, one, two)
-        #expect(log.deadlines.deadlines.isEmpty)
+        #expect(log.deadlines.isEmpty)
     }
 
     @Test("Keep-alives are collected: many, from many streams, make few rounds")
@@ -128,7 +129,7 @@ struct LeaseTests {
         let pine = TestReplica(log)
         for lease in 1...500 { try pine.grant(LeaseID(lease), ttl: 60) }
         pass(2_000, pine)
-        let before = log.deadlines.rounds.count
+        let before = log.rounds.count
         var streams: [CallID] = []
         // Half a second in which one comes each millisecond.
         for lease in 1...500 {
@@ -139,7 +140,7 @@ struct LeaseTests {
         }
         pass(200, pine)
         #expect(try streams.allSatisfy { try pine.keptAlive(on: $0).count == 1 })
-        #expect(log.deadlines.rounds.count - before < 20)
+        #expect(log.rounds.count - before < 20)
         #expect(pine.replica.counters.leasesKeptAlive == 500)
     }
 
@@ -148,7 +149,7 @@ struct LeaseTests {
         let log = MemoryLog()
         let pine = TestReplica(log)
         try pine.grant(1, ttl: 600)
-        log.deadlines.isAway = true
+        log.isAwayForLeases = true
         let (first, second, third) = (pine.newStream(), pine.newStream(), pine.newStream())
         pine.keepAlive(1, on: first)
         pine.keepAlive(1, on: second)
@@ -161,7 +162,7 @@ struct LeaseTests {
         #expect(pine.answers[second] == nil)
         #expect(pine.answers[third] == nil)
         let question = pine.start(.lease(.timeToLive(1, keys: false)))
-        log.deadlines.isAway = false
+        log.isAwayForLeases = false
         pass(1_000, pine)
         #expect(try pine.keptAlive(on: third) == [[1, 600]])
         #expect(pine.sent[first] == nil && pine.sent[second] == nil)
@@ -182,7 +183,7 @@ struct LeaseTests {
         pine.holdsAnswers = false
         pine.settle()
         // The first round had 200 ms of slack. It was done again with more.
-        #expect(log.deadlines.rounds.suffix(2).map { $0.set.first?.milliseconds } == [60_200, 61_400])
+        #expect(log.rounds.suffix(2).map { $0.set.first?.milliseconds } == [60_200, 61_400])
         #expect(try pine.keptAlive(on: stream) == [[1, 60]])
     }
 
@@ -200,20 +201,20 @@ struct LeaseTests {
         slow.holdsAnswers = false
         slow.settle()
         // The second round's slack, for an answer that comes as late.
-        let promised = log.deadlines.nowMs + 61_400
-        #expect(log.deadlines.deadlines[1] == promised)
+        let promised = log.nowMs + 61_400
+        #expect(log.deadlines[1] == promised)
         pass(400, slow, fast)
         let other = fast.newStream()
         fast.keepAlive(1, on: other)
         pass(200, slow, fast)
         #expect(try fast.keptAlive(on: other) == [[1, 60]])
-        #expect(log.deadlines.rounds.last?.set.first?.milliseconds == 60_200)
-        #expect(log.deadlines.deadlines[1] == promised)
+        #expect(log.rounds.last?.set.first?.milliseconds == 60_200)
+        #expect(log.deadlines[1] == promised)
         // The old lease's deadline is still there when the new one gets its own.
         _ = try fast.revoke(1)
         try fast.grant(1, ttl: 5)
         pass(200, slow, fast)
-        #expect(try #require(log.deadlines.deadlines[1]) <= log.deadlines.nowMs + 10_000)
+        #expect(try #require(log.deadlines[1]) <= log.nowMs + 10_000)
     }
 
     // MARK: Expiry
@@ -269,10 +270,10 @@ struct LeaseTests {
         pass(5_150, pine)
         pine.holdsAnswers = true
         // Found due; then kept alive through another process before the lock is asked for.
-        while log.deadlines.nowMs < 1_005_300 { pass(10, pine) }
+        while log.nowMs < 1_005_300 { pass(10, pine) }
         var other = LeaseRound()
         other.set = [LeaseTerm(lease: 1, milliseconds: 5_000)]
-        _ = log.deadlines.answer(.round(other), log.head)
+        _ = log.answer(.lease(number: 0, .round(other)))
         pine.holdsAnswers = false
         pass(500, pine)
         #expect(try pine.leases() == [1])
@@ -290,7 +291,7 @@ struct LeaseTests {
         pass(6_000, pine)
         #expect(try pine.get("k").header?.revision == 3)
         #expect(log.rows.count { $0.kind == .revoke } == 1)
-        #expect(log.deadlines.deadlines.isEmpty)
+        #expect(log.deadlines.isEmpty)
         #expect(pine.replica.counters.leasesExpired == 1)
     }
 
@@ -306,7 +307,7 @@ struct LeaseTests {
         #expect(log.fates.isEmpty)
         #expect(try pine.leases() == [])
         #expect(try pine.get("k").count == 0)
-        #expect(log.deadlines.deadlines.isEmpty)
+        #expect(log.deadlines.isEmpty)
     }
 
     @Test("Leases end where each answer of the log takes longer than an outage does")
@@ -355,7 +356,7 @@ struct LeaseTests {
         for lease in 1...10_000 { _ = pine.start(.write(.leaseGrant(id: LeaseID(lease), ttl: 5))) }
         pine.settle()
         pass(5_000, pine)
-        #expect(log.deadlines.deadlines.count == 10_000)
+        #expect(log.deadlines.count == 10_000)
         var largest = 0
         var writes = 0
         while pine.replica.store.leases.count > 0 {
@@ -369,7 +370,7 @@ struct LeaseTests {
         #expect(largest <= 1_000)
         #expect(writes > 40)
         #expect(pine.replica.counters.leasesExpired == 10_000)
-        #expect(log.deadlines.deadlines.isEmpty)
+        #expect(log.deadlines.isEmpty)
     }
 
     @Test("A lease with many keys expires in one revision")
@@ -422,7 +423,7 @@ struct LeaseTests {
         pass(1_000, one, two)
         one.stop()
         one.settle()
-        #expect(log.deadlines.duty == nil)
+        #expect(log.duty == nil)
         pass(2_100, one, two)
         #expect(!one.replica.counters.isSteward)
         #expect(two.replica.counters.isSteward)
@@ -434,10 +435,10 @@ struct LeaseTests {
         let pine = TestReplica(log)
         for lease: LeaseID in 1...3 { try pine.grant(lease, ttl: 2) }
         pass(1_000, pine)
-        log.deadlines.isAway = true
+        log.isAwayForLeases = true
         pass(awayMs, pine)
-        log.deadlines.isAway = false
-        log.deadlines.sessions += 1
+        log.isAwayForLeases = false
+        log.sessions += 1
         pass(1_900, pine)
         #expect(try pine.leases() == [1, 2, 3])
         pass(6_500, pine)
@@ -453,7 +454,7 @@ struct LeaseTests {
         let extensions = pine.replica.counters.leaseExtensions
         var wasLocked = false
         log.beforeLock = {
-            log.deadlines.sessions += 1
+            log.sessions += 1
             wasLocked = true
         }
         for _ in 0..<50 where !wasLocked { pass(100, pine) }
@@ -471,14 +472,14 @@ struct LeaseTests {
         let pine = TestReplica(log)
         try pine.grant(1, ttl: 20)
         try pine.grant(2, ttl: 20)
-        log.deadlines.forget(1)
+        log.forget(1)
         var other = LeaseRound()
         other.set = [LeaseTerm(lease: 2, milliseconds: 1_000_000)]
-        _ = log.deadlines.answer(.round(other), log.head)
+        _ = log.answer(.lease(number: 0, .round(other)))
         #expect(try pine.timeToLive(1).ttl == 20)
         pass(31_000, pine)
-        #expect(Set(log.deadlines.deadlines.keys) == [1, 2])
-        #expect(log.deadlines.deadlines.values.allSatisfy { $0 <= log.deadlines.nowMs + 25_000 })
+        #expect(Set(log.deadlines.keys) == [1, 2])
+        #expect(log.deadlines.values.allSatisfy { $0 <= log.nowMs + 25_000 })
         #expect(try pine.leases() == [1, 2])
         pass(27_000, pine)
         #expect(try pine.leases() == [])
@@ -490,9 +491,9 @@ struct LeaseTests {
         let pine = TestReplica(log)
         var other = LeaseRound()
         other.set = [LeaseTerm(lease: 5, milliseconds: 1_000)]
-        _ = log.deadlines.answer(.round(other), log.head)
+        _ = log.answer(.lease(number: 0, .round(other)))
         pass(40_000, pine)
-        #expect(log.deadlines.deadlines.isEmpty)
+        #expect(log.deadlines.isEmpty)
         #expect(log.rows.isEmpty)
     }
 
@@ -532,7 +533,7 @@ private func pass(_ milliseconds: Int, _ replicas: TestReplica...) {
     while left > 0 {
         let step = min(left, replicas.map(\.untilNextDeadlineMs).min() ?? left)
         left -= step
-        replicas[0].log.deadlines.nowMs += Int64(step)
+        replicas[0].log.nowMs += Int64(step)
         for replica in replicas {
             replica.advance(ms: step)
             replica.settle()

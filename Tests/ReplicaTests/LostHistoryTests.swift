@@ -1,6 +1,7 @@
 import Bytes
 import EtcdAPI
 import Keyspace
+import LogModel
 import Replica
 import Testing
 
@@ -191,7 +192,7 @@ import Testing
 
     /// The steward that there was is gone.
     private func takeDuty(_ pine: TestReplica) {
-        pine.log.deadlines.nowMs += 60_000
+        pine.log.nowMs += 60_000
         pine.advance(ms: 60_000)
         pine.settle()
         #expect(pine.replica.counters.isSteward)
@@ -306,7 +307,7 @@ import Testing
         pine.settle()
         if isLost { log.lose(last: 1) }
         // Others get as far, and compact; their steward deletes what it may.
-        log.deadlines.nowMs += 60_000
+        log.nowMs += 60_000
         let other = TestReplica(log, origin: 2)
         if isLost { _ = try other.put("k", "another") }
         let lease = try other.call(.write(.leaseGrant(id: 9, ttl: 60)))

@@ -3,12 +3,13 @@ import Bytes
 import Calls
 import EtcdAPI
 import Keyspace
+import LogModel
 import Replica
 import Testing
 
 /// A replica whose commands are answered by hand.
 final class HandDriven {
-    var replica: Replica
+    private var host: ReplicaHost
     let log: MemoryLog
     private(set) var commands: [LogCommand] = []
     private(set) var answers: [CallID: Result<ByteString, EtcdError>] = [:]
@@ -20,32 +21,18 @@ final class HandDriven {
         self.log = log
         var configuration = ReplicaConfiguration(origin: 1, memberID: 1)
         configure(&configuration)
-        replica = Replica(configuration: configuration)
+        host = ReplicaHost(configuration)
         turn()
         // The lease chores have nothing to do with any of this.
-        take { if case .lease = $0 { true } else { false } }
+        take { if case .chore(.lease) = $0 { true } else { false } }
     }
 
-    func turn() {
-        let actions = replica.endTurn(now: now)
-        replica.invariants()
-        for action in actions {
-            switch action {
-            case .answer(let id, .respond(let message)): answers[id] = .success(message)
-            case .answer(let id, .fail(let error)): answers[id] = .failure(error)
-            case .log(let command): commands.append(command)
-            case .load:
-                replica.step(.rowsLoaded(log.tail(after: .start).rows), now: now)
-                replica.step(.loadFinished(log.head, log.deleted), now: now)
-            case .answer(let id, .send(let message, _)): sent[id, default: []].append(message)
-            case .answer(let id, .sendParts(let parts, _)): sent[id, default: []].append(ByteString(parts.joined()))
-            case .sort(var job):
-                job.run()
-                replica.step(.sorted(job), now: now)
-            case .answer, .note: break
-            }
-        }
-    }
+    var replica: Replica { _read { yield host.replica } }
+
+    func turn() { perform(host.turn(now: now)) }
+
+    /// Without a turn.
+    func step(_ event: ReplicaEvent) { host.step(event, now: now) }
 
     func newID() -> CallID {
         lastID += 1
@@ -54,18 +41,18 @@ final class HandDriven {
 
     func ask(_ request: Request) -> CallID {
         let id = newID()
-        replica.step(.requestArrived(id, request), now: now)
+        host.step(.requestArrived(id, request), now: now)
         turn()
         return id
     }
 
     func tell(_ event: ReplicaEvent) {
-        replica.step(event, now: now)
+        host.step(event, now: now)
         turn()
     }
 
     func hear(_ event: LogEvent?) {
-        if let event { replica.step(.log(event), now: now) }
+        if let event { host.step(.log(event), now: now) }
         turn()
     }
 
@@ -75,14 +62,32 @@ final class HandDriven {
         commands.firstIndex(where: isWanted).map { commands.remove(at: $0) }
     }
 
-    func takeTailRead() -> LogCommand? { take { if case .readTail = $0 { true } else { false } } }
+    func takeTailRead() -> LogCommand? { take { if case .reading(.tail) = $0 { true } else { false } } }
     func takeHeadRead() -> LogCommand? { take { $0 == .readHead } }
-    func takeAppend() -> LogCommand? { take { if case .append = $0 { true } else { false } } }
-    func takeRecover() -> LogCommand? { take { if case .recover = $0 { true } else { false } } }
-    func takeLock() -> LogCommand? { take { if case .lockHead = $0 { true } else { false } } }
-    func takeUnlock() -> LogCommand? { take { if case .unlockHead = $0 { true } else { false } } }
-    func takeValuesRead() -> LogCommand? { take { if case .readValues = $0 { true } else { false } } }
-    func takeHistoryRead() -> LogCommand? { take { if case .readHistory = $0 { true } else { false } } }
+    func takeAppend() -> LogCommand? { take { if case .appending(.append) = $0 { true } else { false } } }
+    func takeRecover() -> LogCommand? { take { if case .appending(.recover) = $0 { true } else { false } } }
+    func takeLock() -> LogCommand? { take { if case .appending(.lockHead) = $0 { true } else { false } } }
+    func takeUnlock() -> LogCommand? { take { if case .appending(.unlockHead) = $0 { true } else { false } } }
+    func takeValuesRead() -> LogCommand? { take { if case .values = $0 { true } else { false } } }
+    func takeHistoryRead() -> LogCommand? { take { if case .history = $0 { true } else { false } } }
+}
+
+extension HandDriven: ReplicaSurroundings {
+    func answered(_ id: CallID, _ result: Result<ByteString, EtcdError>) { answers[id] = result }
+
+    func sent(_ id: CallID, _ message: ByteString, reportDrained: Bool) { sent[id, default: []].append(message) }
+
+    func asked(_ command: LogCommand) { commands.append(command) }
+
+    func load() { for event in log.load() { step(event) } }
+
+    func sort(_ job: SortJob) {
+        var job = job
+        job.run()
+        step(.sorted(job))
+    }
+
+    func noted(_ note: Note) {}
 }
 
 @Suite struct LostReplyTests {

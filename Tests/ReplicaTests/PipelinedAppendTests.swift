@@ -3,6 +3,7 @@ import Bytes
 import Calls
 import EtcdAPI
 import Keyspace
+import LogModel
 import Replica
 import Testing
 
@@ -20,7 +21,7 @@ import Testing
     }
 
     private func takeBatch(_ pine: HandDriven) throws -> AppendBatch {
-        guard case .append(let batch) = try #require(pine.takeAppend()) else { throw EtcdError.leaderChanged }
+        guard case .appending(.append(let batch)) = try #require(pine.takeAppend()) else { throw EtcdError.leaderChanged }
         return batch
     }
 
@@ -59,7 +60,7 @@ import Testing
         _ = pine.ask(put("a", "1"))
         let firstBatch = try takeBatch(pine)
         for key in ["b", "c", "d", "e", "f"] as [ByteString] {
-            pine.replica.step(.requestArrived(pine.newID(), put(key, "2")), now: pine.now)
+            pine.step(.requestArrived(pine.newID(), put(key, "2")))
         }
         pine.turn()
         let secondBatch = try takeBatch(pine)
@@ -78,7 +79,7 @@ import Testing
         for request in [
             put("k", "2"), .compact(revision: 3, physical: false), .write(.leaseGrant(id: 7, ttl: 60)),
             .write(.alarm(AlarmChange(.raise, member: 1, alarm: .noSpace))),
-        ] { pine.replica.step(.requestArrived(pine.newID(), request), now: pine.now) }
+        ] { pine.step(.requestArrived(pine.newID(), request)) }
         pine.turn()
         let secondBatch = try takeBatch(pine)
         #expect(secondBatch.rows.map(\.kind) == [.put, .compact, .grant, .alarm])

@@ -4,6 +4,7 @@ import Bytes
 import Calls
 import EtcdAPI
 import Keyspace
+import LogModel
 import Testing
 
 @testable import Replica
@@ -131,7 +132,7 @@ struct TurnBudgetTests {
         while pine.replica.store.leases.contains(7) || !pine.replica.store.isSettled, turns < 20_000 {
             turns += 1
             if !pine.turn() {
-                pine.log.deadlines.nowMs += 20
+                pine.log.nowMs += 20
                 pine.advance(ms: 20)
             }
             guard pine.replica.isRevoking else { continue }

@@ -1,6 +1,7 @@
 import Bytes
 import EtcdAPI
 import Keyspace
+import LogModel
 import Replica
 import Testing
 
@@ -9,7 +10,7 @@ struct UpkeepTests {
     /// Lets time pass in steps, for log and replicas.
     private func pass(_ ms: Int, _ replicas: TestReplica..., step: Int = 100) {
         for _ in 0..<ms / step {
-            replicas[0].log.deadlines.nowMs += Int64(step)
+            replicas[0].log.nowMs += Int64(step)
             for replica in replicas {
                 replica.advance(ms: step)
                 replica.settle()

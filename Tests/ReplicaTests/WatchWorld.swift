@@ -4,74 +4,14 @@ import Bytes
 import Calls
 import EtcdAPI
 import Keyspace
+import LogModel
 import Replica
 import TestSupport
-
-/// What a client did not expect.
-struct WatchMistake: Error, CustomStringConvertible {
-    let description: String
-
-    init(_ description: String) { self.description = description }
-}
-
-/// One watch, from the client's side.
-final class ClientWatch {
-    let request: WatchCreateRequest
-    let range: KeyRange
-    /// The first revision whose events are due.
-    let start: Revision
-    /// Rows of the log up to the next event, and the revision of the last one.
-    var rowsPassed = 0
-    var lastRevision: Revision?
-    /// Whether the last response was a fragment.
-    var isInFragments = false
-    /// Whether it may ever have been behind: only such a watch can be overtaken by compaction.
-    var mayLag: Bool
-
-    init(_ request: WatchCreateRequest, createdAt revision: Revision, isSlow: Bool) {
-        self.request = request
-        range = KeyRange(key: request.key, rangeEnd: request.rangeEnd)
-        start = request.startRevision == 0 ? revision + 1 : request.startRevision
-        mayLag = isSlow || start <= revision
-    }
-
-    func wants(_ row: LogRow) -> Bool {
-        guard row.position.revision >= start, range.contains(row.key) else { return false }
-        return switch row.kind {
-        case .put: !request.filters.contains(.noPut)
-        case .delete: !request.filters.contains(.noDelete)
-        default: false
-        }
-    }
-}
-
-/// One watch stream, from the client's side.
-final class ClientStream {
-    let id: CallID
-    /// Create requests that have not been answered, in order; their answers come in this order.
-    var asked: [WatchCreateRequest] = []
-    var watches: [Int64: ClientWatch] = [:]
-    /// Ids that can't be had any more: compaction ended their watches.
-    var spent: Set<Int64> = []
-    /// Cancel requests under way.
-    var cancelling: Set<Int64> = []
-    var isStalled = false
-    /// Reports that a client that doesn't read keeps waiting, and bytes sent since it last read.
-    var withheldReports = 0
-    var unreadBytes = 0
-    /// Where the log ended when progress was last asked for without an answer since.
-    var progressAskedAt: Revision?
-    /// An earlier request that may never be answered, since there was no watch at some time; or may be, beside the last.
-    var progressOnceAskedAt: Revision?
-    var progressAnswers = 0
-
-    init(_ id: CallID) { self.id = id }
-}
 
 final class WatchWorld {
     let log = MemoryLog()
     let other: TestReplica
-    private(set) var replica: Replica
+    private var host: ReplicaHost
     private let configuration: ReplicaConfiguration
     var random: SeededGenerator
     private var now = Instant(nanoseconds: 0)
@@ -79,6 +19,8 @@ final class WatchWorld {
     private(set) var streams: [ClientStream] = []
     /// Those that ended in this turn: something may be on its way to them still.
     private var endedStreams: Set<CallID> = []
+    /// The first thing in a turn that no client expected.
+    private var mistake: WatchMistake?
     /// The largest revision of any transaction, in bytes of events: what a buffer may be over its bound.
     private var largestRevision = 0
     private(set) var eventsSeen = 0
@@ -91,7 +33,7 @@ final class WatchWorld {
         case coming(LogEvent)
     }
     /// The log's threads: each does one thing after the other.
-    private var threads = [[Errand]](repeating: [], count: 4)
+    private var threads = [[Errand]](repeating: [], count: 5)
 
     static let keys: [ByteString] = ["a", "b", "ba", "c", "ca", "d"]
 
@@ -116,45 +58,30 @@ final class WatchWorld {
         if configuration.watchHistoryBytes > 2_000 { configuration.watchRevisionEventLimit = bounds.pick([1, 3, 1_000_000]) }
         configuration.requestTimeoutMs = 10_000_000
         self.configuration = configuration
-        replica = Replica(configuration: configuration)
+        host = ReplicaHost(configuration)
     }
 
     // MARK: The replica and its log
 
-    func step(_ event: ReplicaEvent) { replica.step(event, now: now) }
+    var replica: Replica { _read { yield host.replica } }
+
+    func step(_ event: ReplicaEvent) { host.step(event, now: now) }
 
     func advance(ms: Int) { now = now.advanced(byMs: ms) }
 
     func turn() throws {
         defer { endedStreams = [] }
-        let actions = replica.endTurn(now: now)
-        replica.invariants()
-        for action in actions {
-            switch action {
-            case .answer(let id, .fail(let error)):
-                if streams.contains(where: { $0.id == id }) { throw WatchMistake("a stream failed: \(error)") }
-            case .note(.historyChanged): throw WatchMistake("the history changed under it")
-            case .note(.overtaken): timesOvertaken += 1
-            case .answer(let id, .send(let message, let report)): try sent(id, message, report)
-            case .answer(let id, .sendParts(let parts, let report)): try sent(id, ByteString(parts.joined()), report)
-            case .answer, .note: break
-            case .sort(var job):
-                job.run()
-                step(.sorted(job))
-            case .log(let command): threads[thread(of: command)].append(.going(command))
-            case .load:
-                step(.rowsLoaded(log.tail(after: .start).rows))
-                step(.loadFinished(log.head, log.deleted))
-            }
-        }
+        perform(host.turn(now: now))
+        if let mistake { throw mistake }
     }
 
     private func thread(of command: LogCommand) -> Int {
         switch command {
-        case .append, .lockHead, .unlockHead, .recover: 0
-        case .readHead, .readTail: 1
-        case .readHistory, .readValues: 2
-        case .deleteRows, .lease: 3
+        case .appending: 0
+        case .reading: 1
+        case .history: 2
+        case .values: 3
+        case .chore: 4
         }
     }
 
@@ -166,7 +93,7 @@ final class WatchWorld {
         // What has been done is told before the next is done; but others may do something in between.
         switch threads[thread].removeFirst() {
         case .going(let command):
-            if let answer = log.answer(command) { threads[thread].insert(.coming(answer), at: 0) }
+            if let answer = log.answer(command, by: 1) { threads[thread].insert(.coming(answer), at: 0) }
         case .coming(let event): step(.log(event))
         }
         return true
@@ -250,7 +177,7 @@ final class WatchWorld {
 
     // MARK: What clients are sent
 
-    private func sent(_ id: CallID, _ message: ByteString, _ report: Bool) throws {
+    private func take(_ id: CallID, _ message: ByteString, _ report: Bool) throws {
         guard let stream = streams.first(where: { $0.id == id }) else {
             if endedStreams.contains(id) { return }
             throw WatchMistake("a message on a stream that has ended")
@@ -451,4 +378,38 @@ final class WatchWorld {
         try settle()
         guard replica.watchCounts.isEmpty else { throw WatchMistake("left behind: \(replica.watchCounts)") }
     }
+}
+
+extension WatchWorld: ReplicaSurroundings {
+    func answered(_ id: CallID, _ result: Result<ByteString, EtcdError>) {
+        if case .failure(let error) = result, streams.contains(where: { $0.id == id }) { note("a stream failed: \(error)") }
+    }
+
+    func sent(_ id: CallID, _ message: ByteString, reportDrained: Bool) {
+        do {
+            try take(id, message, reportDrained)
+        } catch {
+            note("\(error)")
+        }
+    }
+
+    func asked(_ command: LogCommand) { threads[thread(of: command)].append(.going(command)) }
+
+    func load() { for event in log.load() { step(event) } }
+
+    func sort(_ job: SortJob) {
+        var job = job
+        job.run()
+        step(.sorted(job))
+    }
+
+    func noted(_ note: Note) {
+        switch note {
+        case .historyChanged: self.note("the history changed under it")
+        case .overtaken: timesOvertaken += 1
+        default: break
+        }
+    }
+
+    private func note(_ text: String) { mistake = mistake ?? WatchMistake(text) }
 }

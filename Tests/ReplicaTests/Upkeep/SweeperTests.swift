@@ -13,7 +13,7 @@ struct SweeperTests {
     }
 
     private static func deletion(_ actions: [Action]) -> Deletion? {
-        for case .log(.deleteRows(let deletion)) in actions { return deletion }
+        for case .log(.chore(.deleteRows(let deletion))) in actions { return deletion }
         return nil
     }
 

@@ -178,7 +178,7 @@ final class TableWorld {
         case .answer(let id, .fail(let error)):
             failures[id] = error
             clients[id.rawValue] = nil
-        case .log(.readHistory(let after, let limit)): reads.append((after, limit))
+        case .log(.history(let command)): reads.append((command.after, command.limit))
         default: mistakes.append("\(action)")
         }
     }
