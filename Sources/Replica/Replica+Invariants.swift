@@ -6,5 +6,8 @@ extension Replica {
         watches.invariants()
         sweeper.invariants()
         autoCompactor.invariants()
+        leaseRounds.invariants()
+        leaseListings.invariants()
+        stewardship.invariants()
     }
 }

@@ -329,8 +329,6 @@ extension Replica {
         unverified = UnverifiedRows()
         folding = nil
         for waiter in sweeper.loadingBegan() { actions.append(.fail(waiter.id, .leaderChanged)) }
-        for listing in leaseListings { actions.append(.fail(listing.id, .leaderChanged)) }
-        leaseListings.removeAll()
         restartLeases()
         if loading { actions.append(.load) }
     }

@@ -98,12 +98,12 @@ extension Replica {
     mutating func deletionLeft(_ number: UInt64) {
         guard sweeper.left(number) else { return }
         giveUpDuty()
-        leases.steward.nextAsk = now
+        hurryDuty()
     }
 
     mutating func waitForSweep(_ waiter: PhysicalWaiter) {
         // The steward is asked more often while somebody waits.
-        leases.steward.nextAsk = min(leases.steward.nextAsk, now)
+        hurryDuty()
         sweeper.waits(waiter, &actions)
     }
 }

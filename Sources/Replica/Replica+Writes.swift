@@ -139,7 +139,7 @@ extension Replica {
     /// cost more; not where that condition is in doubt; not while somebody waits for all that was sent to be settled.
     private var canFollow: Bool {
         guard batches.count < batchLimit, let last = batches.last, !last.isLocked else { return false }
-        guard racesLostInARow == 0, !hasNeighbours, !isExpiryDue, leases.round?.answer == nil else { return false }
+        guard racesLostInARow == 0, !hasNeighbours, !isExpiryDue, !isRoundAnswered else { return false }
         let isWorthIt = writes.count >= configuration.pipelinedWriteLeast || waitingWriteBytes >= configuration.pipelinedByteLeast
         return isWorthIt && writes.count * 2 >= last.writes.count
     }

@@ -126,14 +126,8 @@ package struct ReplicaConfiguration: Sendable {
 struct TurnWork {
     /// Rows and keys that were looked at.
     var visits = 0
-    /// Elements of long answers.
-    var listLeft: Int
     /// Whether others' rows were folded.
     var hasFolded = false
-
-    init(_ configuration: ReplicaConfiguration) {
-        listLeft = configuration.listedLimit
-    }
 }
 
 /// Answers that nobody waits for.
@@ -232,9 +226,11 @@ package struct Replica: ~Copyable {
     /// For values and history that are read beside the fold.
     var trail = Trail()
 
-    var leases = Leases()
-    /// Answers that list leases or keys, oldest first.
-    var leaseListings = Deque<LeaseListing>()
+    // Leases
+    var leaseNumbers = LeaseNumbers()
+    var leaseRounds: LeaseRounds
+    var stewardship: Stewardship
+    var leaseListings: LeaseListings
 
     // Values that are not in memory
     var parked = ParkedOperations()
@@ -246,7 +242,7 @@ package struct Replica: ~Copyable {
     var autoCompactor: AutoCompactor
     var quotaAlarm: QuotaAlarm
 
-    var turnWork: TurnWork
+    var turnWork = TurnWork()
     var cancelled: Set<CallID> = []
     var actions: [Action] = []
 
@@ -257,10 +253,11 @@ package struct Replica: ~Copyable {
         turnBudget = TurnBudget(configuration)
         watches = WatchTable(configuration)
         batchPace = BatchPace(mostBytes: configuration.batchByteLimit, leastBytes: configuration.pacedByteLeast)
-        turnWork = TurnWork(configuration)
         autoCompactor = AutoCompactor(configuration.autoCompaction)
         quotaAlarm = QuotaAlarm(member: configuration.memberID)
-        leases.roundsLeft = configuration.leaseLimits.roundBurst
+        leaseRounds = LeaseRounds(configuration.leaseLimits, timeoutMs: configuration.requestTimeoutMs)
+        stewardship = Stewardship(configuration)
+        leaseListings = LeaseListings(turnLimit: configuration.listedLimit)
         store.quotaBytes = configuration.quotaBackendBytes
         store.valueByteLimit = configuration.valueCacheBytes
         store.answerByteLimit = configuration.answerByteLimit
@@ -308,10 +305,10 @@ package struct Replica: ~Copyable {
         dropCancelled()
         expireWaiting()
         endLeaderless()
-        expireLeaseQuestions()
+        leaseRounds.timePassed(now, &actions)
         reloadDamaged()
         forgetEndedWatches()
-        continueListings()
+        leaseListings.turnBegan(&actions)
         if isLoaded {
             continueFolding()
             continueWatches()
@@ -332,8 +329,8 @@ package struct Replica: ~Copyable {
             poll()
         }
         turnBudget = TurnBudget(configuration)
-        counters.turnVisitsMax = max(counters.turnVisitsMax, turnWork.visits + watches.turnEnded())
-        turnWork = TurnWork(configuration)
+        counters.turnVisitsMax = max(counters.turnVisitsMax, turnWork.visits + watches.turnEnded() + leaseListings.turnEnded())
+        turnWork = TurnWork()
         defer { actions.removeAll(keepingCapacity: true) }
         return actions
     }
@@ -348,7 +345,7 @@ package struct Replica: ~Copyable {
 
     /// Whether `endTurn` has left work that needs no event.
     package var hasMoreWork: Bool {
-        hasReadsToAnswer || !leaseListings.isEmpty || isLoaded && (watches.hasMoreWork || folding != nil || hashing.canGoOn)
+        hasReadsToAnswer || leaseListings.count > 0 || isLoaded && (watches.hasMoreWork || folding != nil || hashing.canGoOn)
             || phase == .serving
                 && (canGoOnWriting || sweeper.hasMoreWork || streams.contains(where: \.isReady) || canCatchUp)
     }
@@ -390,7 +387,7 @@ package struct Replica: ~Copyable {
         case .revision(let linearizable):
             arrive(PendingRead(id: id, kind: .revision, arrivedAt: now, principal: principal), serializable: !linearizable)
         case .lease(let request):
-            arrive(LeaseQuestion(id: id, request: request, arrivedAt: now, principal: principal))
+            arrive(LeaseRounds.Question(id: id, request: request, arrivedAt: now, principal: principal))
         case .alarms(let kind):
             arrive(PendingRead(id: id, kind: .alarms(kind), arrivedAt: now, principal: principal), serializable: false)
         case .hashKV(let revision):
@@ -414,8 +411,8 @@ package struct Replica: ~Copyable {
         streams.removeAll { gone.contains($0.id) }
         parked.drop(gone)
         hashing.drop(gone)
-        leases.drop(gone)
-        leaseListings.removeAll { gone.contains($0.id) }
+        leaseRounds.clientsLeft(gone)
+        leaseListings.clientsLeft(gone)
         watchersLeft(gone)
     }
 

@@ -10,7 +10,7 @@
 //
 // Invariants: one deletion at most is under way; nobody waits for what is gone.
 internal import Bytes
-package import Calls
+internal import Calls
 internal import EtcdAPI
 internal import Keyspace
 
