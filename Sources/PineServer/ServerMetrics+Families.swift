@@ -42,15 +42,15 @@ extension Exposition {
             counters.servingPeriods)
         gauge(
             "etcd_server_proposals_committed_total", "Rows of the log known to be committed since the start.",
-            counters.rowsFolded + counters.rowsAppended)
+            counters.rowsFolded + counters.writes.rowsAppended)
         gauge(
             "etcd_server_proposals_applied_total", "Rows of the log folded since the start.",
-            counters.rowsFolded + counters.rowsAppended)
+            counters.rowsFolded + counters.writes.rowsAppended)
         gauge("etcd_server_proposals_pending", "Writes that wait to be appended, or for PostgreSQL's answer.", gauges.waitingWrites)
         counter(
             "etcd_server_proposals_failed_total", "Writes that PostgreSQL did not answer in time, or that a failover undid.",
-            counters.writesFailed)
-        counter("etcd_server_slow_apply_total", "Writes that took long (--warning-unary-request-duration).", counters.slowWrites)
+            counters.writes.failed)
+        counter("etcd_server_slow_apply_total", "Writes that took long (--warning-unary-request-duration).", counters.writes.slow)
         counter("etcd_server_slow_read_indexes_total", "Reads that took long, waiting for PostgreSQL included.", counters.slowReads)
         counter("etcd_server_read_indexes_failed_total", "Reads that PostgreSQL did not answer in time.", counters.readsFailed)
     }
@@ -200,13 +200,7 @@ extension Exposition {
         }
         counter("pine_postgres_outages_total", "How often PostgreSQL was away.", log.outages)
         counter("pine_postgres_outage_seconds_total", "How long PostgreSQL was away, outages that are over.", log.outageSeconds)
-        counter("pine_batches_appended_total", "Batches that were committed.", counters.batchesAppended)
-        counter(
-            "pine_batches_pipelined_total", "Batches that were sent while the one before was being made durable.",
-            counters.batchesPipelined)
-        counter("pine_rows_appended_total", "Rows that were committed.", counters.rowsAppended)
-        counter("pine_lost_races_total", "Batches that were evaluated again because another member appended first.", counters.racesLost)
-        counter("pine_lost_appends_total", "Batches whose outcome had to be asked for, as their connection broke.", counters.appendsLost)
+        counters.writes.write(into: &self)
         counter("pine_auto_compactions_total", "Compactions that nobody asked for.", counters.autoCompactions)
         counter("pine_head_reads_total", "How often PostgreSQL was asked where the log ends.", counters.headReads)
         counter("pine_reads_answered_total", "Reads answered.", counters.readsAnswered)

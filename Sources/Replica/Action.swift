@@ -48,12 +48,7 @@ package enum Note: Sendable, Hashable {
 
 /// Counts since the start, for metrics.
 package struct ReplicaCounters: Sendable, Hashable {
-    package var batchesAppended: UInt64 = 0
-    /// Sent while the one before was under way.
-    package var batchesPipelined: UInt64 = 0
-    package var rowsAppended: UInt64 = 0
-    package var racesLost: UInt64 = 0
-    package var appendsLost: UInt64 = 0
+    package var writes = WriteCounters()
     package var headReads: UInt64 = 0
     package var readsAnswered: UInt64 = 0
     package var rowsFolded: UInt64 = 0
@@ -71,11 +66,9 @@ package struct ReplicaCounters: Sendable, Hashable {
     package var rangesShared: UInt64 = 0
     /// How often serving began: at the start, and after each time that the log had to be asked or loaded again.
     package var servingPeriods: UInt64 = 0
-    /// Writes and reads that the log didn't answer in time, or that a changed history left without an outcome.
-    package var writesFailed: UInt64 = 0
+    /// Reads that the log didn't answer in time.
     package var readsFailed: UInt64 = 0
-    /// Requests that were answered, but took long.
-    package var slowWrites: UInt64 = 0
+    /// Reads that were answered, but took long.
     package var slowReads: UInt64 = 0
     /// Keep-alives that were answered, also those of leases that don't exist.
     package var leasesKeptAlive: UInt64 = 0

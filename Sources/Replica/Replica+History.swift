@@ -113,14 +113,14 @@ extension Replica {
     /// Moves the log's end past `lost`. Others may do the same at once: one of them wins, and the others load what it did.
     mutating func raiseRevision(past lost: Revision) {
         phase = .raising
-        raise = RevisionRaise(number: nextBatchNumber, from: store.revision)
+        let number = writes.takeNumber()
+        raise = RevisionRaise(number: number, from: store.revision)
         let head = Head(
             clusterID: clusterID, position: store.committed, digest: store.committedDigest, epoch: epoch,
             compactRevision: store.compactRevision)
         let append = AppendBatch.raising(
-            head, key: store.digestKey, to: max(store.revision, lost) + configuration.revisionRaise, number: nextBatchNumber,
+            head, key: store.digestKey, to: max(store.revision, lost) + configuration.revisionRaise, number: number,
             origin: configuration.origin)
-        nextBatchNumber += 1
         for row in append.rows { store.apply(row) }
         actions.append(.log(.append(append)))
     }

@@ -23,10 +23,8 @@ extension Replica {
         case .appended(let number): appended(number)
         case .conflicted(let number, let tail): conflicted(number, tail)
         case .appendLost(let number, let reason): appendLost(number, reason: reason)
-        // A lock that nobody waits for any more is given back by the log itself.
-        case .headLocked(let head, let expired, let sessions):
-            if !isStale(\.locks) { headLocked(head, expired: expired, sessions: sessions) }
-        case .lockFailed(let reason): if !isStale(\.locks) { lockLost(reason: reason) }
+        case .headLocked(let head, let expired, let sessions): headLocked(head, expired: expired, sessions: sessions)
+        case .lockFailed(let reason): lockLost(reason: reason)
         case .recovered(let tail): recovered(tail)
         case .headRead(let head): headRead(head)
         case .headReadFailed(let reason): headReadFailed(reason: reason)
@@ -141,7 +139,7 @@ extension Replica {
     }
 
     /// Whether nothing is under way that tells what a poll would.
-    var canPoll: Bool { phase == .serving && batches.isEmpty && headRead == .idle && !tailReadInFlight }
+    var canPoll: Bool { phase == .serving && !writes.hasBatches && headRead == .idle && !tailReadInFlight }
 
     mutating func startTailRead() {
         guard !tailReadInFlight, folding == nil else { return }
@@ -162,7 +160,7 @@ extension Replica {
         // Rows before these were passed, and are read again since another answer came first: so are these.
         if tailReadAfter > unverified.end ?? store.committed { return startTailRead() }
         // While an append is in flight its answer tells whether these rows are our own.
-        if !isAppending { fold(tail, since: tailReadSince) } else { confirmReads() }
+        if !writes.isAppending { fold(tail, since: tailReadSince) } else { confirmReads() }
     }
 
     private mutating func tailReadFailed() {
@@ -232,9 +230,7 @@ extension Replica {
         // Where nothing was folded, the store may be in the middle of a write, whose rows are no part of what the log said.
         let folded = store.savepoint
         if end == rows.count, folded.tip != current.end.position || folded.digest != current.end.digest { return historyChanged() }
-        store.commit()
-        counters.rowsFolded += UInt64(piece.count)
-        committed(piece, own: false)
+        commit(piece, through: folded, isOwn: false)
         if end == rows.count { endFolding(current.head, reachesHead: current.reachesHead) }
     }
 
@@ -255,16 +251,6 @@ extension Replica {
         confirmReads()
     }
 
-    /// Rows have become visible.
-    mutating func committed(_ rows: [LogRow], own: Bool) {
-        count(rows)
-        publish(rows)
-        noteLeases(rows)
-        if own {
-            nextPoll = now.advanced(byMs: pollIntervalMs)
-        }
-    }
-
     // MARK: A history that changed under us
 
     /// Whether a head is visibly not our history's.
@@ -277,18 +263,14 @@ extension Replica {
     /// this memory; what is in flight has no outcome that could be known.
     mutating func historyChanged() {
         actions.append(.note(.historyChanged(at: store.committed)))
-        for batch in batches {
-            counters.writesFailed += UInt64(batch.unanswered.count)
-            for write in batch.unanswered { respond(write.id, .failure(.leaderChanged)) }
-        }
+        counters.writes.failed += UInt64(failSentWrites())
         failParked()
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
         failScans()
         failHashes()
         endWatches()
         // What the old history's revisions had us do.
-        writes.removeAll { $0.id.isOwn }
-        waitingWriteBytes = writes.reduce(0) { $0 + $1.byteCount }
+        writes.historyLost()
         autoCompactor = AutoCompactor(configuration.autoCompaction)
         quotaAlarm = QuotaAlarm(member: configuration.memberID)
         reset()
@@ -299,21 +281,12 @@ extension Replica {
         if let served { marks.append(ComparedMark(served)) }
         comparePastAnew()
         if tailReadInFlight { stale.tailReads += 1 }
-        switch headLock {
-        case .none: break
-        case .asked: stale.locks += 1
-        case .held: actions.append(.log(.unlockHead()))
-        }
+        writes.loadingBegan(&actions)
         raise = nil
         emptyStore()
         trail = Trail()
         phase = .loading
-        batches = []
         recovery = nil
-        headLock = .none
-        racesLostInARow = 0
-        hasNeighbours = false
-        lockExtraMs = 0
         readsWaiting.insert(contentsOf: readsReady + readsConfirming, at: 0)
         readsReady = []
         readsConfirming = []
@@ -323,7 +296,6 @@ extension Replica {
         headRead = .idle
         scans = []
         sorting.removeAll()
-        pausedWrite = nil
         streams = []
         tailReadInFlight = false
         unverified = UnverifiedRows()

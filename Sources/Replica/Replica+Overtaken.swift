@@ -26,9 +26,7 @@ extension Replica {
     /// Loads the log anew, whose history is the same.
     mutating func loadAnew() {
         // Whether a lost batch is in the log can't be told where its rows may be gone.
-        for batch in batches {
-            for write in batch.unanswered { respond(write.id, .failure(.leaderChanged)) }
-        }
+        _ = failSentWrites()
         failParked()
         for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
         failScans()

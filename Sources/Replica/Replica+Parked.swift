@@ -93,7 +93,13 @@ struct ParkedOperations {
 extension Replica {
     /// Lets an operation wait for what it has just turned out to lack.
     mutating func park(_ kind: ParkedOperation.Kind, with values: [Position: ByteString] = [:], arrivedAt: Instant) {
-        let operation = ParkedOperation(kind: kind, missing: store.cold.takeMissing(), values: values, arrivedAt: arrivedAt)
+        park(kind, lacking: store.cold.takeMissing(), with: values, arrivedAt: arrivedAt)
+    }
+
+    mutating func park(
+        _ kind: ParkedOperation.Kind, lacking missing: [MissingValue], with values: [Position: ByteString], arrivedAt: Instant
+    ) {
+        let operation = ParkedOperation(kind: kind, missing: missing, values: values, arrivedAt: arrivedAt)
         counters.valueWaits += 1
         guard parked.waiting.count < configuration.waitingLimit else {
             fail(operation, .tooManyRequests)
@@ -192,7 +198,7 @@ extension Replica {
         case .read(let read): answer(read, with: operation.values)
         case .write(var write):
             write.values = operation.values
-            enqueueFirst(write)
+            writes.putBack(write)
         case .scan(let task):
             let isOvertaken =
                 task.revision < store.compactRevision && operation.missing.contains { operation.values[$0.position] == nil }

@@ -98,7 +98,7 @@ extension Replica {
         guard case .mustReach(let position) = headRead else { return }
         if store.committed < position {
             // With an append in flight the rows may be our own: its answer is on the way.
-            if batches.isEmpty { startTailRead() }
+            if !writes.hasBatches { startTailRead() }
             return
         }
         headRead = .idle
@@ -145,7 +145,7 @@ extension Replica {
         case .unchanged(let write, let answer, let position, let digest):
             if position == store.committed, digest == store.committedDigest {
                 respond(read.id, answer, arrivedAt: write.arrivedAt)
-            } else if isAppending, position > store.committed {
+            } else if writes.isAppending, position > store.committed {
                 // What it was executed behind may still turn out to be so.
                 readsWaiting.append(read)
             } else {
@@ -157,8 +157,8 @@ extension Replica {
     /// The log has moved on since the write was executed without effect. If it still has none, this is the answer, since
     /// the log's end was learnt after the write had arrived.
     private mutating func executeAgain(_ write: PendingWrite) {
-        guard batches.isEmpty, !isRevoking else {
-            enqueueFirst(write)
+        guard !writes.hasBatches, !isRevoking else {
+            writes.putBack(write)
             return
         }
         store.abandon()
@@ -173,7 +173,7 @@ extension Replica {
                 respond(write.id, .success(answer), arrivedAt: write.arrivedAt)
             } else {
                 store.rollBack()
-                enqueueFirst(write)
+                writes.putBack(write)
             }
         } catch {
             if store.cold.hasMissing {

@@ -133,7 +133,6 @@ struct TurnWork {
 /// Answers that nobody waits for.
 struct StaleAnswers {
     var tailReads = 0
-    var locks = 0
 }
 
 package struct Replica: ~Copyable {
@@ -159,25 +158,9 @@ package struct Replica: ~Copyable {
     var epoch: Int64 = 0
     var now = Instant(nanoseconds: 0)
 
-    // Writes
-    var writes = Deque<PendingWrite>()
-    /// The sum of their `byteCount`.
-    var waitingWriteBytes = 0
-    /// The write at their front, where the store is in the middle of it.
-    var pausedWrite: CallID?
-    /// Sent and not settled, oldest first. Either all are being appended, or all are lost.
-    var batches: [Batch] = []
-    /// Of `batches`, once they are lost.
+    var writes: WritePipeline
+    /// Of the batches under way, once they are lost.
     var recovery: Recovery?
-    var nextBatchNumber: UInt64 = 1
-    var batchPace: BatchPace
-    var racesLostInARow = 0
-    /// Whether others append all the time: two races were lost in a row, or one that took long, and since then the log has moved on
-    /// whenever its lock was waited for.
-    var hasNeighbours = false
-    var headLock = HeadLock.none
-    /// How much longer than usually the lock is needed, so that what is made under it comes before it is given back.
-    var lockExtraMs = 0
 
     // Reads
     /// Arrived since the last head read was sent.
@@ -252,7 +235,7 @@ package struct Replica: ~Copyable {
         pollIntervalMs = configuration.pollIntervalMinMs
         turnBudget = TurnBudget(configuration)
         watches = WatchTable(configuration)
-        batchPace = BatchPace(mostBytes: configuration.batchByteLimit, leastBytes: configuration.pacedByteLeast)
+        writes = WritePipeline(configuration)
         autoCompactor = AutoCompactor(configuration.autoCompaction)
         quotaAlarm = QuotaAlarm(member: configuration.memberID)
         leaseRounds = LeaseRounds(configuration.leaseLimits, timeoutMs: configuration.requestTimeoutMs)
@@ -340,7 +323,7 @@ package struct Replica: ~Copyable {
 
     /// How many reads and writes wait for the log or for their batch.
     package var requestsUnderWay: Int {
-        batches.reduce(writes.count) { $0 + $1.writes.count } + readsWaiting.count + readsConfirming.count + readsReady.count
+        writes.writeCount + readsWaiting.count + readsConfirming.count + readsReady.count
     }
 
     /// Whether `endTurn` has left work that needs no event.
@@ -356,11 +339,7 @@ package struct Replica: ~Copyable {
         guard phase == .serving else { return now.advanced(byMs: 100) }
         // What is under way may end on another thread, which need not wake this one to have the poll after it sooner than that.
         var deadline = canPoll ? nextPoll : max(nextPoll, now.advanced(byMs: configuration.pollIntervalMinMs))
-        if let oldest = writes.first?.arrivedAt { deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs)) }
-        for batch in batches {
-            guard let oldest = batch.unanswered.first?.arrivedAt else { continue }
-            deadline = min(deadline, oldest.advanced(byMs: configuration.requestTimeoutMs))
-        }
+        if let overdue = writes.deadline { deadline = min(deadline, overdue) }
         if watches.hasLeaderStreams, let logAwaySince {
             deadline = min(deadline, logAwaySince.advanced(byMs: configuration.leaderlessLimitMs))
         }
@@ -400,8 +379,7 @@ package struct Replica: ~Copyable {
         guard !cancelled.isEmpty else { return }
         let gone = cancelled
         cancelled.removeAll()
-        writes.removeAll { gone.contains($0.id) }
-        waitingWriteBytes = writes.reduce(0) { $0 + $1.byteCount }
+        writes.cancelled(gone)
         readsWaiting.removeAll { gone.contains($0.id) }
         readsConfirming.removeAll { gone.contains($0.id) }
         readsReady.removeAll { gone.contains($0.id) }
@@ -419,19 +397,9 @@ package struct Replica: ~Copyable {
     /// Fails requests that have waited too long. Their order of arrival is their order in the queues.
     private mutating func expireWaiting() {
         let timeout = configuration.requestTimeoutMs
-        while let oldest = writes.first, oldest.arrivedAt.advanced(byMs: timeout) <= now {
-            writes.removeFirst()
-            waitingWriteBytes -= oldest.byteCount
-            fail(oldest)
-        }
+        expireWaitingWrites()
         expireParked()
-        // Those whose append is under way or lost are told, too. Whether they happened is found out without them.
-        for index in batches.indices {
-            while let oldest = batches[index].unanswered.first, oldest.arrivedAt.advanced(byMs: timeout) <= now {
-                batches[index].timedOutCount += 1
-                fail(oldest)
-            }
-        }
+        expireSentWrites()
         let overdue =
             takeExpired(&readsWaiting, timeoutMs: timeout, now) + takeExpired(&readsConfirming, timeoutMs: timeout, now)
             + takeExpired(&readsReady, timeoutMs: timeout, now)

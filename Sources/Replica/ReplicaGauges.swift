@@ -63,8 +63,8 @@ extension Replica {
         gauges.watchStreams = watching.streams
         gauges.watchers = watching.watchers
         gauges.laggingWatchers = watching.lagging
-        gauges.waitingWrites = batches.reduce(writes.count) { $0 + $1.writes.count }
-        gauges.waitingWriteBytes = waitingWriteBytes
+        gauges.waitingWrites = writes.writeCount
+        gauges.waitingWriteBytes = writes.waitingByteCount
         gauges.waitingReads = readsWaiting.count + readsConfirming.count + readsReady.count
         gauges.scanBytes = scanBytes
         gauges.scans = scans.count + sorting.count + streams.count

@@ -24,7 +24,7 @@ extension Replica {
     mutating func noteSlow(_ batch: Batch) {
         guard let first = batch.unanswered.first, isSlow(first.arrivedAt) else { return }
         for write in batch.unanswered where isSlow(write.arrivedAt) && !write.id.isOwn {
-            counters.slowWrites += 1
+            counters.writes.slow += 1
             actions.append(
                 .slow(
                     write.id,

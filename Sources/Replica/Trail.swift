@@ -63,6 +63,6 @@ extension Replica {
     /// Sees to it that the fold comes to an answer's head.
     mutating func followTrail() {
         // With an append in flight the rows may be our own: its answer is on the way.
-        if batches.isEmpty { startTailRead() }
+        if !writes.hasBatches { startTailRead() }
     }
 }

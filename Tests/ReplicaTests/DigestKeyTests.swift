@@ -41,7 +41,7 @@ struct DigestKeyTests {
         _ = try pine.put("a", "1")
         log.giveKey(.random())
         #expect(try pine.put("a", "2").header?.revision == 3)
-        #expect(pine.replica.counters.racesLost == 1)
+        #expect(pine.replica.counters.writes.racesLost == 1)
         #expect(log.rows.last?.hash == log.key?.hash(log.rows[log.rows.count - 1]))
     }
 

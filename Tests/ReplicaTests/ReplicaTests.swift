@@ -60,7 +60,7 @@ struct ReplicaTests {
         #expect(pine.answers.isEmpty)
         pine.holdsAnswers = false
         pine.settle()
-        #expect(pine.replica.counters.batchesAppended == 2)
+        #expect(pine.replica.counters.writes.batchesAppended == 2)
         for (number, id) in ([first] + others).enumerated() {
             let answer = try PutResponse.decode(try #require(pine.answers[id]).get())
             #expect(answer.header?.revision == Int64(number) + 2)
@@ -94,7 +94,7 @@ struct ReplicaTests {
         #expect(try one.get("two1").header?.revision == 41)
         #expect(try two.get("one1").header?.revision == 41)
         #expect(one.replica.store.committedDigest == two.replica.store.committedDigest)
-        #expect(one.replica.counters.racesLost > 0)
+        #expect(one.replica.counters.writes.racesLost > 0)
     }
 
     @Test("An append whose answer is lost is answered for certain", arguments: [MemoryLog.Fate.lostBeforeCommit, .lostAfterCommit])

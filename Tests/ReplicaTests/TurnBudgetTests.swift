@@ -90,7 +90,7 @@ struct TurnBudgetTests {
         var lockedTurns = 0
         while pine.answers[delete] == nil, writes < 30, lockedTurns < 1_000 {
             // Nobody else appends while the lock is held.
-            if case .held = pine.replica.headLock {
+            if pine.replica.writes.hold != nil {
                 lockedTurns += 1
                 _ = pine.turn()
                 continue

@@ -23,6 +23,7 @@ struct LeaseRounds {
         let id: CallID
         let request: LeaseRequest
         let arrivedAt: Instant
+        var principal = Principal.anonymous
 
         /// Keep-alives are collected; a question whose answer is only read is asked at once.
         fileprivate var isUrgent: Bool {

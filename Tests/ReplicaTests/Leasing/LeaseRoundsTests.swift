@@ -51,7 +51,7 @@ private final class World {
         let number = numbers.take()
         rounds.started(number, with: part, now: leases.now, leases.store, &actions)
         rounds.invariants()
-        guard case .log(.lease(number, .round(let round)))? = actions.last else {
+        guard case .log(.chore(.lease(number, .round(let round))))? = actions.last else {
             Issue.record("a round is to be sent, and isn't")
             return nil
         }

@@ -41,7 +41,7 @@ private final class World {
 
     private func take(_ actions: [Action]) -> [(number: UInt64, command: LeaseCommand)] {
         steward.invariants()
-        return actions.compactMap { if case .log(.lease(let number, let command)) = $0 { (number, command) } else { nil } }
+        return actions.compactMap { if case .log(.chore(.lease(let number, let command))) = $0 { (number, command) } else { nil } }
     }
 
     @discardableResult

@@ -51,7 +51,7 @@ import Testing
         pine.hear(log.answer(.append(secondBatch)))
         pine.hear(log.answer(.append(thirdBatch)))
         #expect(try (more + rest + last).map { try revision(pine, $0) } == [3, 4, 5, 6])
-        #expect(pine.replica.counters.batchesPipelined == 2)
+        #expect(pine.replica.counters.writes.batchesPipelined == 2)
     }
 
     @Test("A few writes are not sent behind a batch of many")
@@ -121,7 +121,7 @@ import Testing
         pine.hear(log.answer(.append(try takeBatch(pine))))
         #expect(try [first, second, third].map { try revision(pine, $0) } == [3, 4, 5])
         #expect(log.rows.map(\.value) == ["other", "1", "2", "3"])
-        #expect(pine.replica.counters.racesLost == 1)
+        #expect(pine.replica.counters.writes.racesLost == 1)
         pine.replica.store.index.invariants()
     }
 

@@ -1,4 +1,4 @@
-// Owns: the head row's lock, for which a process queues up beside busy neighbours.
+// Owns: appends under the head row's lock, for which a process queues up beside busy neighbours.
 import Bytes
 import Calls
 import EtcdAPI
@@ -7,7 +7,7 @@ import LogModel
 import Replica
 import Testing
 
-@Suite struct HeadLockTests {
+@Suite struct LockedAppendTests {
     private let log = MemoryLog()
     private let other: TestReplica
 
@@ -43,7 +43,7 @@ import Testing
         pine.hear(log.answer(try #require(pine.takeTailRead())))
         pine.hear(log.answer(try #require(pine.takeAppend())))
         #expect(try revision(pine, id) == 6)
-        #expect(pine.replica.counters.racesLost == 2)
+        #expect(pine.replica.counters.writes.racesLost == 2)
     }
 
     @Test("Who has waited for the lock goes on to do so while others append, and no longer")
@@ -91,7 +91,7 @@ import Testing
         }
         #expect(try revision(pine, id) == 6)
         _ = pine.ask(.write(.put(PutRequest(key: "k", value: "v"))))
-        #expect(pine.replica.counters.racesLost == 4)
+        #expect(pine.replica.counters.writes.racesLost == 4)
         #expect(pine.takeLock().map { $0 == .lockHead() } ?? true)
     }
 
@@ -105,7 +105,7 @@ import Testing
         pine.hear(.tailReadFailed(reason: "cut"))
         #expect(pine.takeUnlock() == .unlockHead())
         pine.hear(log.answer(try #require(pine.takeAppend())))
-        #expect(pine.replica.counters.racesLost == 3)
+        #expect(pine.replica.counters.writes.racesLost == 3)
         pine.hear(log.answer(try #require(pine.takeAppend())))
         #expect(try revision(pine, id) == 5)
     }
