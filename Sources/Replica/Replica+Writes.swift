@@ -40,14 +40,6 @@ struct PendingWrite {
     }
 }
 
-/// Asking the log what became of batches.
-struct Recovery {
-    /// What was committed when they were lost.
-    let since: Position
-    /// The epoch that was raised so that they can't be appended any more.
-    var raisedEpoch: Int64?
-}
-
 /// The head row's lock, for which a process queues up that would lose its races otherwise.
 enum HeadLock: Equatable {
     case none
@@ -104,11 +96,11 @@ extension Replica {
     // MARK: Starting
 
     /// Whether batches are under way whose answers will come.
-    var isAppending: Bool { !batches.isEmpty && recovery == nil }
+    var isAppending: Bool { !batches.isEmpty && !phase.isRecovering }
 
     /// Whether nothing stands in the way of the next batch, but for one that it may follow. Where the log is known to go on, an append
     /// would lose its race.
-    private var mayAppend: Bool { headLock == .none && unverified.isEmpty }
+    private var mayAppend: Bool { headLock == .none && !follower.isBehind }
 
     var canStartBatch: Bool { batches.isEmpty && mayAppend }
 
@@ -145,7 +137,7 @@ extension Replica {
     /// Whether the write that the store is in the middle of can go on.
     var canGoOnWriting: Bool {
         guard store.isPaused else { return false }
-        if case .held(let head, _) = headLock { return store.committed >= head.position && unverified.isEmpty }
+        if case .held(let head, _) = headLock { return store.committed >= head.position && !follower.isBehind }
         return mayAppend && (batches.isEmpty || canFollow)
     }
 
@@ -197,7 +189,7 @@ extension Replica {
         guard !rows.isEmpty else {
             guard !taken.isEmpty else { return !store.isPaused }
             for (write, answer) in zip(taken, answers) {
-                readsWaiting.append(
+                headReader.arrived(
                     PendingRead(
                         id: write.id, kind: .unchanged(write, answer, at: store.tip, digest: store.tipDigest),
                         arrivedAt: write.arrivedAt))
@@ -276,7 +268,7 @@ extension Replica {
         racesLostInARow = 0
         if isOther(head, since: since) { return historyChanged() }
         hasNeighbours = hasNeighbours && head.position > since
-        headRevision = max(headRevision, head.position.revision)
+        follower.headHeard(head)
         expiryLocked()
         if !expired.isEmpty, mayBeElsewhere(sessions) { return giveLockBack() }
         // Others can't wait for that long.
@@ -289,11 +281,10 @@ extension Replica {
     /// Nobody appends before we do. Once all is folded that others have, the next batch is executed, which can't lose its race. The lock is
     /// kept while that takes further turns.
     private mutating func appendLocked(_ head: Head, _ expired: [LeaseID]) {
-        guard store.committed >= head.position, unverified.isEmpty else { return startTailRead() }
+        guard store.committed >= head.position, !follower.isBehind else { return startTailRead() }
         if store.committed == head.position {
             epoch = head.epoch
-            // What hints were about is folded.
-            isHinted = false
+            follower.hintsFolded()
         }
         if !writes.isEmpty || !expired.isEmpty {
             guard executeBatch(expired: expired, isLocked: true) else { return }
@@ -321,9 +312,8 @@ extension Replica {
         if raiseFailed(number) { return }
         guard isAppending, let first = batches.first, first.append.number == number else { return }
         counters.appendsLost += 1
-        phase = .recovering
         store.rollBack()
-        recovery = Recovery(since: store.committed)
+        phase.appendLost(since: store.committed)
         actions.append(.note(.appendLost(reason: reason)))
         actions.append(.log(.recover(after: store.committed)))
     }
@@ -337,7 +327,7 @@ extension Replica {
 
     /// A row was folded: it may be the last of a lost batch.
     mutating func lookForLostBatch() {
-        guard recovery != nil else { return }
+        guard phase.isRecovering else { return }
         for index in batches.indices where batches[index].append.newHead.position == store.tip {
             batches[index].found = batches[index].append.newHead.digest == store.tipDigest
         }
@@ -346,11 +336,9 @@ extension Replica {
     /// The log is folded past the point where lost batches would be: they are there, or never will be. A batch can't be there without
     /// the one before it.
     mutating func settleLostBatches() {
-        guard recovery != nil else { return }
         let lost = batches
         batches = []
-        recovery = nil
-        phase = .serving
+        phase.recovered()
         counters.servingPeriods += 1
         let found = lost.prefix { $0.found }
         for batch in lost { actions.append(.note(.appendRecovered(committed: batch.found))) }
