@@ -83,7 +83,7 @@ package struct ReplicaCounters: Sendable, Hashable {
     package var rangesShared: UInt64 = 0
     /// How often serving began: at the start, and after each time that the log had to be asked or loaded again.
     package var servingPeriods: UInt64 = 0
-    /// Writes and reads that the log didn't answer in time, or that a changed history left without an outcome.
+    /// Writes and reads that the log didn't answer in time, or whose outcome was unknown when it was loaded anew.
     package var writesFailed: UInt64 = 0
     package var readsFailed: UInt64 = 0
     /// Requests that were answered, but took long.
