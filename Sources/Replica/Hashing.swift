@@ -229,8 +229,8 @@ extension Replica {
         if hashing.valuesRead(number, isWhole: missing.allSatisfy({ values[$0.position] != nil })) { continueHashing() }
     }
 
-    mutating func failHashes() {
-        for id in hashing.loadedAnew() { actions.append(.fail(id, .leaderChanged)) }
+    mutating func failHashes(_ error: EtcdError) {
+        for id in hashing.loadedAnew() { actions.append(.fail(id, error)) }
     }
 }
 

@@ -16,6 +16,6 @@ extension Replica {
         publish(rows)
         noteLeases(rows)
         // The append has told what a poll would.
-        if isOwn { nextPoll = now.advanced(byMs: pollIntervalMs) }
+        if isOwn { follower.appended(now) }
     }
 }

@@ -5,15 +5,27 @@ internal import Keyspace
 extension Replica {
     /// Traps where a part breaks its rules. Looks at every watcher: for tests and the simulator, after each turn.
     package func invariants() {
+        phase.invariants()
+        headReader.invariants()
+        follower.invariants()
         writes.invariants(committed: store.committed, tip: store.savepoint.tip)
-        invariant(writes.areBatchesLost == (phase == .recovering), "batches are lost, and the log is not asked for them")
-        invariant(
-            writes.isAppending || store.isPaused || store.isSettled || phase == .raising, "the store is ahead of the log without a batch")
         watches.invariants()
         sweeper.invariants()
         autoCompactor.invariants()
         leaseRounds.invariants()
         leaseListings.invariants()
         stewardship.invariants()
+        between()
+    }
+
+    /// What one part may count on of another.
+    private func between() {
+        invariant(writes.areBatchesLost == phase.isRecovering, "batches are lost, and the log is not asked for them")
+        invariant(
+            writes.isAppending || store.isPaused || store.isSettled || phase.isRaising, "the store is ahead of the log without a batch")
+        guard !isLoaded else { return }
+        let isIdle = !writes.hasBatches && writes.isLockFree && parked.isEmpty && scans.isEmpty && streams.isEmpty && readyReads.isEmpty
+        invariant(isIdle && hashing.isEmpty, "something was begun on a memory that is not loaded")
+        invariant(!follower.isReading && !follower.isBehind, "the tail is read of a log that is being loaded")
     }
 }

@@ -96,7 +96,6 @@ extension Replica {
 
     /// The log is read anew.
     mutating func restartLeases() {
-        leaseListings.loadingBegan(&actions)
         leaseRounds.loadingBegan()
         tellSteward { steward, _, _, _ in steward.loadingBegan() }
     }

@@ -247,8 +247,8 @@ extension Replica {
     }
 
     /// The log is loaded anew: what waits is of another memory.
-    mutating func failParked() {
-        for operation in parked.all { fail(operation, .leaderChanged) }
+    mutating func failParked(_ error: EtcdError) {
+        for operation in parked.all { fail(operation, error) }
         parked.removeAll { _ in true }
         // A late answer has a number that nobody waits for.
         parked.isReading = false

@@ -1,128 +1,73 @@
-// Owns: the read path: who waits for which head read, and the answers.
+// Owns: the read path: what the head reader is told, and the answers.
 internal import Bytes
 internal import Calls
-internal import DequeModule
 internal import EtcdAPI
 internal import Keyspace
 
-/// A read that waits until it is known where the log ends.
-struct PendingRead {
-    enum Kind {
-        case range(RangeRequest)
-        case rangeStream(RangeRequest)
-        case txn(TxnRequest)
-        case revision
-        /// Which alarms of a kind are raised, or of all for NONE.
-        case alarms(AlarmType)
-        case hashKV(Revision)
-        /// A watch stream asked how far it has been served.
-        case watchProgress
-        /// A write that changed nothing when it was executed at this tip: true if the log ends there.
-        case unchanged(PendingWrite, Result<WriteAnswer, EtcdError>, at: Position, digest: Digest)
-    }
-
-    /// Whether it takes as long in any store.
-    var isBounded: Bool {
-        switch kind {
-        case .range, .rangeStream, .txn: false
-        case .revision, .alarms, .hashKV, .watchProgress, .unchanged: true
-        }
-    }
-
-    var id: CallID
-    var kind: Kind
-    var arrivedAt: Instant
-    var principal = Principal.anonymous
-}
-
-/// The one head read that may be in flight, and what its answer asks for.
-enum HeadRead: Equatable {
-    case idle
-    /// Sent when the store was at this position.
-    case inFlight(since: Position)
-    /// Answered: the log ended here, the fold isn't there yet.
-    case mustReach(Position)
-}
-
 extension Replica {
     mutating func arrive(_ read: consuming PendingRead, serializable: Bool) {
-        if serializable && isLoaded && readsReady.count < configuration.waitingLimit {
+        if serializable && isLoaded && readyReads.count < configuration.waitingLimit {
             // Not at once: whether the client has given up shows at the turn's end, when all has been heard.
-            readsReady.append(read)
-        } else if readsWaiting.count < configuration.waitingLimit {
-            readsWaiting.append(read)
+            readyReads.arrived(read)
+        } else if headReader.arrivedCount < configuration.waitingLimit {
+            headReader.arrived(read)
         } else {
             actions.append(.fail(read.id, .tooManyRequests))
         }
     }
 
-    /// Asks where the log ends for everybody who waits. Whoever comes later waits for the next one: this answer may be
-    /// older than they are.
+    /// Asks where the log ends for all reads that have arrived.
     mutating func startHeadRead() {
-        guard headRead == .idle, !readsWaiting.isEmpty else { return }
-        swap(&readsWaiting, &readsConfirming)
-        headRead = .inFlight(since: store.committed)
-        headReadSentAt = now
+        guard headReader.readStarted(committed: store.committed, now: now) else { return }
         counters.headReads += 1
         actions.append(.log(.readHead))
     }
 
     mutating func headRead(_ head: Head) {
-        guard !isStaleHeadAnswer() else { return }
-        guard case .inFlight(let since) = headRead else { return }
-        headRead = .mustReach(head.position)
+        guard let since = headReader.headHeard(head) else { return }
         if isOther(head, since: since) { return historyChanged() }
-        headRevision = max(headRevision, head.position.revision)
+        follower.headHeard(head)
         confirmReads()
-    }
-
-    mutating func headReadFailed(reason: String) {
-        guard !isStaleHeadAnswer() else { return }
-        guard case .inFlight = headRead else { return }
-        // They ask again with those that came since, until they time out.
-        headRead = .idle
-        readsConfirming.append(contentsOf: readsWaiting)
-        readsWaiting = readsConfirming
-        readsConfirming = []
-    }
-
-    /// Each read is answered once, in order.
-    private mutating func isStaleHeadAnswer() -> Bool {
-        guard staleHeadReads > 0 else { return false }
-        staleHeadReads -= 1
-        return true
     }
 
     /// Answers the reads whose head has been reached, or sees to it that it will be.
     mutating func confirmReads() {
-        guard case .mustReach(let position) = headRead else { return }
-        if store.committed < position {
-            // With an append in flight the rows may be our own: its answer is on the way.
-            if !writes.hasBatches { startTailRead() }
-            return
+        switch headReader.folded(to: store.committed) {
+        case .nothing: return
+        // With an append in flight the rows may be our own: its answer is on the way.
+        case .behind: if !writes.hasBatches { startTailRead() }
+        case .reached:
+            let confirmed = headReader.takeConfirmed()
+            noteSlow(confirmed)
+            for read in confirmed {
+                // Reads that came before are answered before.
+                if readyReads.lets(read, pass: turnBudget) { answer(read) } else { readyReads.arrived(read) }
+            }
+            headReader.recycle(consume confirmed)
         }
-        headRead = .idle
-        let confirmed = readsConfirming
-        readsConfirming = []
-        noteSlow(confirmed)
-        for read in confirmed {
-            // Whoever came before is answered before.
-            if read.isBounded || readsReady.isEmpty && turnBudget.isLeft { answer(read) } else { readsReady.append(read) }
-        }
-        if readsConfirming.isEmpty {
-            // Hand the storage back, so that the next round need not allocate.
-            readsConfirming = confirmed
-            readsConfirming.removeAll(keepingCapacity: true)
+    }
+
+    /// Fails the reads that have waited too long.
+    mutating func expireReads() {
+        let timeout = configuration.requestTimeoutMs
+        for read in headReader.expired(timeoutMs: timeout, now: now) + readyReads.expired(timeoutMs: timeout, now: now) {
+            if case .watchProgress = read.kind {
+                progressExpired(read.id)
+                continue
+            }
+            counters.readsFailed += 1
+            noteTimeout(read.id, arrivedAt: read.arrivedAt, key: read.subject)
+            respond(read.id, .failure(.timeout))
         }
     }
 
     /// Answers those that need not wait, as far as the turn goes.
     mutating func answerReady() {
-        while turnBudget.isLeft, let read = readsReady.popFirst() { answer(read) }
+        while let read = readyReads.next(within: turnBudget) { answer(read) }
     }
 
     /// Whether reads are left that need no event.
-    var hasReadsToAnswer: Bool { isLoaded && !(readsReady.isEmpty && scans.isEmpty && scanFollowers.isEmpty) }
+    var hasReadsToAnswer: Bool { isLoaded && !(readyReads.isEmpty && scans.isEmpty && scanFollowers.isEmpty) }
 
     /// Answers from the store as committed.
     mutating func answer(_ read: PendingRead, with fetched: [Position: ByteString] = [:]) {
@@ -147,7 +92,7 @@ extension Replica {
                 respond(read.id, answer, arrivedAt: write.arrivedAt)
             } else if writes.isAppending, position > store.committed {
                 // What it was executed behind may still turn out to be so.
-                readsWaiting.append(read)
+                headReader.arrived(read)
             } else {
                 executeAgain(write)
             }

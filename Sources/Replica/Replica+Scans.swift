@@ -191,8 +191,10 @@ extension Replica {
     }
 
     /// The log is loaded anew: what they read is of another memory.
-    mutating func failScans() {
-        for scan in scans + sorting.tasks { actions.append(.fail(scan.id, .leaderChanged)) }
+    mutating func failScans(_ error: EtcdError) {
+        for scan in scans + sorting.tasks { actions.append(.fail(scan.id, error)) }
+        scans = []
+        sorting.removeAll()
     }
 
     // MARK: Streams

@@ -92,7 +92,7 @@ extension Replica {
     mutating func deletionRefused(_ number: UInt64) {
         guard sweeper.refused(number) else { return }
         actions.append(.note(.deletionsLost))
-        loadAnew()
+        loadAnew(after: .unknownRows)
     }
 
     mutating func deletionLeft(_ number: UInt64) {

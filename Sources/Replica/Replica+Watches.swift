@@ -21,7 +21,7 @@ extension Replica {
             Standing(now: now, committed: store.committed, compactRevision: store.compactRevision, header: header), &actions)
         event(&watches, store)
         counters.watchEventsSent += watches.told(&actions)
-        for id in watches.takeProgressReads() { readsWaiting.append(PendingRead(id: id, kind: .watchProgress, arrivedAt: now)) }
+        for id in watches.takeProgressReads() { headReader.arrived(PendingRead(id: id, kind: .watchProgress, arrivedAt: now)) }
         if let sweep = watches.takeSweepThatLacksValues() { readValues(forSweep: sweep) }
         if watches.isReadingHistory { startTrail() }
     }
@@ -88,7 +88,7 @@ extension Replica {
     mutating func catchUp() {
         if canCatchUp { tell { watches, store in watches.continueSweep(store) } }
         takeHistory()
-        guard phase == .serving, canCatchUp else { return }
+        guard phase.isServing, canCatchUp else { return }
         tell { watches, store in watches.lookAfterLaggards(store) }
     }
 

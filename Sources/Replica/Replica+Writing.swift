@@ -4,14 +4,6 @@ internal import Calls
 internal import EtcdAPI
 internal import Keyspace
 
-/// Asking the log what became of batches.
-struct Recovery {
-    /// What was committed when they were lost.
-    let since: Position
-    /// The epoch that was raised so that they can't be appended any more.
-    var raisedEpoch: Int64?
-}
-
 extension Replica {
     mutating func enqueue(_ write: consuming PendingWrite) {
         let id = write.id
@@ -22,7 +14,7 @@ extension Replica {
 
     /// Whether nothing stands in the way of the next batch, but for one that it may follow. Where the log is known to go on, an append
     /// would lose its race.
-    private var mayAppend: Bool { writes.isLockFree && unverified.isEmpty }
+    private var mayAppend: Bool { writes.isLockFree && !follower.isBehind }
 
     var canStartBatch: Bool { !writes.hasBatches && mayAppend }
 
@@ -32,7 +24,7 @@ extension Replica {
     /// Whether the write that the store is in the middle of can go on.
     var canGoOnWriting: Bool {
         guard store.isPaused else { return false }
-        if let hold = writes.hold { return store.committed >= hold.head.position && unverified.isEmpty }
+        if let hold = writes.hold { return store.committed >= hold.head.position && !follower.isBehind }
         return mayAppend && (!writes.hasBatches || canFollow)
     }
 
@@ -56,11 +48,10 @@ extension Replica {
     /// Nobody appends before we do. Once all is folded that others have, the next batch is executed, which can't lose its race. The lock is
     /// kept while that takes further turns.
     private mutating func appendLocked(_ hold: HeadLock.Hold) {
-        guard store.committed >= hold.head.position, unverified.isEmpty else { return startTailRead() }
+        guard store.committed >= hold.head.position, !follower.isBehind else { return startTailRead() }
         if store.committed == hold.head.position {
             epoch = hold.head.epoch
-            // What hints were about is folded.
-            isHinted = false
+            follower.hintsFolded()
         }
         if writes.areWaiting || !hold.expired.isEmpty {
             guard executeBatch(expired: hold.expired, isLocked: true) else { return }
@@ -102,7 +93,7 @@ extension Replica {
     /// The writes of a batch that changes nothing are reads in the end: they wait until it is known that the log still ends here.
     private mutating func confirm(_ draft: BatchDraft) {
         for (write, answer) in zip(draft.writes, draft.answers) {
-            readsWaiting.append(
+            headReader.arrived(
                 PendingRead(
                     id: write.id, kind: .unchanged(write, answer, at: store.tip, digest: store.tipDigest), arrivedAt: write.arrivedAt,
                     principal: write.principal))
@@ -135,9 +126,8 @@ extension Replica {
         if raiseFailed(number) { return }
         guard writes.appendLost(number) else { return }
         counters.writes.appendsLost += 1
-        phase = .recovering
         store.rollBack()
-        recovery = Recovery(since: store.committed)
+        phase.appendLost(since: store.committed)
         actions.append(.note(.appendLost(reason: reason)))
         actions.append(.log(.recover(after: store.committed)))
     }
@@ -147,10 +137,8 @@ extension Replica {
 
     /// The log is folded past the point where lost batches would be: they are there, or never will be.
     mutating func settleLostBatches() {
-        guard writes.areBatchesLost else { return }
         let (found, undone) = writes.settled()
-        recovery = nil
-        phase = .serving
+        phase.recovered()
         counters.servingPeriods += 1
         for _ in found { actions.append(.note(.appendRecovered(committed: true))) }
         for _ in undone { actions.append(.note(.appendRecovered(committed: false))) }
@@ -161,11 +149,11 @@ extension Replica {
     }
 
     /// The log is loaded anew: whether batches under way are in it can't be told. How many writes were left without an outcome.
-    mutating func failSentWrites() -> Int {
+    mutating func failSentWrites(_ error: EtcdError) -> Int {
         var count = 0
         for batch in writes.takeUnknown() {
             count += batch.unanswered.count
-            for write in batch.unanswered { respond(write.id, .failure(.leaderChanged)) }
+            for write in batch.unanswered { respond(write.id, .failure(error)) }
         }
         return count
     }
@@ -191,7 +179,7 @@ extension Replica {
     mutating func headLocked(_ head: Head, expired: [LeaseID], sessions: UInt64) {
         guard let since = writes.lockGranted(HeadLock.Hold(head: head, expired: expired)) else { return }
         if isOther(head, since: since) { return historyChanged() }
-        headRevision = max(headRevision, head.position.revision)
+        follower.headHeard(head)
         expiryLocked()
         if !expired.isEmpty, mayBeElsewhere(sessions) { return giveLockBack() }
         // Others can't wait for that long.

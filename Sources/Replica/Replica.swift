@@ -1,11 +1,7 @@
 // Owns: the engine: what is asked, what is in flight, and the store that the log is folded into.
 // Must never: do I/O, read a clock, draw a random number, or answer from rows that aren't committed.
 //
-//             rowsLoaded, loadFinished              append lost
-//   loading ──────────────────────────▶ serving ──────────────────▶ recovering
-//      ▲   │                             │   ▲                          │
-//      │   └─── raising ─── appended ────┼─▶ └──── recovered ───────────┘
-//      └───────── history changed ───────┘
+// Where it stands with the log is drawn at `Phase`.
 //
 // Invariants: at most two appends, one head read and one tail read are in flight; the store holds speculation only while
 // batches are being appended: theirs, in their order; every request is answered exactly once, or cancelled.
@@ -126,58 +122,23 @@ package struct ReplicaConfiguration: Sendable {
 struct TurnWork {
     /// Rows and keys that were looked at.
     var visits = 0
-    /// Whether others' rows were folded.
-    var hasFolded = false
-}
-
-/// Answers that nobody waits for.
-struct StaleAnswers {
-    var tailReads = 0
 }
 
 package struct Replica: ~Copyable {
-    enum Phase {
-        case loading
-        case serving
-        /// An append's outcome is unknown; the log is being asked.
-        case recovering
-        /// The log is loaded and lacks what was served: its revision is being moved past that.
-        case raising
-    }
-
     let configuration: ReplicaConfiguration
     package internal(set) var store = Store()
     package internal(set) var counters = ReplicaCounters()
-    var phase = Phase.loading
+    var phase: Phase
     var clusterID: Int64 = 0
-    /// What was served of earlier memories, by this process's earlier lives as well.
-    var marks: [ComparedMark]
-    var raise: RevisionRaise?
-    /// Questions from before the log was loaded anew whose answers are still to come.
-    var stale = StaleAnswers()
     var epoch: Int64 = 0
     var now = Instant(nanoseconds: 0)
 
+    // Writes
     var writes: WritePipeline
-    /// Of the batches under way, once they are lost.
-    var recovery: Recovery?
 
     // Reads
-    /// Arrived since the last head read was sent.
-    var readsWaiting: [PendingRead] = []
-    /// Wait for the head read in flight, or for the fold to get as far as it said.
-    var readsConfirming: [PendingRead] = []
-    var headRead = HeadRead.idle
-    /// Reads of the head that were under way when the log was loaded anew: their answers come first, and are too old.
-    var staleHeadReads = 0
-    /// When to load the log again that was damaged, and how long the next wait is: somebody has to mend it first.
-    var reloadAt: Instant?
-    var reloadPauseMs = firstReloadPauseMs
-    var headReadSentAt = Instant(nanoseconds: 0)
-    /// The newest revision that a head has told of.
-    var headRevision: Revision = 0
-    /// Reads that may be answered from the store as it is, in the order in which they came.
-    var readsReady = Deque<PendingRead>()
+    var headReader = HeadReader<PendingRead>()
+    var readyReads = ReadyReads()
     var scans: [ScanTask] = []
     /// Ask what one of `scans` answers.
     var scanFollowers: [ScanFollower] = []
@@ -190,17 +151,7 @@ package struct Replica: ~Copyable {
     var streams: [StreamTask] = []
 
     // Following
-    var tailReadInFlight = false
-    /// How far the log went when it was sent, as far as we knew.
-    var tailReadSince = Position.start
-    var tailReadAfter = Position.start
-    var nextPoll = Instant(nanoseconds: 0)
-    var pollIntervalMs = 0
-    /// Somebody said that there are new rows, and no tail was read since.
-    var isHinted = false
-    /// Rows that nobody sees yet: they may be of another history than ours.
-    var unverified = UnverifiedRows()
-    var folding: Folding?
+    var follower: Follower
 
     /// When the log's first answer failed of those that have failed in a row.
     var logAwaySince: Instant?
@@ -217,8 +168,6 @@ package struct Replica: ~Copyable {
 
     // Values that are not in memory
     var parked = ParkedOperations()
-    /// Whether every row was loaded with its value, so that the digest is known without being told.
-    var isWhollyRead = true
 
     // Compaction and space
     var sweeper = Sweeper()
@@ -231,8 +180,8 @@ package struct Replica: ~Copyable {
 
     package init(configuration: ReplicaConfiguration) {
         self.configuration = configuration
-        marks = configuration.served.map { ComparedMark($0) }
-        pollIntervalMs = configuration.pollIntervalMinMs
+        phase = Phase(served: configuration.served)
+        follower = Follower(configuration)
         turnBudget = TurnBudget(configuration)
         watches = WatchTable(configuration)
         writes = WritePipeline(configuration)
@@ -299,7 +248,7 @@ package struct Replica: ~Copyable {
             answerReady()
             continueHashing()
         }
-        if phase == .serving {
+        if phase.isServing {
             startHeadRead()
             tendLeases()
             tendUpkeep()
@@ -314,31 +263,32 @@ package struct Replica: ~Copyable {
         turnBudget = TurnBudget(configuration)
         counters.turnVisitsMax = max(counters.turnVisitsMax, turnWork.visits + watches.turnEnded() + leaseListings.turnEnded())
         turnWork = TurnWork()
+        follower.turnEnded()
         defer { actions.removeAll(keepingCapacity: true) }
         return actions
     }
 
     /// Whether the fold has reached the head and the log is at hand.
-    package var isServing: Bool { phase == .serving }
+    package var isServing: Bool { phase.isServing }
 
     /// How many reads and writes wait for the log or for their batch.
     package var requestsUnderWay: Int {
-        writes.writeCount + readsWaiting.count + readsConfirming.count + readsReady.count
+        writes.writeCount + headReader.count + readyReads.count
     }
 
     /// Whether `endTurn` has left work that needs no event.
     package var hasMoreWork: Bool {
-        hasReadsToAnswer || leaseListings.count > 0 || isLoaded && (watches.hasMoreWork || folding != nil || hashing.canGoOn)
-            || phase == .serving
+        hasReadsToAnswer || leaseListings.count > 0 || isLoaded && (watches.hasMoreWork || follower.isFolding || hashing.canGoOn)
+            || phase.isServing
                 && (canGoOnWriting || sweeper.hasMoreWork || streams.contains(where: \.isReady) || canCatchUp)
     }
 
     /// When `endTurn` should be called at the latest where nothing happens.
     package var nextDeadline: Instant {
         // What waits for an answer has no deadline but the requests': asking again would only spin.
-        guard phase == .serving else { return now.advanced(byMs: 100) }
+        guard phase.isServing else { return now.advanced(byMs: 100) }
         // What is under way may end on another thread, which need not wake this one to have the poll after it sooner than that.
-        var deadline = canPoll ? nextPoll : max(nextPoll, now.advanced(byMs: configuration.pollIntervalMinMs))
+        var deadline = canPoll ? follower.nextPoll : max(follower.nextPoll, now.advanced(byMs: configuration.pollIntervalMinMs))
         if let overdue = writes.deadline { deadline = min(deadline, overdue) }
         if watches.hasLeaderStreams, let logAwaySince {
             deadline = min(deadline, logAwaySince.advanced(byMs: configuration.leaderlessLimitMs))
@@ -346,7 +296,7 @@ package struct Replica: ~Copyable {
         if let check = watches.progressDeadline { deadline = min(deadline, check) }
         deadline = min(deadline, leaseDeadline, upkeepDeadline)
         if !parked.isEmpty { deadline = min(deadline, now.advanced(byMs: expiryIntervalMs)) }
-        if headRead != .idle { deadline = min(deadline, now.advanced(byMs: 100)) }
+        if !headReader.isIdle { deadline = min(deadline, now.advanced(byMs: 100)) }
         return deadline
     }
 
@@ -380,9 +330,8 @@ package struct Replica: ~Copyable {
         let gone = cancelled
         cancelled.removeAll()
         writes.cancelled(gone)
-        readsWaiting.removeAll { gone.contains($0.id) }
-        readsConfirming.removeAll { gone.contains($0.id) }
-        readsReady.removeAll { gone.contains($0.id) }
+        headReader.dropped(gone)
+        readyReads.dropped(gone)
         sorting.drop(gone)
         scans.removeAll { gone.contains($0.id) }
         scanFollowers.removeAll { gone.contains($0.read.id) }
@@ -396,31 +345,9 @@ package struct Replica: ~Copyable {
 
     /// Fails requests that have waited too long. Their order of arrival is their order in the queues.
     private mutating func expireWaiting() {
-        let timeout = configuration.requestTimeoutMs
         expireWaitingWrites()
         expireParked()
         expireSentWrites()
-        let overdue =
-            takeExpired(&readsWaiting, timeoutMs: timeout, now) + takeExpired(&readsConfirming, timeoutMs: timeout, now)
-            + takeExpired(&readsReady, timeoutMs: timeout, now)
-        for read in overdue {
-            if case .watchProgress = read.kind {
-                progressExpired(read.id)
-                continue
-            }
-            counters.readsFailed += 1
-            noteTimeout(read.id, arrivedAt: read.arrivedAt, key: read.subject)
-            respond(read.id, .failure(.timeout))
-        }
+        expireReads()
     }
-}
-
-/// Takes out the reads that have waited too long, which come first.
-private func takeExpired(
-    _ reads: inout some RangeReplaceableCollection<PendingRead>, timeoutMs: Int, _ now: Instant
-) -> [PendingRead] {
-    guard let oldest = reads.first, oldest.arrivedAt.advanced(byMs: timeoutMs) <= now else { return [] }
-    let expired = Array(reads.prefix { $0.arrivedAt.advanced(byMs: timeoutMs) <= now })
-    reads.removeFirst(expired.count)
-    return expired
 }

@@ -51,7 +51,7 @@ extension Replica {
         var gauges = ReplicaGauges()
         gauges.revision = store.revision
         gauges.compactRevision = store.compactRevision
-        gauges.headRevision = max(headRevision, store.revision)
+        gauges.headRevision = max(follower.headRevision, store.revision)
         gauges.digest = store.committedDigest
         gauges.keys = store.index.liveCount
         gauges.keyVersions = store.index.versionCount
@@ -65,10 +65,10 @@ extension Replica {
         gauges.laggingWatchers = watching.lagging
         gauges.waitingWrites = writes.writeCount
         gauges.waitingWriteBytes = writes.waitingByteCount
-        gauges.waitingReads = readsWaiting.count + readsConfirming.count + readsReady.count
+        gauges.waitingReads = headReader.count + readyReads.count
         gauges.scanBytes = scanBytes
         gauges.scans = scans.count + sorting.count + streams.count
-        gauges.isRecovering = phase == .recovering
+        gauges.isRecovering = phase.isRecovering
         gauges.values.byteCount = store.index.valueBytes
         gauges.values.waiting = parked.waiting.count + parked.reading.count + parked.overtaken.count
         gauges.values.hits = store.cold.hitCount

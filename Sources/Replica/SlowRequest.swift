@@ -34,7 +34,7 @@ extension Replica {
         }
     }
 
-    /// Tells of reads that have waited long for the head read which was sent at `headReadSentAt`.
+    /// Tells of reads that have waited long for the head read of `headReader`.
     mutating func noteSlow(_ reads: [PendingRead]) {
         guard let first = reads.first, isSlow(first.arrivedAt) else { return }
         for read in reads where isSlow(read.arrivedAt) && !read.id.isOwn {
@@ -43,7 +43,7 @@ extension Replica {
                 .slow(
                     read.id,
                     SlowRequest(
-                        queuedMs: ms(from: read.arrivedAt, to: headReadSentAt), databaseMs: ms(from: headReadSentAt, to: now),
+                        queuedMs: ms(from: read.arrivedAt, to: headReader.sentAt), databaseMs: ms(from: headReader.sentAt, to: now),
                         workMs: 0, timedOut: false, key: read.subject)))
         }
     }

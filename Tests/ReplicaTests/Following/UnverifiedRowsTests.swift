@@ -11,38 +11,11 @@ import Testing
 struct UnverifiedRowsTests {
     private typealias Point = UnverifiedRows.Point
 
-    /// A log, and where each of its appends ended.
-    private struct History {
-        var rows: [LogRow] = []
-        var ends: [Point] = [Point(position: .start, digest: .start)]
-
-        mutating func append(_ generator: inout SeededGenerator, value: ByteString) {
-            var point = ends[ends.count - 1]
-            for _ in 0..<Int.random(in: 1...3, using: &generator) {
-                // A transaction of several rows, or a row that takes no revision.
-                let isSub = point.position.revision > 1 && Bool.random(using: &generator)
-                let revision = point.position.revision
-                let position = isSub ? Position(revision, point.position.sub + 1) : Position(revision + 1, 0)
-                let row = LogRow(position: position, kind: .put, key: "k", value: value, createRevision: 2, version: 1, origin: 1)
-                rows.append(row)
-                point = Point(position: position, digest: point.digest.appending(row))
-            }
-            ends.append(point)
-        }
-
-        /// The tail after a position, as it was when the log ended at one of `ends`.
-        func tail(after position: Position, endingAt end: Point, limit: Int) -> Tail {
-            let rest = rows.filter { $0.position > position && $0.position <= end.position }
-            let head = Head(clusterID: 7, position: end.position, digest: end.digest, epoch: 0, compactRevision: -1)
-            return Tail(head: head, rows: Array(rest.prefix(limit)), reachesHead: rest.count <= limit)
-        }
-    }
-
     @Test("Whatever tails come, whole revisions are handed out, each row once, and the end is reached", arguments: [0, 300, 1 << 20])
     func everyRowOnce(byteLimit: Int) {
         var generator = SeededGenerator(seed: testSeed("UnverifiedRowsTests.everyRowOnce \(byteLimit)"))
         for _ in 0..<300 {
-            var history = History()
+            var history = TestHistory()
             for _ in 0..<Int.random(in: 0...30, using: &generator) { history.append(&generator, value: "v") }
             var unverified = UnverifiedRows()
             var folded = history.ends[0]
@@ -85,7 +58,7 @@ struct UnverifiedRowsTests {
         var generator = SeededGenerator(seed: testSeed("UnverifiedRowsTests.foreignRows \(byteLimit)"))
         var noticed = 0
         for _ in 0..<300 {
-            var history = History()
+            var history = TestHistory()
             for _ in 0..<10 { history.append(&generator, value: "v") }
             var other = history
             for _ in 0..<2 { history.append(&generator, value: "lost") }

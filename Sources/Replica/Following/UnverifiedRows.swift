@@ -28,6 +28,12 @@ struct UnverifiedRows {
     struct Verdict {
         var rows: [LogRow]
         var end: Point
+
+        /// Whether the rows lead from `folded`, where the store's key is `key`, to `end`.
+        func leads(from folded: Point, _ key: DigestKey?) -> Bool {
+            var key = key
+            return UnverifiedRows.digest(of: rows[...], after: folded, &key) == end
+        }
     }
 
     private(set) var rows: [LogRow] = []
@@ -38,11 +44,8 @@ struct UnverifiedRows {
     private var passedKey: DigestKey?
     private var points = Deque<Point>()
 
-    /// Whether rows that were handed out are still being folded.
-    var isFolding = false
-
-    /// Whether nothing is known to come after what was folded.
-    var isEmpty: Bool { rows.isEmpty && points.isEmpty && !isFolding }
+    /// Whether nothing waits here, and nothing is known to come after what was handed out.
+    var isEmpty: Bool { rows.isEmpty && points.isEmpty }
 
     /// Where reading goes on; nil for where folding has come to.
     var end: Position? { rows.last?.position ?? passed?.position }
@@ -122,7 +125,7 @@ struct UnverifiedRows {
         return Array(taken.prefix { $0.position <= end })
     }
 
-    private static func digest(of rows: ArraySlice<LogRow>, after start: Point, _ key: inout DigestKey?) -> Point {
+    fileprivate static func digest(of rows: ArraySlice<LogRow>, after start: Point, _ key: inout DigestKey?) -> Point {
         var point = start
         for row in rows {
             point.position = row.position
