@@ -89,7 +89,9 @@ extension Replica {
     }
 
     private mutating func emptyStore() {
+        let valueCounts = store.valueCounts
         store = Store()
+        store.valueCounts = valueCounts
         isWhollyRead = true
         store.quotaBytes = configuration.quotaBackendBytes
         store.valueByteLimit = configuration.valueCacheBytes

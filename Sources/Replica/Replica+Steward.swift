@@ -210,7 +210,7 @@ extension Replica {
     mutating func revoke(_ expired: [LeaseID], _ rows: inout [LogRow], visits: inout Int) -> [LeaseID]? {
         var revoked: [LeaseID] = []
         for lease in expired where store.leases.contains(lease) {
-            do throws(EtcdError) {
+            do throws(ExecutionError) {
                 var left = expired.count == 1 ? visits : Int.max
                 defer { if expired.count == 1 { visits = left } }
                 leases.steward.pausedRevoke = nil
@@ -222,7 +222,7 @@ extension Replica {
                 }
                 revoked.append(lease)
             } catch {
-                if error == .corrupt {
+                if error == .refused(.corrupt) {
                     // The alarm was raised since the lock was asked for, and the deadline is out: it gets a new one.
                     leases.touched.insert(lease)
                     continue

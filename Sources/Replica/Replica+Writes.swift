@@ -166,13 +166,12 @@ extension Replica {
         while rows.count < configuration.batchRowLimit, bytes < batchPace.byteLimit, visits > 0, var write = writes.popFirst() {
             waitingWriteBytes -= write.byteCount
             let rowsBefore = rows.count
-            if !write.values.isEmpty { store.cold.fetched = write.values }
-            defer { if !write.values.isEmpty { store.cold.fetched = [:] } }
-            do {
+            do throws(ExecutionError) {
                 let wasPaused = store.isPaused
                 guard
                     let answer = try store.execute(
-                        write.request, header: header, origin: configuration.origin, rows: &rows, visits: &visits)
+                        write.request, with: write.values, header: header, origin: configuration.origin, rows: &rows,
+                        visits: &visits)
                 else {
                     // What was executed before it is sent first.
                     if taken.isEmpty, rows.isEmpty { pausedWrite = write.id } else { store.abandon() }
@@ -183,14 +182,16 @@ extension Replica {
                 answers.append(.success(answer))
                 for row in rows[rowsBefore...] { bytes += row.key.count + row.value.count }
             } catch {
-                // It waits for its values; those behind it need not.
-                if store.cold.hasMissing {
-                    park(.write(write), with: write.values, arrivedAt: write.arrivedAt)
+                switch error {
+                case .lacks(let missing):
+                    // It waits for its values; those behind it need not.
+                    park(.write(write), lacking: missing, with: write.values, arrivedAt: write.arrivedAt)
                     continue
+                case .refused(let error):
+                    // Where an alarm refuses it there is nothing more to raise.
+                    if error == .noSpace, !store.alarms.contains(.noSpace) { quotaAlarm.refused() }
+                    answers.append(.failure(error))
                 }
-                // Where an alarm refuses it there is nothing more to raise.
-                if error == .noSpace, !store.alarms.contains(.noSpace) { quotaAlarm.refused() }
-                answers.append(.failure(error))
             }
             taken.append(write)
         }

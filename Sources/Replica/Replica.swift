@@ -238,6 +238,8 @@ package struct Replica: ~Copyable {
 
     // Values that are not in memory
     var parked = ParkedOperations()
+    /// Values that scans and hashes asked for.
+    var valueCounts = ValueCounts()
     /// Whether every row was loaded with its value, so that the digest is known without being told.
     var isWhollyRead = true
 
