@@ -92,7 +92,7 @@ package final class AnswerBuilder {
     }
 
     /// Answers a range: at once where that takes few `visits` and bytes, else when `step` comes to it.
-    func write(_ range: consuming RangeScan, _ index: borrowing KeyIndex, _ cold: ColdValues, visits: inout Int) {
+    func write(_ range: consuming RangeScan, _ index: borrowing KeyIndex, _ lookup: inout ValueLookup, visits: inout Int) {
         guard refusedBytes == nil else { return }
         var range = range
         if isUnfinished {
@@ -100,10 +100,10 @@ package final class AnswerBuilder {
             parts.append(.range(range))
             return
         }
-        let missing = cold.missingCount
-        if range.step(index, cold, visits: &visits, byteLimit: inlineByteLimit, into: &writer) { return }
+        let missing = lookup.missingCount
+        if range.step(index, &lookup, visits: &visits, byteLimit: inlineByteLimit, into: &writer) { return }
         // Its values are fetched when it goes on.
-        cold.forgetMissing(after: missing)
+        lookup.forgetMissing(after: missing)
         oldestRevision = min(oldestRevision, range.revision)
         scan = range
     }
@@ -142,21 +142,41 @@ package final class AnswerBuilder {
 
     // MARK: Going on
 
-    /// Takes the answer further, within `visits` and about `stepBytes`. True once it is complete. False: it goes on, once missing values of
-    /// `cold` were fetched, or once what `takeSortJob` gives was sorted. Throws where there is no answer.
+    /// Where a step ends.
+    package enum Step: Hashable, Sendable {
+        /// The answer is complete.
+        case done
+        /// The step's bounds are used up.
+        case unfinished
+        /// It goes on once these were fetched.
+        case lacks([MissingValue])
+        /// It goes on once what `takeSortJob` gives was sorted.
+        case unsorted
+    }
+
+    /// Takes the answer further, within `visits` and about `stepBytes`. Throws where there is no answer.
     package func step(
-        _ index: borrowing KeyIndex, _ cold: ColdValues, visits: inout Int, stepBytes: Int
+        _ index: borrowing KeyIndex, _ lookup: inout ValueLookup, visits: inout Int, stepBytes: Int
+    ) throws(EtcdError) -> Step {
+        if try goOn(index, &lookup, visits: &visits, stepBytes: stepBytes) { return .done }
+        if lookup.hasMissing { return .lacks(lookup.takeMissing()) }
+        return scan?.mustBeSorted ?? false ? .unsorted : .unfinished
+    }
+
+    /// False where it goes on.
+    private func goOn(
+        _ index: borrowing KeyIndex, _ lookup: inout ValueLookup, visits: inout Int, stepBytes: Int
     ) throws(EtcdError) -> Bool {
         let end = writer.count + stepBytes
         while true {
             refuseIfTooLarge()
             if let refusal { throw refusal }
             if txn != nil {
-                guard try txn!.choose(index, cold, visits: &visits) else { return false }
+                guard try txn!.choose(index, &lookup, visits: &visits) else { return false }
                 if let txn = txn.take() { try begin(txn) }
             }
             if scan != nil {
-                guard scan!.step(index, cold, visits: &visits, byteLimit: end, into: &writer) else {
+                guard scan!.step(index, &lookup, visits: &visits, byteLimit: end, into: &writer) else {
                     refuseIfTooLarge()
                     reserveRest()
                     return false
@@ -208,10 +228,7 @@ package final class AnswerBuilder {
         if !overflow && rest <= reservedLimit { writer.reserve(rest + rest / 32) }
     }
 
-    /// Whether something is to be sorted before it can go on.
-    package var mustSort: Bool { scan?.mustBeSorted ?? false }
-
-    /// What is to be sorted, where it `mustSort`.
+    /// What is to be sorted, where a step ended `unsorted`.
     package func takeSortJob(number: UInt64) -> SortJob? { scan?.takeSortJob(number: number) }
 
     /// The job is done.

@@ -32,9 +32,9 @@ extension ByteWriter {
         replace(start..<start + before.count, with: after.finish())
     }
 
-    mutating func appendKeyValue(_ field: Int, key: ByteString, version: borrowing KeyVersion, _ cold: ColdValues) {
+    mutating func appendKeyValue(_ field: Int, key: ByteString, version: borrowing KeyVersion, _ lookup: inout ValueLookup) {
         appendKeyValue(
             field, key: key, createRevision: version.createRevision, modRevision: version.position.revision, version: version.version,
-            value: cold.value(of: version, key: key), lease: version.lease)
+            value: lookup.value(of: version, key: key), lease: version.lease)
     }
 }

@@ -66,39 +66,50 @@ extension Store {
     ///
     /// It looks at no more keys than `visits`, which is lessened by those. Nil where that was not enough: the request `isPaused`. To go on,
     /// call this again with the same request, and nothing else in between; `abandon` undoes what was done of it.
-    /// Where it throws, nothing has changed. Where `cold` has missing values then, it is to be run again with them.
+    /// Where it throws, nothing has changed.
+    /// - Parameter values: what was fetched for it, where it lacked values before.
     package mutating func execute(
-        _ request: WriteRequest, header: ResponseHeader, origin: Int64, rows: inout [LogRow], visits: inout Int
-    ) throws(EtcdError) -> WriteAnswer? {
+        _ request: WriteRequest, with values: [Position: ByteString] = [:], header: ResponseHeader, origin: Int64,
+        rows: inout [LogRow], visits: inout Int
+    ) throws(ExecutionError) -> WriteAnswer? {
         let before = savepoint
         let rowsBefore = rows.count
+        var lookup = ValueLookup(values)
+        let refusal: EtcdError?
         do throws(EtcdError) {
-            let answer = try run(request, header: header, origin: origin, rows: &rows, visits: &visits)
-            if cold.hasMissing { throw .valuesMissing }
-            return answer
+            let answer = try run(request, header: header, origin: origin, &lookup, rows: &rows, visits: &visits)
+            valueCounts += lookup.counts
+            if !lookup.hasMissing { return answer }
+            refusal = nil
         } catch {
-            paused = nil
-            rollBack(to: before)
-            rows.removeLast(rows.count - rowsBefore)
-            throw error
+            valueCounts += lookup.counts
+            refusal = error
         }
+        paused = nil
+        rollBack(to: before)
+        rows.removeLast(rows.count - rowsBefore)
+        // What it came to without its values is worth nothing, a refusal included.
+        if let refusal, !lookup.hasMissing { throw .refused(refusal) }
+        throw .lacks(lookup.takeMissing())
     }
 
     /// The same without a bound.
     package mutating func execute(
-        _ request: WriteRequest, header: ResponseHeader, origin: Int64, rows: inout [LogRow]
-    ) throws(EtcdError) -> WriteAnswer {
+        _ request: WriteRequest, with values: [Position: ByteString] = [:], header: ResponseHeader, origin: Int64,
+        rows: inout [LogRow]
+    ) throws(ExecutionError) -> WriteAnswer {
         var visits = Int.max
-        guard let answer = try execute(request, header: header, origin: origin, rows: &rows, visits: &visits) else {
+        guard let answer = try execute(request, with: values, header: header, origin: origin, rows: &rows, visits: &visits) else {
             violated("a write without a bound was paused")
         }
         return answer
     }
 
     private mutating func run(
-        _ request: WriteRequest, header: ResponseHeader, origin: Int64, rows: inout [LogRow], visits: inout Int
+        _ request: WriteRequest, header: ResponseHeader, origin: Int64, _ lookup: inout ValueLookup, rows: inout [LogRow],
+        visits: inout Int
     ) throws(EtcdError) -> WriteAnswer? {
-        if let paused = paused.take() { return try goOn(paused, header: header, rows: &rows, visits: &visits) }
+        if let paused = paused.take() { return try goOn(paused, header: header, &lookup, rows: &rows, visits: &visits) }
         if quotaBytes > 0 || !alarms.isEmpty { try checkSpace(request) }
         visits -= 1
         var execution = Execution(start: tip.revision, origin: origin)
@@ -107,14 +118,14 @@ extension Store {
         case .put(let put):
             try checkLease(put)
             writer.appendHeader(header, revision: tip.revision + 1)
-            try execute(put, &execution, &rows, into: &writer)
+            try execute(put, &execution, &lookup, &rows, into: &writer)
         case .deleteRange(let delete):
             let run = WriteRun(delete, execution, before: savepoint, answerByteLimit: answerByteLimit)
-            return try goOn(run, header: header, rows: &rows, visits: &visits)
+            return try goOn(run, header: header, &lookup, rows: &rows, visits: &visits)
         case .txn(let txn):
             let run = WriteRun(
                 txn, execution, before: savepoint, answerByteLimit: answerByteLimit, inlineVisitLimit: inlineVisitLimit)
-            return try goOn(run, header: header, rows: &rows, visits: &visits)
+            return try goOn(run, header: header, &lookup, rows: &rows, visits: &visits)
         case .compact(let revision):
             try compact(to: revision, &execution, &rows)
             writer.appendHeader(header, revision: tip.revision)
@@ -126,7 +137,7 @@ extension Store {
         case .leaseRevoke(let id):
             guard let lease = leases[id] else { throw .leaseNotFound }
             let run = WriteRun(revoking: lease, execution, before: savepoint)
-            return try goOn(run, header: header, rows: &rows, visits: &visits)
+            return try goOn(run, header: header, &lookup, rows: &rows, visits: &visits)
         case .alarm(let change):
             var header = header
             header.revision = tip.revision
@@ -138,15 +149,16 @@ extension Store {
     // MARK: Put
 
     mutating func execute(
-        _ put: PutRequest, _ execution: inout Execution, _ rows: inout [LogRow], into writer: inout ByteWriter
+        _ put: PutRequest, _ execution: inout Execution, _ lookup: inout ValueLookup, _ rows: inout [LogRow],
+        into writer: inout ByteWriter
     ) throws(EtcdError) {
         let previous = index.latestMetadata(put.key)
         if (put.ignoreValue || put.ignoreLease) && previous == nil { throw .keyNotFound }
         // Index and watchers keep the same bytes, without the request around them.
         var value = put.value.compacted()
         if put.prevKV || put.ignoreValue, let previous = index.latest(put.key) {
-            if put.prevKV { writer.appendKeyValue(2, key: put.key, version: previous, cold) }
-            if put.ignoreValue { value = cold.value(of: previous, key: put.key) }
+            if put.prevKV { writer.appendKeyValue(2, key: put.key, version: previous, &lookup) }
+            if put.ignoreValue { value = lookup.value(of: previous, key: put.key) }
         }
         let position = execution.nextPosition()
         append(
@@ -212,9 +224,4 @@ struct Execution {
         defer { nextSub += 1 }
         return Position(start + 1, nextSub)
     }
-}
-
-extension EtcdError {
-    /// Never told to a client: the request is run again.
-    static let valuesMissing = EtcdError(code: .internal, text: "pine: values are being read")
 }

@@ -80,11 +80,20 @@ package struct HashScan: Sendable {
         (records.capacity + compactedRecords.capacity + (runs.count + compactedRuns.count) * runLength) * MemoryLayout<Record>.stride
     }
 
-    /// Takes the hash further, within `visits`, which is lessened by those. Nil where it goes on, once missing values of `cold` were fetched.
-    package mutating func step(_ index: borrowing KeyIndex, _ cold: ColdValues, visits: inout Int) -> UInt32? {
+    /// Where a step ends.
+    package enum Step: Hashable, Sendable {
+        case done(UInt32)
+        /// The step's bound is used up.
+        case unfinished
+        /// It goes on once the checksums of these were noted.
+        case lacks([MissingValue])
+    }
+
+    /// Takes the hash further, within `visits`, which is lessened by those.
+    package mutating func step(_ index: borrowing KeyIndex, _ lookup: inout ValueLookup, visits: inout Int) -> Step {
         if nextKey != nil {
-            gather(index, cold, &visits)
-            guard nextKey == nil else { return nil }
+            gather(index, &lookup, &visits)
+            guard nextKey == nil else { return lookup.hasMissing ? .lacks(lookup.takeMissing()) : .unfinished }
             beginMerging()
         }
         while visits > 0, let head = heads.popMin() {
@@ -93,12 +102,12 @@ package struct HashScan: Sendable {
             hash.append(CRC32C(value: record.checksum), count: Int(record.count))
             if let next = runs[head.run].last { heads.insert(Head(position: next.position, run: head.run)) } else { runs[head.run] = [] }
         }
-        return heads.isEmpty ? hash.value : nil
+        return heads.isEmpty ? .done(hash.value) : .unfinished
     }
 
     // MARK: Gathering
 
-    private mutating func gather(_ index: borrowing KeyIndex, _ cold: ColdValues, _ visits: inout Int) {
+    private mutating func gather(_ index: borrowing KeyIndex, _ lookup: inout ValueLookup, _ visits: inout Int) {
         guard let start = nextKey else { return }
         // Where it goes on. Beyond a record that lacks its value the rest is looked at only to find out what else is lacking.
         var resume: (key: ByteString, done: Position?)?
@@ -123,9 +132,9 @@ package struct HashScan: Sendable {
                 if isLast, !isDeleted || isCompaction && position.revision == revision { hasKept = true }
                 // Of what is compacted only that is there which was alive at the compaction.
                 if position.revision <= compactRevision, isDeleted || next <= compactRevision { continue }
-                guard let checksum = version.pointee.checksum ?? cold.fetched[position].map({ CRC32C($0) }) else {
-                    _ = cold.has(version.pointee, key: key.key)
-                    lookahead = cold.missingBytes < lookaheadBytes ? lookahead - 1 : 0
+                guard let checksum = version.pointee.checksum ?? lookup.fetchedValue(at: position).map({ CRC32C($0) }) else {
+                    _ = lookup.has(version.pointee, key: key.key)
+                    lookahead = lookup.missingBytes < lookaheadBytes ? lookahead - 1 : 0
                     if resume == nil { resume = (key.key, last) }
                     continue
                 }

@@ -25,10 +25,10 @@ struct PathFinder {
         self.position = position
     }
 
-    /// True once the path is known. False: `visits` ran out. Where `cold` has missing values afterwards, what it found is worth nothing.
-    mutating func step(_ index: borrowing KeyIndex, _ cold: ColdValues, visits: inout Int) -> Bool {
+    /// True once the path is known. False: `visits` ran out. Where values are missing afterwards, what it found is worth nothing.
+    mutating func step(_ index: borrowing KeyIndex, _ lookup: inout ValueLookup, visits: inout Int) -> Bool {
         while true {
-            guard let holds = allHold(index, cold, visits: &visits) else { return false }
+            guard let holds = allHold(index, &lookup, visits: &visits) else { return false }
             path.append(holds)
             for case .txn(let nested) in (holds ? txn.success : txn.failure).reversed() { rest.append(nested) }
             guard let next = rest.popLast() else { return true }
@@ -38,9 +38,9 @@ struct PathFinder {
     }
 
     /// Nil where `visits` ran out.
-    private mutating func allHold(_ index: borrowing KeyIndex, _ cold: ColdValues, visits: inout Int) -> Bool? {
+    private mutating func allHold(_ index: borrowing KeyIndex, _ lookup: inout ValueLookup, visits: inout Int) -> Bool? {
         while nextComparison < txn.compare.count {
-            guard let holds = holds(txn.compare[nextComparison], index, cold, visits: &visits) else { return nil }
+            guard let holds = holds(txn.compare[nextComparison], index, &lookup, visits: &visits) else { return nil }
             nextKey = nil
             hasMet = false
             if !holds { return false }
@@ -52,22 +52,22 @@ struct PathFinder {
     /// Whether `comparison` holds for every key that it names. Without any, it compares with nothing: zeros, and a value
     /// comparison fails.
     private mutating func holds(
-        _ comparison: Compare, _ index: borrowing KeyIndex, _ cold: ColdValues, visits: inout Int
+        _ comparison: Compare, _ index: borrowing KeyIndex, _ lookup: inout ValueLookup, visits: inout Int
     ) -> Bool? {
         guard visits > 0 else { return nil }
         if comparison.rangeEnd.isEmpty {
             visits -= 1
             guard let version = index.version(of: comparison.key, at: position) else { return comparison.holdsForNothing }
-            return comparison.holds(version, comparison.key, cold)
+            return comparison.holds(version, comparison.key, &lookup)
         }
         var any = hasMet
         var all = true
         let range = KeyRange(key: comparison.key, rangeEnd: comparison.rangeEnd)
         nextKey = index.scan(range, at: position, startingAt: nextKey, visits: &visits) { view in
             any = true
-            all = comparison.holds(view.version, view.key, cold)
+            all = comparison.holds(view.version, view.key, &lookup)
             // What is missing may hold or not; the others' values will be needed, too.
-            return all || cold.hasMissing ? .goOn : .stop
+            return all || lookup.hasMissing ? .goOn : .stop
         }
         hasMet = any
         if !all { return false }
@@ -81,8 +81,8 @@ extension Compare {
         target != .value && holds(order: order(0, 0, 0, 0))
     }
 
-    fileprivate func holds(_ version: borrowing KeyVersion, _ key: @autoclosure () -> ByteString, _ cold: ColdValues) -> Bool {
-        if target == .value { return holds(order: cold.value(of: version, key: key()).order(against: valueOperand)) }
+    fileprivate func holds(_ version: borrowing KeyVersion, _ key: @autoclosure () -> ByteString, _ lookup: inout ValueLookup) -> Bool {
+        if target == .value { return holds(order: lookup.value(of: version, key: key()).order(against: valueOperand)) }
         return holds(
             order: order(version.version, version.createRevision, version.position.revision, version.lease))
     }

@@ -80,25 +80,25 @@ package struct RangeScan: Sendable {
     package var heldBytes: Int { found.count * MemoryLayout<Found>.stride + valuedBytes }
 
     /// Looks at up to `visits` keys, which is lessened by those, and stops once `writer` holds `byteLimit` bytes. True once the answer
-    /// is complete: its kvs, more and count are in `writer`. False: it goes on, once missing values of `cold` were fetched, or once what
+    /// is complete: its kvs, more and count are in `writer`. False: it goes on, once values that are missing were fetched, or once what
     /// `takeSortJob` gives was sorted.
     package mutating func step(
-        _ index: borrowing KeyIndex, _ cold: ColdValues, visits: inout Int, byteLimit: Int = Int.max, into writer: inout ByteWriter
+        _ index: borrowing KeyIndex, _ lookup: inout ValueLookup, visits: inout Int, byteLimit: Int = Int.max, into writer: inout ByteWriter
     ) -> Bool {
         if phase == .scanning {
             if seen == 0, index.countsQuickly(at: position) { count = index.count(in: range, at: position) }
             if !(request.countOnly && count != nil) {
-                guard scan(index, cold, visits: &visits, byteLimit: byteLimit, into: &writer) else { return false }
+                guard scan(index, &lookup, visits: &visits, byteLimit: byteLimit, into: &writer) else { return false }
             }
             guard mustSort else { return finish(into: &writer) }
             phase = request.sortTarget == .value ? .valuing : .ordering
         }
         if phase == .valuing {
-            guard takeValues(cold, visits: &visits) else { return false }
+            guard takeValues(&lookup, visits: &visits) else { return false }
             phase = .ordering
         }
         if phase == .ordering, !order() { return false }
-        guard phase == .encoding, encodeFound(cold, visits: &visits, byteLimit: byteLimit, into: &writer) else { return false }
+        guard phase == .encoding, encodeFound(&lookup, visits: &visits, byteLimit: byteLimit, into: &writer) else { return false }
         return finish(into: &writer)
     }
 
@@ -112,7 +112,7 @@ package struct RangeScan: Sendable {
     /// False where it was stopped first, or values are missing: then it goes on at the first key that lacks one, and looks ahead for what
     /// the next ones lack.
     private mutating func scan(
-        _ index: borrowing KeyIndex, _ cold: ColdValues, visits: inout Int, byteLimit: Int, into writer: inout ByteWriter
+        _ index: borrowing KeyIndex, _ lookup: inout ValueLookup, visits: inout Int, byteLimit: Int, into writer: inout ByteWriter
     ) -> Bool {
         guard visits > 0 else { return false }
         var enough = false
@@ -129,13 +129,13 @@ package struct RangeScan: Sendable {
                 return .goOn
             }
             if firstLacking == nil {
-                if !showsValues || view.version.hasValue || fetched >= shownLimit || cold.has(view.version, key: view.key) {
-                    return take(view, cold, &enough, visibleLimit, byteLimit, into: &writer)
+                if !showsValues || view.version.hasValue || fetched >= shownLimit || lookup.has(view.version, key: view.key) {
+                    return take(view, &lookup, &enough, visibleLimit, byteLimit, into: &writer)
                 }
                 firstLacking = view.key
                 ahead = fetched
             } else {
-                _ = cold.has(view.version, key: view.key)
+                _ = lookup.has(view.version, key: view.key)
             }
             ahead += 1
             lackingBytes += Int(view.version.valueLength)
@@ -151,7 +151,7 @@ package struct RangeScan: Sendable {
     /// Takes a key into the answer.
     @inline(__always)
     private mutating func take(
-        _ view: borrowing KeyView, _ cold: ColdValues, _ enough: inout Bool, _ visibleLimit: Int, _ byteLimit: Int,
+        _ view: borrowing KeyView, _ lookup: inout ValueLookup, _ enough: inout Bool, _ visibleLimit: Int, _ byteLimit: Int,
         into writer: inout ByteWriter
     ) -> ScanStep {
         seen += 1
@@ -161,7 +161,7 @@ package struct RangeScan: Sendable {
             if mustSort {
                 found.append(Found(key: view.key, version: view.version))
             } else if fetched <= visibleLimit {
-                Self.append(view.key, view.version, cold, request, into: &writer)
+                Self.append(view.key, view.version, &lookup, request, into: &writer)
             } else {
                 more = true
             }
@@ -185,13 +185,13 @@ package struct RangeScan: Sendable {
     // MARK: Sorting
 
     /// Takes in the values that the log has, to sort by them. False where it goes on.
-    private mutating func takeValues(_ cold: ColdValues, visits: inout Int) -> Bool {
+    private mutating func takeValues(_ lookup: inout ValueLookup, visits: inout Int) -> Bool {
         while nextFound < found.count {
             guard visits > 0 else { return false }
             visits -= 1
             if !found[nextFound].version.hasValue {
-                guard canShow(nextFound, cold) else { return false }
-                if let value = cold.fetched[found[nextFound].version.position] {
+                guard canShow(nextFound, &lookup) else { return false }
+                if let value = lookup.fetchedValue(at: found[nextFound].version.position) {
                     found[nextFound].version.keep(value)
                     valuedBytes += value.count
                 }
@@ -250,12 +250,12 @@ package struct RangeScan: Sendable {
 
     /// False where it goes on.
     private mutating func encodeFound(
-        _ cold: ColdValues, visits: inout Int, byteLimit: Int, into writer: inout ByteWriter
+        _ lookup: inout ValueLookup, visits: inout Int, byteLimit: Int, into writer: inout ByteWriter
     ) -> Bool {
         while nextFound < found.count {
-            guard visits > 0, writer.count < byteLimit, request.keysOnly || canShow(nextFound, cold) else { return false }
+            guard visits > 0, writer.count < byteLimit, request.keysOnly || canShow(nextFound, &lookup) else { return false }
             visits -= 1
-            Self.append(found[nextFound].key, found[nextFound].version, cold, request, into: &writer)
+            Self.append(found[nextFound].key, found[nextFound].version, &lookup, request, into: &writer)
             nextFound += 1
         }
         found = []
@@ -263,25 +263,25 @@ package struct RangeScan: Sendable {
     }
 
     /// Whether the value of the pair at `first` can be had; where it can't, notes what the next ones lack as well.
-    private func canShow(_ first: Int, _ cold: ColdValues) -> Bool {
-        if cold.has(found[first].version, key: found[first].key) { return true }
+    private func canShow(_ first: Int, _ lookup: inout ValueLookup) -> Bool {
+        if lookup.has(found[first].version, key: found[first].key) { return true }
         var lackingBytes = 0
         for pair in found[first...].dropFirst().prefix(lookaheadKeyLimit) where lackingBytes < lookaheadBytes {
-            if !cold.has(pair.version, key: pair.key) { lackingBytes += Int(pair.version.valueLength) }
+            if !lookup.has(pair.version, key: pair.key) { lackingBytes += Int(pair.version.valueLength) }
         }
         return false
     }
 
     /// Static: for a method the whole scan, which the walk over the keys changes, would be copied at each key.
     private static func append(
-        _ key: ByteString, _ version: borrowing KeyVersion, _ cold: ColdValues, _ request: borrowing RangeRequest,
+        _ key: ByteString, _ version: borrowing KeyVersion, _ lookup: inout ValueLookup, _ request: borrowing RangeRequest,
         into writer: inout ByteWriter
     ) {
         // etcd takes keys without values from its index, which doesn't know leases, unless it must sort by value.
         let withLease = !request.keysOnly || request.sortTarget == .value
         writer.appendKeyValue(
             2, key: key, createRevision: version.createRevision, modRevision: version.position.revision, version: version.version,
-            value: request.keysOnly ? ByteString() : cold.value(of: version, key: key), lease: withLease ? version.lease : 0)
+            value: request.keysOnly ? ByteString() : lookup.value(of: version, key: key), lease: withLease ? version.lease : 0)
     }
 }
 

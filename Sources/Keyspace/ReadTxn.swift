@@ -28,11 +28,11 @@ package struct ReadTxn {
         return oldest
     }
 
-    /// True once the branch is known. False: `visits` ran out, or `cold` has missing values.
-    mutating func choose(_ index: borrowing KeyIndex, _ cold: ColdValues, visits: inout Int) throws(EtcdError) -> Bool {
+    /// True once the branch is known. False: `visits` ran out, or values are missing.
+    mutating func choose(_ index: borrowing KeyIndex, _ lookup: inout ValueLookup, visits: inout Int) throws(EtcdError) -> Bool {
         let before = finder
-        let isChosen = finder.step(index, cold, visits: &visits)
-        guard !cold.hasMissing else {
+        let isChosen = finder.step(index, &lookup, visits: &visits)
+        guard !lookup.hasMissing else {
             finder = before
             return false
         }

@@ -18,8 +18,8 @@ package struct Store: ~Copyable {
     package private(set) var committedAlarms = Alarms()
     /// What the rows may take in the database before writes are refused, in bytes; 0 for no bound.
     package var quotaBytes: Int64 = 0
-    /// What the operation under way needs of values that are not in memory.
-    package let cold = ColdValues()
+    /// Values that writes and reads of single keys asked for.
+    package var valueCounts = ValueCounts()
     /// Nothing larger is answered, in bytes.
     package var answerByteLimit = Int.max
     /// How many keys the ranges of a transaction that writes look at while other writes wait; those that need more are answered afterwards.
@@ -220,11 +220,15 @@ extension Store {
 
     /// The answer of a Range of a single key without filters, at the committed revision or an older one; nil where the
     /// request needs a scan.
-    package func get(_ request: RangeRequest, header: ResponseHeader) throws(EtcdError) -> ByteString? {
+    /// - Parameter values: what was fetched for it.
+    package mutating func get(
+        _ request: RangeRequest, with values: [Position: ByteString], header: ResponseHeader
+    ) throws(ExecutionError) -> ByteString? {
         guard request.rangeEnd.isEmpty, !request.hasRevisionFilters else { return nil }
-        if request.revision > revision { throw .futureRev }
+        if request.revision > revision { throw .refused(.futureRev) }
         let wanted = request.revision <= 0 ? revision : request.revision
-        if wanted < compactRevision { throw .compacted }
+        if wanted < compactRevision { throw .refused(.compacted) }
+        var lookup = ValueLookup(values)
         let version = index.version(of: request.key, at: wanted)
         var writer = ByteWriter(capacity: 128 + request.key.count + Int(version?.valueLength ?? 0))
         writer.appendHeader(header, revision: revision)
@@ -232,8 +236,10 @@ extension Store {
             let withLease = !request.keysOnly || request.sortTarget == .value
             writer.appendKeyValue(
                 2, key: request.key, createRevision: version.createRevision, modRevision: version.position.revision,
-                version: version.version, value: request.keysOnly ? ByteString() : cold.value(of: version, key: request.key),
+                version: version.version, value: request.keysOnly ? ByteString() : lookup.value(of: version, key: request.key),
                 lease: withLease ? version.lease : 0)
+            valueCounts += lookup.counts
+            if lookup.hasMissing { throw .lacks(lookup.takeMissing()) }
         }
         writer.appendRangeTail(more: false, count: version == nil ? 0 : 1)
         return writer.finish()

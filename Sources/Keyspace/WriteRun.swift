@@ -78,14 +78,14 @@ private final class RangeDeletion {
         self.byteLimit = byteLimit
     }
 
-    func note(_ key: ByteString, _ version: borrowing KeyVersion, _ cold: ColdValues) {
+    func note(_ key: ByteString, _ version: borrowing KeyVersion, _ lookup: inout ValueLookup) {
         count += 1
         guard showsPrevious, refusedBytes == nil else { return }
-        previous.appendKeyValue(3, key: key, version: version, cold)
-        guard previous.count + cold.missingBytes > byteLimit else { return }
-        refusedBytes = previous.count + cold.missingBytes
+        previous.appendKeyValue(3, key: key, version: version, &lookup)
+        guard previous.count + lookup.missingBytes > byteLimit else { return }
+        refusedBytes = previous.count + lookup.missingBytes
         previous = ByteWriter(capacity: 16)
-        cold.forgetMissing(after: 0)
+        lookup.forgetMissing(after: 0)
     }
 }
 
@@ -127,17 +127,17 @@ private final class TxnRun {
 }
 
 extension Store {
-    /// Takes a write further. Nil where `visits` ran out: it is `paused`.
+    /// Takes a write further. Nil where it is `paused`: `visits` ran out, or values are missing.
     mutating func goOn(
-        _ run: WriteRun, header: ResponseHeader, rows: inout [LogRow], visits: inout Int
+        _ run: WriteRun, header: ResponseHeader, _ lookup: inout ValueLookup, rows: inout [LogRow], visits: inout Int
     ) throws(EtcdError) -> WriteAnswer? {
         let rowsBefore = rows.count
         if rows.isEmpty { swap(&rows, &run.rows) } else { rows.append(contentsOf: run.rows) }
         if let txn = run.txn {
-            if try advance(txn, of: run, header, &rows, &visits) { return finish(txn, of: run, header) }
+            if try advance(txn, of: run, header, &lookup, &rows, &visits) { return finish(txn, of: run, header) }
         } else if let revocation = run.revocation {
             if advance(revocation, of: run, &rows, &visits) { return finish(header) }
-        } else if let deletion = run.deletion, advance(deletion, of: run, &rows, &visits) {
+        } else if let deletion = run.deletion, advance(deletion, of: run, &lookup, &rows, &visits) {
             return finish(deletion, of: run, header)
         }
         run.rows = rowsBefore == 0 ? [] : Array(rows[rowsBefore...])
@@ -173,7 +173,7 @@ extension Store {
 
     /// False where `visits` ran out.
     private mutating func advance(
-        _ deletion: RangeDeletion, of run: WriteRun, _ rows: inout [LogRow], _ visits: inout Int
+        _ deletion: RangeDeletion, of run: WriteRun, _ lookup: inout ValueLookup, _ rows: inout [LogRow], _ visits: inout Int
     ) -> Bool {
         repeat {
             guard visits > 0 else { return false }
@@ -186,7 +186,7 @@ extension Store {
             }
             visits -= chunk - left + (deletionVisits - 1) * doomed.count
             for (key, version) in doomed {
-                deletion.note(key, version, cold)
+                deletion.note(key, version, &lookup)
                 append(LogRow(position: run.execution.nextPosition(), kind: .delete, key: key, origin: run.execution.origin), &rows)
             }
         } while deletion.nextKey != nil
@@ -204,14 +204,14 @@ extension Store {
 
     // MARK: Transaction
 
-    /// False where `visits` ran out.
+    /// False where `visits` ran out, or the branches can't be chosen without values that are missing.
     private mutating func advance(
-        _ txn: TxnRun, of run: WriteRun, _ header: ResponseHeader, _ rows: inout [LogRow], _ visits: inout Int
+        _ txn: TxnRun, of run: WriteRun, _ header: ResponseHeader, _ lookup: inout ValueLookup, _ rows: inout [LogRow],
+        _ visits: inout Int
     ) throws(EtcdError) -> Bool {
         if !txn.isChosen {
-            let isChosen = txn.finder.step(index, cold, visits: &visits)
-            if cold.hasMissing { throw .valuesMissing }
-            guard isChosen else { return false }
+            let isChosen = txn.finder.step(index, &lookup, visits: &visits)
+            guard isChosen, !lookup.hasMissing else { return false }
             txn.isChosen = true
             var step = 0
             try check(txn.request, txn.finder.path, &step)
@@ -220,7 +220,7 @@ extension Store {
             txn.enter(txn.request)
         }
         if let deletion = run.deletion {
-            guard advance(deletion, of: run, &rows, &visits) else { return false }
+            guard advance(deletion, of: run, &lookup, &rows, &visits) else { return false }
             answer(deletion, of: run, txn)
         }
         while let frame = txn.frames.last {
@@ -233,32 +233,33 @@ extension Store {
             guard visits > 0 else { return false }
             visits -= 1
             txn.frames[txn.frames.count - 1].next += 1
-            guard try execute(frame.operations[frame.next], txn, run, &rows, &visits) else { return false }
+            guard try execute(frame.operations[frame.next], txn, run, &lookup, &rows, &visits) else { return false }
         }
         return true
     }
 
     /// False where `visits` ran out in the middle of it.
     private mutating func execute(
-        _ operation: RequestOp, _ txn: TxnRun, _ run: WriteRun, _ rows: inout [LogRow], _ visits: inout Int
+        _ operation: RequestOp, _ txn: TxnRun, _ run: WriteRun, _ lookup: inout ValueLookup, _ rows: inout [LogRow],
+        _ visits: inout Int
     ) throws(EtcdError) -> Bool {
         txn.answer.begin(3)
         switch operation {
         case .range(let request):
             txn.answer.begin(ResponseOpMember.range.rawValue)
-            try answer(request, txn, run, &visits)
+            try answer(request, txn, run, &lookup, &visits)
             endResponse(txn)
         case .put(let put):
             txn.answer.begin(ResponseOpMember.put.rawValue)
             try txn.answer.write { (writer: inout ByteWriter) throws(EtcdError) in
                 writer.appendNestedHeader(revision: run.execution.start + 1)
-                try execute(put, &run.execution, &rows, into: &writer)
+                try execute(put, &run.execution, &lookup, &rows, into: &writer)
             }
             endResponse(txn)
         case .deleteRange(let delete):
             let deletion = RangeDeletion(delete, byteLimit: txn.byteLimit - txn.answer.heldBytes)
             run.deletion = deletion
-            guard advance(deletion, of: run, &rows, &visits) else { return false }
+            guard advance(deletion, of: run, &lookup, &rows, &visits) else { return false }
             answer(deletion, of: run, txn)
         case .txn(let nested):
             txn.answer.begin(ResponseOpMember.txn.rawValue)
@@ -270,7 +271,9 @@ extension Store {
         return true
     }
 
-    private func answer(_ request: RangeRequest, _ txn: TxnRun, _ run: WriteRun, _ visits: inout Int) throws(EtcdError) {
+    private func answer(
+        _ request: RangeRequest, _ txn: TxnRun, _ run: WriteRun, _ lookup: inout ValueLookup, _ visits: inout Int
+    ) throws(EtcdError) {
         let execution = run.execution
         let range = try RangeScan(
             request, current: execution.current, position: execution.lastPosition, compactRevision: compactRevision)
@@ -279,7 +282,7 @@ extension Store {
         txn.answer.hold(execution.start)
         let limit = min(visits, txn.rangeVisits)
         var left = limit
-        txn.answer.write(range, index, cold, visits: &left)
+        txn.answer.write(range, index, &lookup, visits: &left)
         visits -= limit - left
         txn.rangeVisits -= limit - left
     }

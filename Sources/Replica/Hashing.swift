@@ -24,6 +24,13 @@ struct Hashing {
         var answer: Result<Answer, EtcdError>
     }
 
+    /// What comes of a step.
+    struct Progress {
+        var outcomes: [Outcome] = []
+        /// Of the first task: it waits for `valuesRead`.
+        var missing: [MissingValue] = []
+    }
+
     private enum Cause {
         case request(CallID, Revision)
         case compaction(Compaction)
@@ -99,16 +106,16 @@ struct Hashing {
         return tasks.compactMap(\.request)
     }
 
-    /// Takes the first task further. Where `store.cold` has missing values afterwards, it waits for `valuesRead`.
-    mutating func advance(_ store: borrowing Store, visits: inout Int) -> [Outcome] {
-        guard !isParked, var task = tasks.popFirst() else { return [] }
+    /// Takes the first task further. Where that lacks values, it waits for `valuesRead`.
+    mutating func advance(_ store: borrowing Store, _ lookup: inout ValueLookup, visits: inout Int) -> Progress {
+        guard !isParked, var task = tasks.popFirst() else { return Progress() }
         if task.scan == nil {
             do throws(EtcdError) {
                 if case .request(let id, let revision) = task.cause, let known = try find(revision, store) {
-                    return [Outcome(request: id, answer: .success(known))]
+                    return Progress(outcomes: [Outcome(request: id, answer: .success(known))])
                 }
             } catch {
-                return task.request.map { [Outcome(request: $0, answer: .failure(error))] } ?? []
+                return Progress(outcomes: task.request.map { [Outcome(request: $0, answer: .failure(error))] } ?? [])
             }
             task.scan =
                 switch task.cause {
@@ -117,22 +124,24 @@ struct Hashing {
                     HashScan(revision: revision == 0 ? store.revision : revision, compactRevision: store.compactRevision)
                 }
         }
-        guard let hash = task.scan!.step(store.index, store.cold, visits: &visits) else {
-            task.readBytes += store.cold.missingBytes
-            if task.request == nil, task.readBytes > compactionReadLimit {
-                _ = store.cold.takeMissing()
-            } else {
-                isParked = store.cold.hasMissing
-                tasks.prepend(task)
+        switch task.scan!.step(store.index, &lookup, visits: &visits) {
+        case .unfinished:
+            tasks.prepend(task)
+            return Progress()
+        case .lacks(let missing):
+            task.readBytes += missing.reduce(0) { $0 + $1.byteCount }
+            if task.request == nil, task.readBytes > compactionReadLimit { return Progress() }
+            isParked = true
+            tasks.prepend(task)
+            return Progress(missing: missing)
+        case .done(let hash):
+            let answer = Answer(hash: hash, compactRevision: task.scan!.compactRevision, revision: task.scan!.revision)
+            guard let id = task.request else {
+                remember(answer)
+                return Progress()
             }
-            return []
+            return Progress(outcomes: [Outcome(request: id, answer: .success(answer))] + takeFollowers(of: answer, store))
         }
-        let answer = Answer(hash: hash, compactRevision: task.scan!.compactRevision, revision: task.scan!.revision)
-        guard let id = task.request else {
-            remember(answer)
-            return []
-        }
-        return [Outcome(request: id, answer: .success(answer))] + takeFollowers(of: answer, store)
     }
 
     /// The number of the task that waits for values.
@@ -204,10 +213,12 @@ extension Replica {
         hashing.compacted(store.takeCompactions())
         guard hashing.canGoOn, turnBudget.visits > 0 else { return }
         var visits = configuration.scanKeyLimit
-        let outcomes = hashing.advance(store, visits: &visits)
+        var lookup = ValueLookup()
+        let progress = hashing.advance(store, &lookup, visits: &visits)
+        valueCounts += lookup.counts
         turnBudget.visits -= configuration.scanKeyLimit - visits
-        if let number = hashing.parkedNumber { park(.hash(number), arrivedAt: now) }
-        for outcome in outcomes {
+        if let number = hashing.parkedNumber { park(.hash(number), lacking: progress.missing, arrivedAt: now) }
+        for outcome in progress.outcomes {
             switch outcome.answer {
             case .failure(let error): actions.append(.fail(outcome.request, error))
             case .success(let answer):

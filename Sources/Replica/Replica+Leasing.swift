@@ -136,7 +136,7 @@ extension Replica {
     mutating func revoke(_ expired: [LeaseID], _ rows: inout [LogRow], visits: inout Int) -> [LeaseID]? {
         var revoked: [LeaseID] = []
         for lease in expired where store.leases.contains(lease) {
-            do throws(EtcdError) {
+            do throws(ExecutionError) {
                 var left = expired.count == 1 ? visits : Int.max
                 defer { if expired.count == 1 { visits = left } }
                 let answer = try store.execute(
@@ -147,7 +147,7 @@ extension Replica {
                 }
                 revoked.append(lease)
             } catch {
-                guard error == .corrupt else { violated("lease \(lease), which is there, can't be revoked: \(error)") }
+                guard error == .refused(.corrupt) else { violated("lease \(lease), which is there, can't be revoked: \(error)") }
                 // The alarm was raised since the lock was asked for, and the deadline is out: it gets a new one.
                 leaseRounds.touched(lease)
             }

@@ -73,7 +73,9 @@ extension Replica {
     }
 
     mutating func emptyStore() {
+        let valueCounts = store.valueCounts
         store = Store()
+        store.valueCounts = valueCounts
         store.quotaBytes = configuration.quotaBackendBytes
         store.valueByteLimit = configuration.valueCacheBytes
         store.answerByteLimit = configuration.answerByteLimit

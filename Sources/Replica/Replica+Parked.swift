@@ -92,12 +92,8 @@ struct ParkedOperations {
 
 extension Replica {
     /// Lets an operation wait for what it has just turned out to lack.
-    mutating func park(_ kind: ParkedOperation.Kind, with values: [Position: ByteString] = [:], arrivedAt: Instant) {
-        park(kind, lacking: store.cold.takeMissing(), with: values, arrivedAt: arrivedAt)
-    }
-
     mutating func park(
-        _ kind: ParkedOperation.Kind, lacking missing: [MissingValue], with values: [Position: ByteString], arrivedAt: Instant
+        _ kind: ParkedOperation.Kind, lacking missing: [MissingValue], with values: [Position: ByteString] = [:], arrivedAt: Instant
     ) {
         let operation = ParkedOperation(kind: kind, missing: missing, values: values, arrivedAt: arrivedAt)
         counters.valueWaits += 1
@@ -192,8 +188,6 @@ extension Replica {
     }
 
     private mutating func resume(_ operation: ParkedOperation) {
-        store.cold.fetched = operation.values
-        defer { store.cold.fetched = [:] }
         switch operation.kind {
         case .read(let read): answer(read, with: operation.values)
         case .write(var write):
@@ -203,25 +197,25 @@ extension Replica {
             let isOvertaken =
                 task.revision < store.compactRevision && operation.missing.contains { operation.values[$0.position] == nil }
             if !isOvertaken {
-                advance(task)
+                advance(task, with: operation.values)
             } else if let read = task.read {
-                beginAnew(read)
+                beginAnew(read, with: operation.values)
             } else {
                 // The write is in the log, and what its answer would say isn't any more.
                 actions.append(.fail(task.id, .timeout))
             }
-        case .stream(let task): advance(task)
+        case .stream(let task): advance(task, with: operation.values)
         case .sweep(let number): resumeSweep(number, with: operation.values)
         case .hash(let number): resumeHash(number, lacking: operation.missing, with: operation.values)
         }
     }
 
     /// The values of the revision that a read was at are gone.
-    private mutating func beginAnew(_ read: PendingRead) {
+    private mutating func beginAnew(_ read: PendingRead, with values: [Position: ByteString]) {
         switch read.kind {
         // Whoever asks for the newest revision is never told that it is compacted.
-        case .range(let request) where request.revision == 0: startRange(read, request, [:])
-        case .txn: answer(read)
+        case .range(let request) where request.revision == 0: startRange(read, request, values)
+        case .txn: answer(read, with: values)
         default: actions.append(.fail(read.id, .compacted))
         }
     }

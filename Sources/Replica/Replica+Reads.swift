@@ -77,7 +77,8 @@ extension Replica {
         case .rangeStream(let request): startStream(read.id, request)
         case .txn(let txn):
             let readTxn = ReadTxn(txn, header: header, revision: store.revision, compactRevision: store.compactRevision)
-            startScan(of: read, AnswerBuilder(readTxn, byteLimit: configuration.answerByteLimit), key: ByteString(), since: now)
+            let answer = AnswerBuilder(readTxn, byteLimit: configuration.answerByteLimit)
+            startScan(of: read, answer, key: ByteString(), with: fetched, since: now)
         case .revision:
             actions.append(.reportRevision(read.id, store.revision))
         case .alarms(let kind):
@@ -109,11 +110,9 @@ extension Replica {
         store.abandon()
         var rows: [LogRow] = []
         var visits = configuration.turnKeyLimit
-        store.cold.fetched = write.values
-        defer { store.cold.fetched = [:] }
-        do throws(EtcdError) {
+        do throws(ExecutionError) {
             let answer = try store.execute(
-                write.request, header: header, origin: configuration.origin, rows: &rows, visits: &visits)
+                write.request, with: write.values, header: header, origin: configuration.origin, rows: &rows, visits: &visits)
             if let answer, rows.isEmpty {
                 respond(write.id, .success(answer), arrivedAt: write.arrivedAt)
             } else {
@@ -121,10 +120,9 @@ extension Replica {
                 writes.putBack(write)
             }
         } catch {
-            if store.cold.hasMissing {
-                park(.write(write), with: write.values, arrivedAt: write.arrivedAt)
-            } else {
-                respond(write.id, .failure(error), arrivedAt: write.arrivedAt)
+            switch error {
+            case .lacks(let missing): park(.write(write), lacking: missing, with: write.values, arrivedAt: write.arrivedAt)
+            case .refused(let error): respond(write.id, .failure(error), arrivedAt: write.arrivedAt)
             }
         }
     }
@@ -134,21 +132,29 @@ extension Replica {
         startRange(read, request, fetched)
     }
 
+    /// Answers a range of a single key. False where it needs a scan.
+    private mutating func answerKey(_ read: PendingRead, _ request: RangeRequest, _ fetched: [Position: ByteString]) -> Bool {
+        let header = header
+        do throws(ExecutionError) {
+            guard let message = try store.get(request, with: fetched, header: header) else { return false }
+            turnBudget.visits -= 1
+            turnBudget.answerBytes -= message.count
+            actions.append(.respond(read.id, message))
+        } catch {
+            switch error {
+            case .lacks(let missing): park(.read(read), lacking: missing, with: fetched, arrivedAt: read.arrivedAt)
+            case .refused(let error): actions.append(.fail(read.id, error))
+            }
+        }
+        return true
+    }
+
     /// Also anew, at a newer revision, where the values of the one before are gone. `since`: when it was first started.
     mutating func startRange(
         _ read: PendingRead, _ request: RangeRequest, _ fetched: [Position: ByteString], since startedAt: Instant? = nil
     ) {
+        if request.rangeEnd.isEmpty, answerKey(read, request, fetched) { return }
         do throws(EtcdError) {
-            if request.rangeEnd.isEmpty, let message = try store.get(request, header: header) {
-                if store.cold.hasMissing {
-                    park(.read(read), with: fetched, arrivedAt: read.arrivedAt)
-                } else {
-                    turnBudget.visits -= 1
-                    turnBudget.answerBytes -= message.count
-                    actions.append(.respond(read.id, message))
-                }
-                return
-            }
             let question = RangeQuestion(
                 request, header: header(at: store.revision), position: store.committed, digest: store.committedDigest)
             let startedAt = startedAt ?? now
@@ -156,7 +162,7 @@ extension Replica {
             let scan = try RangeScan(request, current: store.revision, compactRevision: store.compactRevision)
             let answer = AnswerBuilder(
                 scan, header: header, revision: store.revision, byteLimit: configuration.answerByteLimit)
-            startScan(of: read, answer, question: question, key: request.key, since: startedAt)
+            startScan(of: read, answer, question: question, key: request.key, with: fetched, since: startedAt)
         } catch {
             actions.append(.fail(read.id, error))
         }

@@ -63,13 +63,15 @@ final class StreamTask {
 
     enum Step {
         case unfinished
+        case lacks([MissingValue])
         case chunk(ByteString)
         case last(ByteString)
     }
 
-    func step(_ store: borrowing Store, visits: inout Int, chunkBytes: Int) -> Step {
-        let done = scan.step(store.index, store.cold, visits: &visits, byteLimit: chunkBytes, into: &writer)
-        if !done && (writer.count < chunkBytes || store.cold.hasMissing) { return .unfinished }
+    func step(_ index: borrowing KeyIndex, _ lookup: inout ValueLookup, visits: inout Int, chunkBytes: Int) -> Step {
+        let done = scan.step(index, &lookup, visits: &visits, byteLimit: chunkBytes, into: &writer)
+        if lookup.hasMissing { return .lacks(lookup.takeMissing()) }
+        if !done && writer.count < chunkBytes { return .unfinished }
         var body = ByteWriter(capacity: done ? 0 : chunkBytes)
         swap(&body, &writer)
         // Header, more and count come with the last chunk, as etcd sends them.
@@ -87,11 +89,12 @@ extension Replica {
 
     /// Begins an answer that may take more than a turn.
     mutating func startScan(
-        of read: PendingRead, _ answer: AnswerBuilder, question: RangeQuestion? = nil, key: ByteString, since startedAt: Instant
+        of read: PendingRead, _ answer: AnswerBuilder, question: RangeQuestion? = nil, key: ByteString,
+        with values: [Position: ByteString], since startedAt: Instant
     ) {
         let task = ScanTask(
             id: read.id, read: read, question: question, key: key, arrivedAt: read.arrivedAt, startedAt: startedAt, answer: answer)
-        if scansAreCrowded { scans.append(task) } else { advance(task) }
+        if scansAreCrowded { scans.append(task) } else { advance(task, with: values) }
     }
 
     /// The same for a write, which has been executed.
@@ -149,24 +152,24 @@ extension Replica {
     }
 
     /// Takes a scan a step further.
-    mutating func advance(_ task: ScanTask) {
+    mutating func advance(_ task: ScanTask, with values: [Position: ByteString] = [:]) {
         var visits = min(configuration.scanKeyLimit, max(turnBudget.visits, 1))
         let visitsBefore = visits
         let bytesBefore = task.answer.heldBytes
+        var lookup = ValueLookup(values)
+        defer { valueCounts += lookup.counts }
         do throws(EtcdError) {
-            let isDone = try task.answer.step(
-                store.index, store.cold, visits: &visits, stepBytes: configuration.scanByteLimit)
+            let step = try task.answer.step(store.index, &lookup, visits: &visits, stepBytes: configuration.scanByteLimit)
             turnBudget.visits -= visitsBefore - visits
             turnBudget.answerBytes -= max(task.answer.heldBytes - bytesBefore, 0)
-            if isDone { return finish(task) }
-            if store.cold.hasMissing {
-                return park(.scan(task), with: task.answer.isChoosing ? store.cold.fetched : [:], arrivedAt: now)
-            }
-            if task.answer.mustSort {
+            switch step {
+            case .done: finish(task)
+            case .unfinished: scans.append(task)
+            case .lacks(let missing):
+                park(.scan(task), lacking: missing, with: task.answer.isChoosing ? values : [:], arrivedAt: now)
+            case .unsorted:
                 sorting.add(task)
                 startSorting()
-            } else {
-                scans.append(task)
             }
         } catch {
             actions.append(.fail(task.id, error))
@@ -227,16 +230,18 @@ extension Replica {
     }
 
     /// Takes a stream whose client wants more a step further.
-    mutating func advance(_ task: StreamTask) {
+    mutating func advance(_ task: StreamTask, with values: [Position: ByteString] = [:]) {
         // Nobody is kept from compacting by a client that reads slowly.
         if task.revision < store.compactRevision {
             actions.append(.fail(task.id, .compacted))
             return
         }
         var visits = configuration.scanKeyLimit
-        switch task.step(store, visits: &visits, chunkBytes: configuration.streamChunkBytes) {
-        case .unfinished:
-            if store.cold.hasMissing { park(.stream(task), arrivedAt: now) } else { streams.append(task) }
+        var lookup = ValueLookup(values)
+        defer { valueCounts += lookup.counts }
+        switch task.step(store.index, &lookup, visits: &visits, chunkBytes: configuration.streamChunkBytes) {
+        case .unfinished: streams.append(task)
+        case .lacks(let missing): park(.stream(task), lacking: missing, arrivedAt: now)
         case .chunk(let message):
             task.isReady = false
             actions.append(.send(task.id, message, reportDrained: true))

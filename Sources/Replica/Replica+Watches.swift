@@ -22,17 +22,16 @@ extension Replica {
         event(&watches, store)
         counters.watchEventsSent += watches.told(&actions)
         for id in watches.takeProgressReads() { headReader.arrived(PendingRead(id: id, kind: .watchProgress, arrivedAt: now)) }
-        if let sweep = watches.takeSweepThatLacksValues() { readValues(forSweep: sweep) }
+        if let lacking = watches.takeLackingSweep() { readValues(forSweep: lacking.sweep, lacking.missing) }
         if watches.isReadingHistory { startTrail() }
     }
 
-    private mutating func readValues(forSweep number: UInt64) {
+    private mutating func readValues(forSweep number: UInt64, _ missing: [MissingValue]) {
         guard parked.waiting.count < configuration.waitingLimit else {
-            _ = store.cold.takeMissing()
             watches.valuesRefused(forSweep: number)
             return
         }
-        park(.sweep(number), arrivedAt: now)
+        park(.sweep(number), lacking: missing, arrivedAt: now)
     }
 
     // MARK: Clients

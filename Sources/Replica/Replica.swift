@@ -168,6 +168,8 @@ package struct Replica: ~Copyable {
 
     // Values that are not in memory
     var parked = ParkedOperations()
+    /// Values that scans and hashes asked for.
+    var valueCounts = ValueCounts()
 
     // Compaction and space
     var sweeper = Sweeper()

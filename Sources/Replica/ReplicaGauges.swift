@@ -34,7 +34,7 @@ package struct ReplicaGauges: Sendable, Hashable {
     package init() {}
 }
 
-/// The values in memory. The totals begin anew when the log is loaded anew.
+/// The values in memory. The number of evictions begins anew when the log is loaded anew.
 package struct ValueCacheGauges: Sendable, Hashable {
     package var byteCount = 0
     /// Operations that wait for values.
@@ -71,8 +71,8 @@ extension Replica {
         gauges.isRecovering = phase.isRecovering
         gauges.values.byteCount = store.index.valueBytes
         gauges.values.waiting = parked.waiting.count + parked.reading.count + parked.overtaken.count
-        gauges.values.hits = store.cold.hitCount
-        gauges.values.misses = store.cold.missCount
+        gauges.values.hits = store.valueCounts.hits + valueCounts.hits + watches.valueCounts.hits
+        gauges.values.misses = store.valueCounts.misses + valueCounts.misses + watches.valueCounts.misses
         gauges.values.evictions = store.index.evictions
         return gauges
     }

@@ -89,8 +89,13 @@ struct HashScanTests {
         var scan = scan
         while true {
             var visits = limit
-            if let hash = scan.step(store.index, store.cold, visits: &visits) { return hash }
-            for missing in store.cold.takeMissing() { store.noteChecksum(of: rows[missing.position]!.value, of: missing) }
+            var lookup = ValueLookup()
+            switch scan.step(store.index, &lookup, visits: &visits) {
+            case .done(let hash): return hash
+            case .unfinished: break
+            case .lacks(let missing):
+                for missing in missing { store.noteChecksum(of: rows[missing.position]!.value, of: missing) }
+            }
         }
     }
 

@@ -26,7 +26,7 @@ struct SteppedExecutionTests {
         mutating func execute(_ request: WriteRequest) -> (rows: [LogRow], answer: Result<WriteAnswer, EtcdError>) {
             var rows: [LogRow] = []
             store.inlineVisitLimit = takesSteps ? random.number(0...5) : .max
-            do throws(EtcdError) {
+            do throws(ExecutionError) {
                 while true {
                     var visits = takesSteps ? random.number(1...9) : Int.max
                     let answer = try store.execute(request, header: header, origin: 1, rows: &rows, visits: &visits)
@@ -44,7 +44,10 @@ struct SteppedExecutionTests {
                     }
                 }
             } catch {
-                return ([], .failure(error))
+                switch error {
+                case .refused(let error): return ([], .failure(error))
+                case .lacks(let missing): violated("a store that keeps all its values lacks \(missing)")
+                }
             }
         }
 
@@ -62,10 +65,11 @@ struct SteppedExecutionTests {
                 while true {
                     let limit = takesSteps ? random.number(1...9) : Int.max / 2
                     var visits = limit
-                    let isDone = try builder.step(store.index, store.cold, visits: &visits, stepBytes: takesSteps ? 100 : Int.max / 2)
+                    var lookup = ValueLookup()
+                    let step = try builder.step(store.index, &lookup, visits: &visits, stepBytes: takesSteps ? 100 : Int.max / 2)
                     #expect(limit - visits <= limit, "no more keys than it was given visits for")
-                    if isDone { return .success(builder.finish()) }
-                    if builder.mustSort, var job = builder.takeSortJob(number: 1) {
+                    if step == .done { return .success(builder.finish()) }
+                    if step == .unsorted, var job = builder.takeSortJob(number: 1) {
                         job.run()
                         builder.sorted(job)
                     }

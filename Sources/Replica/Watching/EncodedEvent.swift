@@ -9,36 +9,44 @@ struct EncodedEvent {
     private var plain: ByteString?
     private var withPrevious: ByteString?
 
-    mutating func bytes(_ row: LogRow, wantsPrevious: Bool, _ store: borrowing Store) -> ByteString {
-        if !wantsPrevious {
-            if let plain { return plain }
-            let bytes = Self.encode(row, previous: nil, store.cold)
-            plain = bytes
+    /// Nil where the previous value can't be had now.
+    mutating func bytes(
+        _ row: LogRow, wantsPrevious: Bool, _ store: borrowing Store, _ lookup: inout ValueLookup
+    ) -> ByteString? {
+        guard wantsPrevious else { return plainBytes(row) }
+        if let withPrevious { return withPrevious }
+        // Without one there is nothing to tell the two apart.
+        guard let previous = store.previous(of: row) else {
+            let bytes = plainBytes(row)
+            withPrevious = bytes
             return bytes
         }
-        if let withPrevious { return withPrevious }
-        let previous = store.previous(of: row)
-        // Without one there is nothing to tell the two apart.
-        let bytes = previous == nil ? self.bytes(row, wantsPrevious: false, store) : Self.encode(row, previous: previous, store.cold)
+        guard let value = lookup.find(previous) else { return nil }
+        let before = KeyValue(
+            key: row.key, createRevision: previous.createRevision, modRevision: previous.position.revision, version: previous.version,
+            value: value, lease: previous.lease)
+        let bytes = Self.encode(row, previous: before)
         withPrevious = bytes
         return bytes
     }
 
+    private mutating func plainBytes(_ row: LogRow) -> ByteString {
+        if let plain { return plain }
+        let bytes = Self.encode(row, previous: nil)
+        plain = bytes
+        return bytes
+    }
+
     /// The event as field 11 of a WatchResponse.
-    private static func encode(_ row: LogRow, previous: KeyVersion?, _ cold: ColdValues) -> ByteString {
-        var writer = ByteWriter(capacity: row.key.count + row.value.count + 64 + Int(previous?.valueLength ?? 0))
+    private static func encode(_ row: LogRow, previous: KeyValue?) -> ByteString {
+        var writer = ByteWriter(capacity: row.key.count + row.value.count + 64 + (previous?.value.count ?? 0))
         let kv =
             row.kind == .put
             ? KeyValue(
                 key: row.key, createRevision: row.createRevision, modRevision: row.position.revision, version: row.version,
                 value: row.value, lease: row.lease)
             : KeyValue(key: row.key, modRevision: row.position.revision)
-        let before = previous.map {
-            KeyValue(
-                key: row.key, createRevision: $0.createRevision, modRevision: $0.position.revision, version: $0.version,
-                value: cold.value(of: $0, key: row.key), lease: $0.lease)
-        }
-        writer.appendEvent(row.kind == .put ? .put : .delete, kv: kv, prevKV: before)
+        writer.appendEvent(row.kind == .put ? .put : .delete, kv: kv, prevKV: previous)
         return writer.finish()
     }
 }

@@ -105,7 +105,8 @@ struct Handout {
 
     /// Goes on handing out rows, as far as this turn's bounds go.
     mutating func goOn(
-        _ rows: inout some HandoutRows, _ registry: inout WatchRegistry, _ outbox: inout WatchOutbox, _ store: borrowing Store
+        _ rows: inout some HandoutRows, _ registry: inout WatchRegistry, _ outbox: inout WatchOutbox, _ store: borrowing Store,
+        _ lookup: inout ValueLookup
     ) -> Progress {
         while hasWork(outbox) {
             if isFlushing {
@@ -138,7 +139,7 @@ struct Handout {
                 if !oversized.isEmpty { return .oversized(oversized) }
                 continue
             }
-            switch deliver(row, &registry, &outbox, store) {
+            switch deliver(row, &registry, &outbox, store, &lookup) {
             case .finished: rows.passNext()
             case let progress: return progress
             }
@@ -202,7 +203,8 @@ struct Handout {
     /// Appends the row's event to what is gathered for the watchers that want it. A watcher whose client has enough to take stops before
     /// the revision that it can't be given.
     private mutating func deliver(
-        _ row: LogRow, _ registry: inout WatchRegistry, _ outbox: inout WatchOutbox, _ store: borrowing Store
+        _ row: LogRow, _ registry: inout WatchRegistry, _ outbox: inout WatchOutbox, _ store: borrowing Store,
+        _ lookup: inout ValueLookup
     ) -> Progress {
         beginRow(row, registry, &outbox)
         let revision = row.position.revision
@@ -218,10 +220,7 @@ struct Handout {
                 giveBack(watcher, from: revision, &registry)
                 continue
             }
-            let bytes = event.bytes(row, wantsPrevious: watcher.wantsPrevKV, store)
-            if store.cold.hasMissing {
-                _ = store.cold.takeMissing()
-                event = EncodedEvent()
+            guard let bytes = event.bytes(row, wantsPrevious: watcher.wantsPrevKV, store, &lookup) else {
                 guard isLive else {
                     matchedCount -= 1
                     return .lacksValue

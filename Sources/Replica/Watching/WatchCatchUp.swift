@@ -81,11 +81,11 @@ struct WatchCatchUp {
         }
     }
 
-    /// The sweep that has come to lack values, which the store's `cold` names.
-    mutating func takeSweepThatLacksValues() -> UInt64? {
+    /// The sweep that has come to lack values, and these values.
+    mutating func takeLackingSweep() -> (sweep: UInt64, missing: [MissingValue])? {
         guard lacksValues else { return nil }
         lacksValues = false
-        return sweepNumber
+        return (sweepNumber, sweep?.takeMissing() ?? [])
     }
 
     /// The values that a sweep has lacked; none where they can't be had now, and it has to ask again.

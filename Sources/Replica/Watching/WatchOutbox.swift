@@ -41,6 +41,8 @@ struct WatchBudget {
 struct WatchOutbox: ~Copyable {
     var standing = Standing()
     var budget: WatchBudget
+    /// Previous values that events asked for.
+    var valueCounts = ValueCounts()
     private var actions: [Action] = []
     private var eventsSent: UInt64 = 0
     private let configuration: ReplicaConfiguration

@@ -35,6 +35,8 @@ final class WatchSweep {
     private var values: [Position: ByteString] = [:]
     /// Whether it waits for values: nobody is taken further meanwhile.
     private(set) var isParked = false
+    /// The values that it lacks, while it is parked and has not told.
+    private var missing: [MissingValue] = []
 
     init(rows: [LogRow], start: Revision, end: Revision, _ registry: borrowing WatchRegistry, _ configuration: ReplicaConfiguration) {
         self.rows = Rows(rows)
@@ -49,19 +51,26 @@ final class WatchSweep {
         }
     }
 
-    /// Goes on handing out rows, as far as this turn's bounds go. Where it lacks values it is parked, and the store's `cold` says which.
+    /// Goes on handing out rows, as far as this turn's bounds go. Where it lacks values it is parked, and `takeMissing` gives them.
     func goOn(
         _ registry: inout WatchRegistry, _ outbox: inout WatchOutbox, _ store: borrowing Store, valueByteLimit: Int
     ) -> Handout.Progress {
-        if !values.isEmpty { store.cold.fetched = values }
-        let progress = handout.goOn(&rows, &registry, &outbox, store)
-        if case .lacksValue = progress { noteMissingValues(registry, &outbox, store, byteLimit: valueByteLimit) }
-        if !values.isEmpty { store.cold.fetched = [:] }
+        var lookup = ValueLookup(values)
+        let progress = handout.goOn(&rows, &registry, &outbox, store, &lookup)
         if case .lacksValue = progress {
+            noteMissingValues(registry, &outbox, store, &lookup, byteLimit: valueByteLimit)
+            missing = lookup.takeMissing()
             values = [:]
             isParked = true
         }
+        outbox.valueCounts += lookup.counts
         return progress
+    }
+
+    /// The values that it lacks, once.
+    func takeMissing() -> [MissingValue] {
+        defer { missing = [] }
+        return missing
     }
 
     /// The values that it lacked; none where they can't be had now, and it has to ask again.
@@ -72,7 +81,8 @@ final class WatchSweep {
 
     /// Looks for what was before the next rows, as far as watchers with `prev_kv` will be given it.
     private func noteMissingValues(
-        _ registry: borrowing WatchRegistry, _ outbox: inout WatchOutbox, _ store: borrowing Store, byteLimit: Int
+        _ registry: borrowing WatchRegistry, _ outbox: inout WatchOutbox, _ store: borrowing Store, _ lookup: inout ValueLookup,
+        byteLimit: Int
     ) {
         var left = missingVisitLimit
         var bytes = 0
@@ -88,7 +98,7 @@ final class WatchSweep {
             }
             guard isWanted else { continue }
             bytes += Int(previous.valueLength)
-            _ = store.cold.value(of: previous, key: row.key)
+            _ = lookup.value(of: previous, key: row.key)
         }
         outbox.budget.visited(missingVisitLimit - left)
     }

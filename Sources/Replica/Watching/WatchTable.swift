@@ -61,8 +61,11 @@ struct WatchTable: ~Copyable {
         return progressReads
     }
 
-    /// The sweep that lacks the values that the store's `cold` names: `valuesRead` or `valuesRefused` has to follow.
-    mutating func takeSweepThatLacksValues() -> UInt64? { catchUp.takeSweepThatLacksValues() }
+    /// The sweep that has come to lack values: `valuesRead` or `valuesRefused` has to follow.
+    mutating func takeLackingSweep() -> (sweep: UInt64, missing: [MissingValue])? { catchUp.takeLackingSweep() }
+
+    /// Previous values that events asked for.
+    var valueCounts: ValueCounts { outbox.valueCounts }
 
     /// Nothing more is done in this turn. How many rows and watchers were looked at.
     mutating func turnEnded() -> Int {
@@ -276,7 +279,9 @@ struct WatchTable: ~Copyable {
         guard hasLiveWork else { return }
         defer { answerWaitingProgress() }
         guard !registry.isNobodySynced || live.hasGathered else { return skipPending() }
-        while case .oversized(let revisions) = live.goOn(&recent, &registry, &outbox, store) { refuse(revisions) }
+        var lookup = ValueLookup()
+        while case .oversized(let revisions) = live.goOn(&recent, &registry, &outbox, store, &lookup) { refuse(revisions) }
+        outbox.valueCounts += lookup.counts
     }
 
     /// Nobody is there to be given what is pending.

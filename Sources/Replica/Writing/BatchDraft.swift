@@ -44,10 +44,10 @@ struct BatchDraft {
         while rows.count < rowLimit, byteCount < byteLimit, visits > 0, var write = queue.takeFirst() {
             let rowsBefore = rows.count
             let wentOn = store.isPaused
-            if !write.values.isEmpty { store.cold.fetched = write.values }
-            defer { if !write.values.isEmpty { store.cold.fetched = [:] } }
-            do {
-                guard let answer = try store.execute(write.request, header: header, origin: origin, rows: &rows, visits: &visits) else {
+            do throws(ExecutionError) {
+                let answer = try store.execute(
+                    write.request, with: write.values, header: header, origin: origin, rows: &rows, visits: &visits)
+                guard let answer else {
                     // What was executed before it is sent first.
                     let isAlone = writes.isEmpty && rows.isEmpty
                     if !isAlone { store.abandon() }
@@ -58,13 +58,15 @@ struct BatchDraft {
                 answers.append(.success(answer))
                 for row in rows[rowsBefore...] { byteCount += row.key.count + row.value.count }
             } catch {
-                if store.cold.hasMissing {
-                    lacking.append(Lacking(write: write, values: store.cold.takeMissing()))
+                switch error {
+                case .lacks(let missing):
+                    lacking.append(Lacking(write: write, values: missing))
                     continue
+                case .refused(let error):
+                    // Where an alarm refuses it there is nothing more to raise.
+                    if error == .noSpace, !store.alarms.contains(.noSpace) { exceedsQuota = true }
+                    answers.append(.failure(error))
                 }
-                // Where an alarm refuses it there is nothing more to raise.
-                if error == .noSpace, !store.alarms.contains(.noSpace) { exceedsQuota = true }
-                answers.append(.failure(error))
             }
             writes.append(write)
         }

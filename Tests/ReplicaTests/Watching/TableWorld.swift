@@ -64,7 +64,7 @@ final class TableWorld {
         event(&table, store)
         _ = table.told(&actions)
         progressReads += table.takeProgressReads()
-        if table.takeSweepThatLacksValues() != nil { mistakes.append("values are missing where all are in memory") }
+        if table.takeLackingSweep() != nil { mistakes.append("values are missing where all are in memory") }
         for action in actions { perform(action) }
     }
 
