@@ -113,7 +113,8 @@ let package = Package(
         tests("JWTTests", ["Auth", "Bytes", "EtcdAPI", "JWT"]),
         tests("PasswordsTests", ["Bytes", "EtcdAPI", "Passwords", "TestSupport"]),
         tests("KeyspaceTests", ["Bytes", "EtcdAPI", "Keyspace", "TestSupport"]),
-        tests("ReplicaTests", ["Bytes", "Calls", "EtcdAPI", "Keyspace", "Replica", "TestSupport"]),
+        tests(
+            "ReplicaTests", ["Bytes", "Calls", "EtcdAPI", "Keyspace", "Replica", "TestSupport"], resources: [.copy("Transcripts")]),
         tests("ChangelogTests", ["Bytes", "Keyspace", "Replica", "Changelog", "TestSupport", logging]),
         .target(name: "RawHTTP2", dependencies: ["CNghttp2"], path: "Tests/RawHTTP2", swiftSettings: settings),
         tests("TLSTests", ["TLS", "TestSupport", nioCore, nioPosix, logging]),
