@@ -1,6 +1,7 @@
 // Checks the codec against proto/*.proto, so that neither can change alone: names, numbers, types, unions, enums, calls.
 internal import Bytes
 internal import EtcdAPI
+internal import TestSupport
 internal import Testing
 
 @Suite struct ProtoTests {

@@ -1,5 +1,6 @@
 // Checks the schema and the routes against proto/*.proto, so that neither can change alone.
 internal import Gateway
+internal import TestSupport
 internal import Testing
 
 @Suite struct SchemaTests {

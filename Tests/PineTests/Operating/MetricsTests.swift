@@ -129,7 +129,7 @@ struct MetricsTests {
         let pine = try PineProcess(["--postgres", try PostgresServer.shared().newDatabase()])
         try eventuallyBlocking("being ready") { try HTTPClient.get("/readyz", port: pine.port).status == 200 }
         let known = try scrape(pine.port).sampleNames
-        let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../dashboards").standardized
+        let folder = URL(filePath: TestEnvironment.packageRoot).appending(path: "dashboards")
         let dashboard = try JSONSerialization.jsonObject(with: Data(contentsOf: folder.appending(path: "pine.json")))
         var expressions = expressions(in: dashboard)
         #expect(expressions.count > 20)

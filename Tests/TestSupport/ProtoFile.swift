@@ -2,33 +2,33 @@
 internal import Foundation
 
 /// What a .proto file declares. Names of nested enums are dotted.
-struct ProtoFile {
-    struct Field: Hashable {
-        var name: String
-        var number: Int
+package struct ProtoFile {
+    package struct Field: Hashable {
+        package var name: String
+        package var number: Int
         /// As written: `int64`, `mvccpb.KeyValue`.
-        var type: String
-        var isRepeated: Bool
-        var oneof: String?
+        package var type: String
+        package var isRepeated: Bool
+        package var oneof: String?
     }
 
-    struct Call: Hashable {
-        var path: String
-        var request: String
-        var answer: String
-        var requestStreams: Bool
-        var answerStreams: Bool
+    package struct Call: Hashable {
+        package var path: String
+        package var request: String
+        package var answer: String
+        package var requestStreams: Bool
+        package var answerStreams: Bool
     }
 
-    var messages: [String: [Field]] = [:]
-    var enums: [String: [String: Int]] = [:]
-    var calls: [Call] = []
+    package var messages: [String: [Field]] = [:]
+    package var enums: [String: [String: Int]] = [:]
+    package var calls: [Call] = []
 
     /// Reads files of this repository's proto folder: those that the codec knows, if not told otherwise.
-    static func all(
+    package static func all(
         _ names: [String] = ["kv.proto", "auth.proto", "rpc.proto", "lock.proto", "election.proto", "health.proto"]
     ) throws -> ProtoFile {
-        let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../proto").standardized
+        let folder = URL(filePath: TestEnvironment.packageRoot).appending(path: "proto")
         var merged = ProtoFile()
         for name in names {
             let file = try ProtoFile(String(contentsOf: folder.appending(path: name), encoding: .utf8))
@@ -39,11 +39,11 @@ struct ProtoFile {
         return merged
     }
 
-    struct Unexpected: Error {
-        var token: String
+    package struct Unexpected: Error {
+        package var token: String
     }
 
-    init() {}
+    package init() {}
 
     private init(_ text: String) throws {
         let code = text.split(separator: "\n").map { $0.prefix(upTo: $0.firstRange(of: "//")?.lowerBound ?? $0.endIndex) }

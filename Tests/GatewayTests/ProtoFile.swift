@@ -1,1 +1,0 @@
-../EtcdAPITests/ProtoFile.swift
