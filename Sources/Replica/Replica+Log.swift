@@ -30,13 +30,6 @@ extension Replica {
         takeAnswers()
     }
 
-    /// Whether an answer is that to a question from before the log was loaded anew. Each is answered once, in order.
-    private mutating func isStale(_ kind: WritableKeyPath<StaleAnswers, Int>) -> Bool {
-        guard stale[keyPath: kind] > 0 else { return false }
-        stale[keyPath: kind] -= 1
-        return true
-    }
-
     /// Whether the log can be reached, as far as this event tells.
     private mutating func noteContact(_ event: borrowing LogEvent) {
         switch event {

@@ -56,12 +56,7 @@ struct TranscriptText {
 
     mutating func append(_ action: Action) {
         switch action {
-        case .respond(let id, let message): lines.append("> respond \(id.rawValue): \(text(of: id, message))")
-        case .fail(let id, let error): lines.append("> fail \(id.rawValue): \(error)")
-        case .send(let id, let message, _): lines.append("> send \(id.rawValue): \(text(of: id, message))")
-        case .sendParts(let id, let parts, _): lines.append("> send \(id.rawValue): \(text(of: id, ByteString(parts.joined())))")
-        case .finish(let id): lines.append("> finish \(id.rawValue)")
-        case .reportRevision(let id, let revision): lines.append("> report \(id.rawValue): revision \(revision)")
+        case .answer(let id, let answer): append(id, answer)
         case .log(let command): append(command)
         case .sort: lines.append("> sort")
         case .load: lines.append("> load")
@@ -69,7 +64,33 @@ struct TranscriptText {
         }
     }
 
+    private mutating func append(_ id: CallID, _ answer: Answer) {
+        switch answer {
+        case .respond(let message): lines.append("> respond \(id.rawValue): \(text(of: id, message))")
+        case .fail(let error): lines.append("> fail \(id.rawValue): \(error)")
+        case .send(let message, _): lines.append("> send \(id.rawValue): \(text(of: id, message))")
+        case .sendParts(let parts, _): lines.append("> send \(id.rawValue): \(text(of: id, ByteString(parts.joined())))")
+        case .finish: lines.append("> finish \(id.rawValue)")
+        case .revision(let revision): lines.append("> report \(id.rawValue): revision \(revision)")
+        case .slow: lines.append("> \(id.rawValue) was slow")
+        }
+    }
+
     private mutating func append(_ command: LogCommand) {
+        switch command {
+        case .appending(let command): append(command)
+        case .reading(.head): lines.append("> read the head")
+        case .reading(.tail(let position, let limit)): lines.append("> read the tail after \(name(position)), at most \(limit) rows")
+        case .history(let command):
+            lines.append("> read history after \(name(command.after)), at most \(command.limit) rows")
+        case .values(let command): lines.append("> read the values at \(command.positions.map { name($0) }.joined(separator: ", "))")
+        case .chore(.deleteRows(let deletion)):
+            lines.append("> delete rows \(deletion.positions.map { name($0) }.joined(separator: ", "))")
+        case .chore(.lease(_, let command)): lines.append("> \(text(command))")
+        }
+    }
+
+    private mutating func append(_ command: AppendCommand) {
         switch command {
         case .append(let batch):
             let epoch = batch.expectedEpoch == 0 ? "" : " in epoch \(batch.expectedEpoch)"
@@ -82,12 +103,6 @@ struct TranscriptText {
             lines.append("> lock the head\(extraMs == 0 ? "" : " for \(extraMs) ms more")\(expiry)")
         case .unlockHead: lines.append("> unlock the head")
         case .recover(let position): lines.append("> recover: raise the epoch, and read after \(name(position))")
-        case .readHead: lines.append("> read the head")
-        case .readTail(let position, let limit): lines.append("> read the tail after \(name(position)), at most \(limit) rows")
-        case .readHistory(let position, let limit): lines.append("> read history after \(name(position)), at most \(limit) rows")
-        case .readValues(_, let positions): lines.append("> read the values at \(positions.map { name($0) }.joined(separator: ", "))")
-        case .deleteRows(let deletion): lines.append("> delete rows \(deletion.positions.map { name($0) }.joined(separator: ", "))")
-        case .lease(_, let command): lines.append("> \(text(command))")
         }
     }
 
@@ -204,17 +219,17 @@ extension LogCommand {
     /// The names of events that answer it.
     var answerNames: [String] {
         switch self {
-        case .append(let batch): ["appended \(batch.number)", "conflicted \(batch.number)", "append-lost \(batch.number)"]
-        case .lockHead: ["head-locked"]
-        case .recover: ["recovered"]
-        case .readHead: ["head-read"]
-        case .readTail: ["tail-read"]
-        case .readHistory: ["history-read"]
-        case .readValues: ["values-read"]
-        case .lease(_, .round): ["round-done"]
-        case .lease(_, .keepDuty): ["duty-asked"]
-        case .lease(_, .findDue): ["due-found"]
-        case .unlockHead, .deleteRows, .lease(_, .releaseDuty): []
+        case .appending(.append(let batch)): ["appended \(batch.number)", "conflicted \(batch.number)", "append-lost \(batch.number)"]
+        case .appending(.lockHead): ["head-locked"]
+        case .appending(.recover): ["recovered"]
+        case .reading(.head): ["head-read"]
+        case .reading(.tail): ["tail-read"]
+        case .history: ["history-read"]
+        case .values: ["values-read"]
+        case .chore(.lease(_, .round)): ["round-done"]
+        case .chore(.lease(_, .keepDuty)): ["duty-asked"]
+        case .chore(.lease(_, .findDue)): ["due-found"]
+        case .appending(.unlockHead), .chore(.deleteRows), .chore(.lease(_, .releaseDuty)): []
         }
     }
 }

@@ -23,6 +23,7 @@ import Bytes
 import Calls
 import EtcdAPI
 import Keyspace
+import LogModel
 import Replica
 
 final class TranscriptWorld {
@@ -93,7 +94,7 @@ final class TranscriptWorld {
             let milliseconds = try line.number()
             guard try line.word() == "ms" else { throw TranscriptError("`\(line.text)` has no unit that is known") }
             now = now.advanced(byMs: Int(milliseconds))
-            log.deadlines.nowMs += milliseconds
+            log.nowMs += milliseconds
         default: try answer(&line)
         }
         try line.end()

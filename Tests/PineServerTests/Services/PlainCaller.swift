@@ -133,11 +133,11 @@ final class PlainServer {
                 },
                 log: { command in
                     switch command {
-                    case .append(let batch):
+                    case .appending(.append(let batch)):
                         head = batch.newHead
                         post(.log(.appended(number: batch.number)))
-                    case .readHead: post(.log(.headRead(head)))
-                    case .readTail: post(.log(.tailRead(Tail(head: head, rows: [], reachesHead: true))))
+                    case .reading(.head): post(.log(.headRead(head)))
+                    case .reading(.tail): post(.log(.tailRead(Tail(head: head, rows: [], reachesHead: true))))
                     default: break
                     }
                 },

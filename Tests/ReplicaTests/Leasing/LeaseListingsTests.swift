@@ -10,7 +10,7 @@ import Testing
 @Suite("Lease listings", .ownThreads)
 struct LeaseListingsTests {
     private func answers(_ actions: [Action]) -> [(id: UInt64, message: ByteString)] {
-        actions.compactMap { if case .respond(let id, let message) = $0 { (id.rawValue, message) } else { nil } }
+        actions.compactMap { if case .answer(let id, .respond(let message)) = $0 { (id.rawValue, message) } else { nil } }
     }
 
     @Test("a turn encodes a bounded piece, of the oldest answer first, and each lists what there was when it was due")

@@ -78,12 +78,12 @@ private final class World {
     private func perform(_ actions: [Action]) {
         for action in actions {
             switch action {
-            case .send(let id, let message, _):
+            case .answer(let id, .send(let message, _)):
                 guard let answer = try? LeaseKeepAliveResponse.decode(message) else { continue }
                 keptAlive.append([Int64(id.rawValue), answer.id, answer.ttl])
-            case .finish(let id): keptAlive.append([Int64(id.rawValue), 0, -2])
-            case .respond(let id, let message): responses[id.rawValue] = message
-            case .fail(let id, let error): failures[id.rawValue] = error
+            case .answer(let id, .finish): keptAlive.append([Int64(id.rawValue), 0, -2])
+            case .answer(let id, .respond(let message)): responses[id.rawValue] = message
+            case .answer(let id, .fail(let error)): failures[id.rawValue] = error
             default: break
             }
         }
