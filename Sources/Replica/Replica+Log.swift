@@ -34,7 +34,7 @@ extension Replica {
         case .tailReadFailed: if !isStale(\.tailReads) { tailReadFailed() }
         case .historyRead(let tail): historyRead(tail)
         case .historyReadFailed: historyReadFailed()
-        case .valuesRead(let number, let head, let values): valuesRead(number, head, values)
+        case .valuesRead(let number, let head, let values): fetcher.valuesRead(number, head, values)
         case .valuesReadFailed(let number, _): valuesReadFailed(number)
         case .rowsDeleted(let number, let count, let digest): rowsDeleted(number, count, digest)
         case .deletionRefused(let number): deletionRefused(number)
@@ -251,7 +251,7 @@ extension Replica {
             return
         }
         if asksAgain { startTailRead() }
-        parkedMayGoOn()
+        overtakenMayGoOn()
         // A tail that was read before the epoch was raised doesn't tell: the lost append may come after it.
         if let raised = recovery?.raisedEpoch, head.epoch >= raised { settleLostBatches() }
         confirmReads()
@@ -283,8 +283,7 @@ extension Replica {
             counters.writesFailed += UInt64(batch.unanswered.count)
             for write in batch.unanswered { respond(write.id, .failure(.leaderChanged)) }
         }
-        failParked()
-        for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
+        failLacking()
         failScans()
         failHashes()
         endWatches()
@@ -319,14 +318,9 @@ extension Replica {
         readsWaiting.insert(contentsOf: readsReady + readsConfirming, at: 0)
         readsReady = []
         readsConfirming = []
-        readsWaiting.append(contentsOf: scanFollowers.map(\.read))
-        scanFollowers = []
         if case .inFlight = headRead { staleHeadReads += 1 }
         headRead = .idle
-        scans = []
-        sorting.removeAll()
         pausedWrite = nil
-        streams = []
         tailReadInFlight = false
         unverified = UnverifiedRows()
         folding = nil

@@ -29,8 +29,7 @@ extension Replica {
         for batch in batches {
             for write in batch.unanswered { respond(write.id, .failure(.leaderChanged)) }
         }
-        failParked()
-        for stream in streams { actions.append(.fail(stream.id, .leaderChanged)) }
+        failLacking()
         failScans()
         failHashes()
         holdWatchers()

@@ -201,16 +201,10 @@ package struct Replica: ~Copyable {
     var headRevision: Revision = 0
     /// Reads that may be answered from the store as it is, in the order in which they came.
     var readsReady = Deque<PendingRead>()
-    var scans: [ScanTask] = []
-    /// Ask what one of `scans` answers.
-    var scanFollowers: [ScanFollower] = []
-    var sorting = ScanSorting()
-    /// Whether they took more memory than they may when this turn began.
-    var scansAreCrowded = false
+    var scans: ScanQueue
+    var streams: RangeStreams
     var turnBudget: TurnBudget
-    var longAnswers = LongAnswers()
     var hashing = Hashing()
-    var streams: [StreamTask] = []
 
     // Following
     var tailReadInFlight = false
@@ -237,9 +231,7 @@ package struct Replica: ~Copyable {
     var leaseListings = Deque<LeaseListing>()
 
     // Values that are not in memory
-    var parked = ParkedOperations()
-    /// Values that scans and hashes asked for.
-    var valueCounts = ValueCounts()
+    var fetcher: ValueFetcher<LackingWork>
     /// Whether every row was loaded with its value, so that the digest is known without being told.
     var isWhollyRead = true
 
@@ -258,6 +250,9 @@ package struct Replica: ~Copyable {
         pollIntervalMs = configuration.pollIntervalMinMs
         turnBudget = TurnBudget(configuration)
         watches = WatchTable(configuration)
+        fetcher = ValueFetcher(configuration)
+        scans = ScanQueue(configuration)
+        streams = RangeStreams(configuration)
         batchPace = BatchPace(mostBytes: configuration.batchByteLimit, leastBytes: configuration.pacedByteLeast)
         turnWork = TurnWork(configuration)
         autoCompactor = AutoCompactor(configuration.autoCompaction)
@@ -289,7 +284,7 @@ package struct Replica: ~Copyable {
         case .requestArrived(let id, let request): arrive(id, request)
         case .requestCancelled(let id): cancelled.insert(id)
         case .streamDrained(let id):
-            streamDrained(id)
+            streams.drained(id)
             watchStreamDrained(id)
         case .watchOpened(let id): openWatchStream(id)
         case .leaderRequired(let id): requireLeader(id)
@@ -352,7 +347,7 @@ package struct Replica: ~Copyable {
     package var hasMoreWork: Bool {
         hasReadsToAnswer || !leaseListings.isEmpty || isLoaded && (watches.hasMoreWork || folding != nil || hashing.canGoOn)
             || phase == .serving
-                && (canGoOnWriting || sweeper.hasMoreWork || streams.contains(where: \.isReady) || canCatchUp)
+                && (canGoOnWriting || sweeper.hasMoreWork || streams.hasWork || canCatchUp)
     }
 
     /// When `endTurn` should be called at the latest where nothing happens.
@@ -371,7 +366,7 @@ package struct Replica: ~Copyable {
         }
         if let check = watches.progressDeadline { deadline = min(deadline, check) }
         deadline = min(deadline, leaseDeadline, upkeepDeadline)
-        if !parked.isEmpty { deadline = min(deadline, now.advanced(byMs: expiryIntervalMs)) }
+        if !fetcher.isEmpty { deadline = min(deadline, now.advanced(byMs: expiryIntervalMs)) }
         if headRead != .idle { deadline = min(deadline, now.advanced(byMs: 100)) }
         return deadline
     }
@@ -409,11 +404,9 @@ package struct Replica: ~Copyable {
         readsWaiting.removeAll { gone.contains($0.id) }
         readsConfirming.removeAll { gone.contains($0.id) }
         readsReady.removeAll { gone.contains($0.id) }
-        sorting.drop(gone)
-        scans.removeAll { gone.contains($0.id) }
-        scanFollowers.removeAll { gone.contains($0.read.id) }
-        streams.removeAll { gone.contains($0.id) }
-        parked.drop(gone)
+        scans.dropped(gone)
+        streams.dropped(gone)
+        fetcher.dropped(gone)
         hashing.drop(gone)
         leases.drop(gone)
         leaseListings.removeAll { gone.contains($0.id) }
@@ -428,7 +421,7 @@ package struct Replica: ~Copyable {
             waitingWriteBytes -= oldest.byteCount
             fail(oldest)
         }
-        expireParked()
+        expireLacking()
         // Those whose append is under way or lost are told, too. Whether they happened is found out without them.
         for index in batches.indices {
             while let oldest = batches[index].unanswered.first, oldest.arrivedAt.advanced(byMs: timeout) <= now {
