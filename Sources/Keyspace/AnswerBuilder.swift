@@ -160,7 +160,7 @@ package final class AnswerBuilder {
     ) throws(EtcdError) -> Step {
         if try goOn(index, &lookup, visits: &visits, stepBytes: stepBytes) { return .done }
         if lookup.hasMissing { return .lacks(lookup.takeMissing()) }
-        return scan?.mustBeSorted ?? false ? .unsorted : .unfinished
+        return isUnsorted ? .unsorted : .unfinished
     }
 
     /// False where it goes on.
@@ -227,6 +227,9 @@ package final class AnswerBuilder {
         let (rest, overflow) = (writer.count / scan.keysFetched + 1).multipliedReportingOverflow(by: keysLeft)
         if !overflow && rest <= reservedLimit { writer.reserve(rest + rest / 32) }
     }
+
+    /// Whether something is to be sorted before it can go on.
+    package var isUnsorted: Bool { scan?.mustBeSorted ?? false }
 
     /// What is to be sorted, where a step ended `unsorted`.
     package func takeSortJob(number: UInt64) -> SortJob? { scan?.takeSortJob(number: number) }

@@ -59,6 +59,8 @@ struct Hashing {
     private var isParked = false
     /// In ascending order of their revisions.
     private var remembered: [Answer] = []
+    /// Values that the hashes asked for.
+    private(set) var valueCounts = ValueCounts()
 
     var isEmpty: Bool { tasks.isEmpty }
     var count: Int { tasks.count }
@@ -107,7 +109,7 @@ struct Hashing {
     }
 
     /// Takes the first task further. Where that lacks values, it waits for `valuesRead`.
-    mutating func advance(_ store: borrowing Store, _ lookup: inout ValueLookup, visits: inout Int) -> Progress {
+    mutating func advance(_ store: borrowing Store, visits: inout Int) -> Progress {
         guard !isParked, var task = tasks.popFirst() else { return Progress() }
         if task.scan == nil {
             do throws(EtcdError) {
@@ -124,7 +126,10 @@ struct Hashing {
                     HashScan(revision: revision == 0 ? store.revision : revision, compactRevision: store.compactRevision)
                 }
         }
-        switch task.scan!.step(store.index, &lookup, visits: &visits) {
+        var lookup = ValueLookup()
+        let step = task.scan!.step(store.index, &lookup, visits: &visits)
+        valueCounts += lookup.counts
+        switch step {
         case .unfinished:
             tasks.prepend(task)
             return Progress()
@@ -213,9 +218,7 @@ extension Replica {
         hashing.compacted(store.takeCompactions())
         guard hashing.canGoOn, turnBudget.visits > 0 else { return }
         var visits = configuration.scanKeyLimit
-        var lookup = ValueLookup()
-        let progress = hashing.advance(store, &lookup, visits: &visits)
-        valueCounts += lookup.counts
+        let progress = hashing.advance(store, visits: &visits)
         turnBudget.visits -= configuration.scanKeyLimit - visits
         if let number = hashing.parkedNumber { park(.hash(number), lacking: progress.missing, arrivedAt: now) }
         for outcome in progress.outcomes {

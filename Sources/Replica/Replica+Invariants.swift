@@ -10,6 +10,9 @@ extension Replica {
         follower.invariants()
         writes.invariants(committed: store.committed, tip: store.savepoint.tip)
         watches.invariants()
+        fetcher.invariants()
+        scans.invariants()
+        streams.invariants()
         sweeper.invariants()
         autoCompactor.invariants()
         leaseRounds.invariants()
@@ -24,7 +27,7 @@ extension Replica {
         invariant(
             writes.isAppending || store.isPaused || store.isSettled || phase.isRaising, "the store is ahead of the log without a batch")
         guard !isLoaded else { return }
-        let isIdle = !writes.hasBatches && writes.isLockFree && parked.isEmpty && scans.isEmpty && streams.isEmpty && readyReads.isEmpty
+        let isIdle = !writes.hasBatches && writes.isLockFree && fetcher.isEmpty && scans.count == 0 && streams.count == 0 && readyReads.isEmpty
         invariant(isIdle && hashing.isEmpty, "something was begun on a memory that is not loaded")
         invariant(!follower.isReading && !follower.isBehind, "the tail is read of a log that is being loaded")
     }

@@ -19,7 +19,7 @@ extension Replica {
         case .tailReadFailed: tailReadFailed()
         case .historyRead(let tail): historyRead(tail)
         case .historyReadFailed: historyReadFailed()
-        case .valuesRead(let number, let head, let values): valuesRead(number, head, values)
+        case .valuesRead(let number, let head, let values): fetcher.valuesRead(number, head, values)
         case .valuesReadFailed(let number, _): valuesReadFailed(number)
         case .rowsDeleted(let number, let count, let digest): rowsDeleted(number, count, digest)
         case .deletionRefused(let number): deletionRefused(number)
@@ -192,7 +192,7 @@ extension Replica {
             return
         }
         if end.asksAgain { startTailRead() }
-        parkedMayGoOn()
+        overtakenMayGoOn()
         if phase.isSettled(at: end.head.epoch) { settleLostBatches() }
         confirmReads()
     }

@@ -67,7 +67,7 @@ extension Replica {
     }
 
     /// Whether reads are left that need no event.
-    var hasReadsToAnswer: Bool { isLoaded && !(readyReads.isEmpty && scans.isEmpty && scanFollowers.isEmpty) }
+    var hasReadsToAnswer: Bool { isLoaded && (!readyReads.isEmpty || scans.hasWork) }
 
     /// Answers from the store as committed.
     mutating func answer(_ read: PendingRead, with fetched: [Position: ByteString] = [:]) {

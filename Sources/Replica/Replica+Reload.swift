@@ -53,9 +53,7 @@ extension Replica {
     /// Fails every request that was begun on this memory, one machine after the other.
     private mutating func failAllBegun(_ error: EtcdError) {
         counters.writes.failed += UInt64(failSentWrites(error))
-        failParked(error)
-        for stream in streams { actions.append(.fail(stream.id, error)) }
-        streams = []
+        failLacking(error)
         failScans(error)
         failHashes(error)
         for waiter in sweeper.loadingBegan() { actions.append(.fail(waiter.id, error)) }
@@ -75,8 +73,7 @@ extension Replica {
         emptyStore()
         trail = Trail()
         writes.loadingBegan(&actions)
-        headReader.loadingBegan(earlier: readyReads.loadingBegan(), later: scanFollowers.map(\.read))
-        scanFollowers = []
+        headReader.loadingBegan(earlier: readyReads.loadingBegan(), later: scans.takeFollowers().map(\.read))
         follower.loadingBegan()
         restartLeases()
     }

@@ -72,15 +72,8 @@ extension Replica {
 
     /// The lowest revision that a long scan or a hash is at, whether it waits for values or not.
     private var oldestRead: Revision? {
-        let oldestScan = self.oldestScan
-        guard let pinned = hashing.pinnedRevision else { return oldestScan }
-        return min(oldestScan ?? .max, pinned)
-    }
-
-    private var oldestScan: Revision? {
-        let parkedScan = parked.oldestScan
-        guard !scans.isEmpty || !sorting.isEmpty else { return parkedScan }
-        return (scans + sorting.tasks).reduce(parkedScan ?? .max) { min($0, $1.revision) }
+        let oldest = min(fetcher.pinnedRevision ?? .max, scans.pinnedRevision ?? .max, hashing.pinnedRevision ?? .max)
+        return oldest == .max ? nil : oldest
     }
 
     mutating func rowsDeleted(_ number: UInt64, _ count: Int, _ digest: Digest) {

@@ -27,7 +27,7 @@ extension Replica {
     }
 
     private mutating func readValues(forSweep number: UInt64, _ missing: [MissingValue]) {
-        guard parked.waiting.count < configuration.waitingLimit else {
+        guard fetcher.hasRoom else {
             watches.valuesRefused(forSweep: number)
             return
         }

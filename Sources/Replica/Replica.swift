@@ -139,16 +139,10 @@ package struct Replica: ~Copyable {
     // Reads
     var headReader = HeadReader<PendingRead>()
     var readyReads = ReadyReads()
-    var scans: [ScanTask] = []
-    /// Ask what one of `scans` answers.
-    var scanFollowers: [ScanFollower] = []
-    var sorting = ScanSorting()
-    /// Whether they took more memory than they may when this turn began.
-    var scansAreCrowded = false
+    var scans: ScanQueue
+    var streams: RangeStreams
     var turnBudget: TurnBudget
-    var longAnswers = LongAnswers()
     var hashing = Hashing()
-    var streams: [StreamTask] = []
 
     // Following
     var follower: Follower
@@ -167,9 +161,7 @@ package struct Replica: ~Copyable {
     var leaseListings: LeaseListings
 
     // Values that are not in memory
-    var parked = ParkedOperations()
-    /// Values that scans and hashes asked for.
-    var valueCounts = ValueCounts()
+    var fetcher: ValueFetcher<LackingWork>
 
     // Compaction and space
     var sweeper = Sweeper()
@@ -187,6 +179,9 @@ package struct Replica: ~Copyable {
         turnBudget = TurnBudget(configuration)
         watches = WatchTable(configuration)
         writes = WritePipeline(configuration)
+        fetcher = ValueFetcher(configuration)
+        scans = ScanQueue(configuration)
+        streams = RangeStreams(configuration)
         autoCompactor = AutoCompactor(configuration.autoCompaction)
         quotaAlarm = QuotaAlarm(member: configuration.memberID)
         leaseRounds = LeaseRounds(configuration.leaseLimits, timeoutMs: configuration.requestTimeoutMs)
@@ -218,7 +213,7 @@ package struct Replica: ~Copyable {
         case .requestArrived(let id, let request, let principal): arrive(id, request, by: principal)
         case .requestCancelled(let id): cancelled.insert(id)
         case .streamDrained(let id):
-            streamDrained(id)
+            streams.drained(id)
             watchStreamDrained(id)
         case .watchOpened(let id, let principal): openWatchStream(id, by: principal)
         case .leaderRequired(let id): requireLeader(id)
@@ -282,7 +277,7 @@ package struct Replica: ~Copyable {
     package var hasMoreWork: Bool {
         hasReadsToAnswer || leaseListings.count > 0 || isLoaded && (watches.hasMoreWork || follower.isFolding || hashing.canGoOn)
             || phase.isServing
-                && (canGoOnWriting || sweeper.hasMoreWork || streams.contains(where: \.isReady) || canCatchUp)
+                && (canGoOnWriting || sweeper.hasMoreWork || streams.hasWork || canCatchUp)
     }
 
     /// When `endTurn` should be called at the latest where nothing happens.
@@ -297,7 +292,7 @@ package struct Replica: ~Copyable {
         }
         if let check = watches.progressDeadline { deadline = min(deadline, check) }
         deadline = min(deadline, leaseDeadline, upkeepDeadline)
-        if !parked.isEmpty { deadline = min(deadline, now.advanced(byMs: expiryIntervalMs)) }
+        if !fetcher.isEmpty { deadline = min(deadline, now.advanced(byMs: expiryIntervalMs)) }
         if !headReader.isIdle { deadline = min(deadline, now.advanced(byMs: 100)) }
         return deadline
     }
@@ -334,11 +329,9 @@ package struct Replica: ~Copyable {
         writes.cancelled(gone)
         headReader.dropped(gone)
         readyReads.dropped(gone)
-        sorting.drop(gone)
-        scans.removeAll { gone.contains($0.id) }
-        scanFollowers.removeAll { gone.contains($0.read.id) }
-        streams.removeAll { gone.contains($0.id) }
-        parked.drop(gone)
+        scans.dropped(gone)
+        streams.dropped(gone)
+        fetcher.dropped(gone)
         hashing.drop(gone)
         leaseRounds.clientsLeft(gone)
         leaseListings.clientsLeft(gone)
@@ -348,7 +341,7 @@ package struct Replica: ~Copyable {
     /// Fails requests that have waited too long. Their order of arrival is their order in the queues.
     private mutating func expireWaiting() {
         expireWaitingWrites()
-        expireParked()
+        expireLacking()
         expireSentWrites()
         expireReads()
     }

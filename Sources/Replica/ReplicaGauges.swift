@@ -66,15 +66,22 @@ extension Replica {
         gauges.waitingWrites = writes.writeCount
         gauges.waitingWriteBytes = writes.waitingByteCount
         gauges.waitingReads = headReader.count + readyReads.count
-        gauges.scanBytes = scanBytes
-        gauges.scans = scans.count + sorting.count + streams.count
+        gauges.scanBytes = scans.heldBytes
+        gauges.scans = scans.count + streams.count
         gauges.isRecovering = phase.isRecovering
         gauges.values.byteCount = store.index.valueBytes
-        gauges.values.waiting = parked.waiting.count + parked.reading.count + parked.overtaken.count
-        gauges.values.hits = store.valueCounts.hits + valueCounts.hits + watches.valueCounts.hits
-        gauges.values.misses = store.valueCounts.misses + valueCounts.misses + watches.valueCounts.misses
+        gauges.values.waiting = fetcher.count
+        gauges.values.hits = valueCounts.hits
+        gauges.values.misses = valueCounts.misses
         gauges.values.evictions = store.index.evictions
         return gauges
+    }
+
+    /// Values that anybody asked for.
+    private var valueCounts: ValueCounts {
+        var counts = store.valueCounts
+        for more in [scans.valueCounts, streams.valueCounts, hashing.valueCounts, watches.valueCounts] { counts += more }
+        return counts
     }
 
     /// Counts rows that have become visible.

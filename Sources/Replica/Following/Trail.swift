@@ -51,12 +51,12 @@ extension Replica {
 
     /// Forgets the points once nothing is asked any more.
     mutating func endTrail() {
-        if !trail.isEmpty, !parked.isReading, !watches.isReadingHistory { trail = Trail() }
+        if !trail.isEmpty, !fetcher.isReading, !watches.isReadingHistory { trail = Trail() }
     }
 
     /// Takes answers that have waited to be known as our history's.
     mutating func takeAnswers() {
-        if parked.answer != nil { takeValues() }
+        takeValues()
         takeHistory()
     }
 

@@ -1,6 +1,7 @@
 // Owns: scans whose keys are to be sorted, in the order in which they came, and the one whose keys are being sorted.
 // Must never: hand out more than one job at a time: what waits here goes with its client, a job that was handed out does not.
 // Invariant: each task is in here once, and in no other list of scans.
+internal import Bytes
 internal import Calls
 internal import EtcdAPI
 internal import Keyspace
@@ -48,5 +49,11 @@ struct ScanSorting {
     mutating func removeAll() {
         waiting = []
         underWay = nil
+    }
+
+    /// Traps where more is sorted than was handed out. For tests and the simulator, after each turn.
+    func invariants() {
+        invariant(isBusy || underWay == nil, "a scan waits for a sort job that is not under way")
+        invariant(waiting.allSatisfy(\.answer.isUnsorted), "a scan waits to be sorted, and has nothing to sort")
     }
 }

@@ -228,7 +228,7 @@ struct TurnBudgetTests {
         var most = 0
         while lists.contains(where: { pine.answers[$0] == nil }) {
             _ = pine.turn()
-            most = max(most, pine.replica.scans.reduce(0) { $0 + $1.answer.heldBytes })
+            most = max(most, pine.replica.gauges.scanBytes)
         }
         // One whole answer, and what the turn made in which the limit was passed.
         #expect(most < 100_000 + 320_000 + 120_000)
