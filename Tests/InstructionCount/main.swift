@@ -19,6 +19,7 @@ func counted(_ world: UnsafeMutableRawPointer) {
 final class World: GRPCCallReceiver {
     private let serverChannel = EmbeddedChannel()
     private let clientChannel = EmbeddedChannel()
+    private let log = UncountedLog()
     private let server: ThreadlessServer
     private let client = GRPCClientConnection(limits: HTTP2Limits(), messageLimit: 1 << 30)
     private let methods: [GRPCClientMethod]
@@ -27,7 +28,6 @@ final class World: GRPCCallReceiver {
     private(set) var messages = 0
 
     init() throws {
-        let log = UncountedLog()
         server = ThreadlessServer(
             on: serverChannel.eventLoop, logger: Logger(label: "count") { _ in SwiftLogNoOpLogHandler() }, log: log.answer,
             load: log.load)
@@ -71,6 +71,7 @@ final class World: GRPCCallReceiver {
         clientChannel.embeddedEventLoop.run()
         repeat {
             while let buffer = try? clientChannel.readOutbound(as: ByteBuffer.self) { toServer.append(buffer) }
+            log.isCounting = isCounted
             if isCounted { counted(Unmanaged.passUnretained(self).toOpaque()) } else { serve() }
             while let buffer = try? serverChannel.readOutbound(as: ByteBuffer.self) {
                 _ = try? clientChannel.writeInbound(buffer)
