@@ -7,7 +7,7 @@ let settings: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
     .enableUpcomingFeature("InternalImportsByDefault"),
     // The hot path crosses targets (bytes, codec, key index, engine): let the optimiser follow it.
-    // Overlapping accesses are found by the tests, which run unoptimised; checked for at each access, they cost up to 8 %.
+    // Overlapping accesses are found by the tests and a stage of the simulator, which run unoptimised; checked for at each access, they cost up to 8 %.
     .unsafeFlags(["-cross-module-optimization", "-enforce-exclusivity=unchecked"], .when(configuration: .release)),
 ]
 

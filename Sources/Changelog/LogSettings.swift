@@ -1,4 +1,5 @@
 // Owns: where the log is and how it is to be reached.
+internal import Bytes
 internal import Glibc
 internal import Replica
 
@@ -123,9 +124,7 @@ package struct SchemaName: Hashable, Sendable {
     package static let pine = SchemaName(known: "pine")
 
     /// As an SQL identifier, in double quotes.
-    var quoted: String {
-        "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
-    }
+    var quoted: String { Quoted.sqlIdentifier(text) }
 
     /// The channel of this log's hints. A channel's name is at most 63 bytes long, as every identifier is; a schema whose
     /// name leaves no room for the prefix is told apart by a hash (FNV-1a) instead.
@@ -138,7 +137,5 @@ package struct SchemaName: Hashable, Sendable {
     }
 
     /// The channel as an SQL identifier, in double quotes.
-    var quotedChannel: String {
-        "\"" + channel.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
-    }
+    var quotedChannel: String { Quoted.sqlIdentifier(channel) }
 }

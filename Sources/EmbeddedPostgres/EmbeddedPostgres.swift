@@ -86,7 +86,7 @@ package final class EmbeddedPostgres: Sendable {
     }
 
     private static func connectionString(socketFolder: String, port: Int, passwordFile: String) -> String {
-        "host=\(quoted(socketFolder)) port=\(port) user=\(Cluster.role) dbname=\(Cluster.database) passfile=\(quoted(passwordFile))"
+        "host=\(Quoted.connectionValue(socketFolder)) port=\(port) user=\(Cluster.role) dbname=\(Cluster.database) passfile=\(Quoted.connectionValue(passwordFile))"
     }
 
     // MARK: How it does
@@ -284,12 +284,5 @@ package final class EmbeddedPostgres: Sendable {
     /// Signals our child unless it has ended: once it is reaped, its number may be somebody else's.
     private static func signal(_ process: pid_t, _ signal: Int32) {
         if isRunning(process) { kill(process, signal) }
-    }
-
-    /// A value in a libpq connection string, in quotes where it needs them.
-    private static func quoted(_ text: String) -> String {
-        let isPlain = text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "/._-+:@".contains($0)) }
-        if isPlain, !text.isEmpty { return text }
-        return "'" + text.map { $0 == "'" || $0 == "\\" ? "\\\($0)" : String($0) }.joined() + "'"
     }
 }

@@ -1,4 +1,5 @@
 // Owns: how the private PostgreSQL is tuned. Must never: trade durability for speed.
+internal import Bytes
 internal import Glibc
 
 /// The settings of the private PostgreSQL, for a log that is appended to at high rates and is read mostly at its end.
@@ -51,7 +52,7 @@ struct PostgresSettings {
 
         logging_collector = on
         log_destination = stderr
-        log_directory = \(Self.quoted(logFolder))
+        log_directory = \(Quoted.postgresSetting(logFolder))
         # Seven files at most, one a weekday.
         log_filename = 'postgresql-%a.log'
         log_rotation_age = 1d
@@ -63,11 +64,6 @@ struct PostgresSettings {
         lc_messages = 'C'
 
         """
-    }
-
-    /// A value for postgresql.conf.
-    static func quoted(_ text: String) -> String {
-        "'" + text.map { $0 == "'" ? "''" : $0 == "\\" ? "\\\\" : String($0) }.joined() + "'"
     }
 
     static func availableMemory() -> Int {

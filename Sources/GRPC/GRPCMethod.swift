@@ -1,4 +1,5 @@
 // Owns: the methods that a server offers, and how a request's path finds one of them.
+internal import Bytes
 internal import Calls
 internal import Glibc
 
@@ -103,7 +104,7 @@ final class MethodTable: Sendable {
     /// What to answer to a path that `find` doesn't know, in the words that Go's gRPC uses.
     func unknown(_ text: String) -> GRPCStatus {
         guard let (service, method) = MethodTable.split(text) else {
-            return GRPCStatus(.unimplemented, "malformed method name: \(quoted(text))")
+            return GRPCStatus(.unimplemented, "malformed method name: \(Quoted.printable(text))")
         }
         return services.contains(service)
             ? GRPCStatus(.unimplemented, "unknown method \(method) for service \(service)")
@@ -126,22 +127,4 @@ final class MethodTable: Sendable {
         guard let slash = rest.lastIndex(of: "/") else { return nil }
         return (String(rest[..<slash]), String(rest[rest.index(after: slash)...]))
     }
-}
-
-/// `text` between double quotes, with quotes, backslashes and what isn't printable ASCII escaped.
-func quoted(_ text: String) -> String {
-    var result = "\""
-    for scalar in text.unicodeScalars {
-        switch scalar {
-        case "\"", "\\":
-            result += "\\"
-            result.unicodeScalars.append(scalar)
-        case " "..."~":
-            result.unicodeScalars.append(scalar)
-        default:
-            let hex = String(scalar.value, radix: 16)
-            result += scalar.value < 0x80 ? "\\x" + (hex.count == 1 ? "0" : "") + hex : "\\u{\(hex)}"
-        }
-    }
-    return result + "\""
 }

@@ -1,11 +1,12 @@
 // Owns: the meaning of the `grpc-timeout` header.
+internal import Bytes
 
 enum GRPCTimeout {
     /// The timeout in nanoseconds, saturating; or what is wrong with it, in the words that Go's gRPC uses.
     /// One to eight digits and a unit: `H`, `M`, `S`, `m`, `u`, `n`.
     static func parse(_ text: UnsafeRawBufferPointer) -> Result<Int64, Malformed> {
         func problem(_ words: String) -> Result<Int64, Malformed> {
-            .failure(Malformed(reason: "transport: \(words): \(quoted(String(decoding: text, as: UTF8.self)))"))
+            .failure(Malformed(reason: "transport: \(words): \(Quoted.printable(String(decoding: text, as: UTF8.self)))"))
         }
         if text.count < 2 { return problem("timeout string is too short") }
         if text.count > 9 { return problem("timeout string is too long") }

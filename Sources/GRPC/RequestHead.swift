@@ -67,10 +67,10 @@ struct RequestHead {
         }
         if problems.contains(.contentType) {
             let type = value("content-type")
-            return GRPCStatus(.invalidArgument, "invalid gRPC request content-type \(quoted(type))").trailersOnly(httpStatus: 415)
+            return GRPCStatus(.invalidArgument, "invalid gRPC request content-type \(Quoted.printable(type))").trailersOnly(httpStatus: 415)
         }
         if problems.contains(.httpMethod) {
-            let words = "Received a HEADERS frame with :method \(quoted(value(":method"))) which should be POST"
+            let words = "Received a HEADERS frame with :method \(Quoted.printable(value(":method"))) which should be POST"
             return GRPCStatus(.internal, words).trailersOnly(httpStatus: 405)
         }
         if problems.contains(.timeout) {
@@ -82,7 +82,7 @@ struct RequestHead {
         if problems.contains(.path) {
             return methods.unknown(value(":path")).trailersOnly()
         }
-        let words = "grpc: Decompressor is not installed for grpc-encoding \(quoted(value("grpc-encoding")))"
+        let words = "grpc: Decompressor is not installed for grpc-encoding \(Quoted.printable(value("grpc-encoding")))"
         return GRPCStatus(.unimplemented, words).trailersOnly(extra: WireHeaders.acceptEncoding)
     }
 

@@ -57,7 +57,7 @@ package struct GatewayStatus: Sendable, Hashable {
     private func append(to writer: inout ByteWriter) {
         for byte in #"{"code":\#(code),"message":"#.utf8 { writer.append(byte) }
         var message = message
-        message.withUTF8 { JSONText.append(UnsafeRawBufferPointer($0), to: &writer) }
+        message.withUTF8 { Quoted.appendJSON(UnsafeRawBufferPointer($0), to: &writer) }
         writer.append(UInt8(ascii: "}"))
     }
 }

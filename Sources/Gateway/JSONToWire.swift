@@ -189,7 +189,7 @@ package struct JSONToWire: ~Copyable {
     /// Answers whether the text is one of the field's type.
     private mutating func append(_ text: UnsafeRawBufferPointer, _ field: Field) -> Bool {
         let tag = UInt64(field.number) << 3 | 2
-        if field.kind == .bytes { return Base64.decode(text, tag: tag, isOptional: !field.hasPresence, to: &writer) }
+        if field.kind == .bytes { return BytesText.append(text, tag: tag, isOptional: !field.hasPresence, to: &writer) }
         if text.isEmpty && !field.hasPresence { return true }
         writer.appendVarint(tag)
         writer.appendVarint(UInt64(text.count))

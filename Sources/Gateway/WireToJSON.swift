@@ -107,7 +107,7 @@ package struct WireToJSON {
                 writer.append(UInt8(ascii: "\""))
             } else {
                 if !JSONReader.isText(body) { throw WireFault(message: "\(field.name) is no UTF-8") }
-                JSONText.append(body, to: &writer)
+                Quoted.appendJSON(body, to: &writer)
             }
         }
         return true

@@ -12,7 +12,7 @@ struct DeadRows {
         var row: Position
     }
 
-    private var entries = KeyIndexQueue<Entry>()
+    private var entries = ChunkedQueue<Entry>()
     /// The compaction marks that may still be the last: one committed, and those after it.
     private var compactions: [Position] = []
 

@@ -37,13 +37,13 @@ package struct KeyIndex: ~Copyable {
     }
 
     var tree: KeyTree
-    var journal = KeyIndexQueue<JournalRow>()
-    var superseded = KeyIndexQueue<SupersedingRow>()
-    var kept = KeyIndexQueue<SupersedingRow>()
+    var journal = ChunkedQueue<JournalRow>()
+    var superseded = ChunkedQueue<SupersedingRow>()
+    var kept = ChunkedQueue<SupersedingRow>()
     /// The compaction for which a pass over `kept` is under way, what that has left of it so far, and whether it has met a row that has
     /// to wait for a reader.
     var keptPass: Revision?
-    var keptLater = KeyIndexQueue<SupersedingRow>()
+    var keptLater = ChunkedQueue<SupersedingRow>()
     var keptWaits = false
     /// The bounds of the last pass that ended with rows that wait for a reader.
     var keptPinned: (compacted: Revision, last: Revision)?
@@ -74,7 +74,7 @@ package struct KeyIndex: ~Copyable {
     package var valueByteLimit = Int.max
     /// Whether values have places in the clock.
     var clockRuns = false
-    var clock = KeyIndexQueue<CachedValue>()
+    var clock = ChunkedQueue<CachedValue>()
     /// Values that had to go.
     package internal(set) var evictions: UInt64 = 0
 

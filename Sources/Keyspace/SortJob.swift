@@ -31,9 +31,9 @@ package struct SortJob: Sendable {
 
     private mutating func sort(by precedes: (RangeScan.Found, RangeScan.Found) -> Bool) {
         if descending {
-            found.patternDefeatingSort { precedes($1, $0) }
+            found.goSort { precedes($1, $0) }
         } else {
-            found.patternDefeatingSort(by: precedes)
+            found.goSort(by: precedes)
         }
     }
 }

@@ -86,30 +86,17 @@ package struct Exposition: Sendable {
 
     private mutating func begin(_ name: String, _ type: String, _ help: String) {
         invariant(families.insert(name).inserted, "the metrics \(name) were written twice")
-        text += "# HELP \(name) \(Exposition.escaped(help, quotes: false))\n# TYPE \(name) \(type)\n"
+        text += "# HELP \(name) \(Quoted.prometheusHelp(help))\n# TYPE \(name) \(type)\n"
     }
 
     private mutating func sample(_ name: String, _ labels: [MetricLabel], _ value: String) {
         text += name
         var separator = "{"
         for label in labels {
-            text += "\(separator)\(label.name)=\"\(Exposition.escaped(label.value, quotes: true))\""
+            text += "\(separator)\(label.name)=\"\(Quoted.prometheusLabel(label.value))\""
             separator = ","
         }
         text += labels.isEmpty ? " \(value)\n" : "} \(value)\n"
-    }
-
-    private static func escaped(_ text: String, quotes: Bool) -> String {
-        var result = ""
-        for character in text.unicodeScalars {
-            switch character {
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\"" where quotes: result += "\\\""
-            default: result.unicodeScalars.append(character)
-            }
-        }
-        return result
     }
 
     /// Whole numbers without a point, as Go writes them.

@@ -1,4 +1,5 @@
 // Owns: results as JSON, and as a page with a plot that needs nothing beside it.
+internal import Bytes
 internal import Foundation
 
 package func json(_ value: some Encodable) throws -> String {
@@ -24,26 +25,22 @@ package func page(_ results: [BenchResult], title: String) -> String {
         let color = colors[index % colors.count]
         svg += "<polyline fill=\"none\" stroke=\"\(color)\" stroke-width=\"2\" points=\"\(plot.points(curve.points))\"/>\n"
         let y = 24 + 18 * index
-        svg += "<text x=\"80\" y=\"\(y)\" fill=\"\(color)\">\(escaped(curve.label))</text>\n"
+        svg += "<text x=\"80\" y=\"\(y)\" fill=\"\(color)\">\(Quoted.html(curve.label))</text>\n"
     }
     let tables = results.map {
-        "<h2>\(escaped("\($0.name): \($0.workload.rawValue)"))</h2>\n<pre>\(escaped($0.table(.plain)))</pre>\n"
+        "<h2>\(Quoted.html("\($0.name): \($0.workload.rawValue)"))</h2>\n<pre>\(Quoted.html($0.table(.plain)))</pre>\n"
     }.joined()
     return """
         <!doctype html>
-        <html lang="en"><head><meta charset="utf-8"><title>\(escaped(title))</title>
+        <html lang="en"><head><meta charset="utf-8"><title>\(Quoted.html(title))</title>
         <style>body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:62em;color:#222}
         pre{background:#f6f6f4;padding:1em;overflow-x:auto}svg text{font:13px system-ui,sans-serif}</style></head>
-        <body><h1>\(escaped(title))</h1>
+        <body><h1>\(Quoted.html(title))</h1>
         <svg viewBox="0 0 \(LogPlot.width) \(LogPlot.height)" role="img" aria-label="Latency by percentile">
         \(svg)</svg>
         \(tables)</body></html>
 
         """
-}
-
-private func escaped(_ text: String) -> String {
-    text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;").replacing("\"", with: "&quot;")
 }
 
 /// Latency upwards on a logarithmic scale; to the right the percentile, each nine as wide as the one before.

@@ -1,6 +1,7 @@
 // Owns: what is said of this process's health: the checks, who asks for which, and how often each came out how.
 // Must never: call a process ready that can't answer a linearizable read, or one dead that waits for its database.
 // Source: etcd's server/etcdserver/api/etcdhttp/health.go, whose paths, bodies and status codes this keeps.
+internal import Bytes
 internal import Changelog
 internal import EtcdAPI
 internal import HTTP1
@@ -170,7 +171,7 @@ final class Health: Sendable {
 
     private func ill(_ reason: String) -> PageResponse {
         state.withLock { $0.failed += 1 }
-        return .error(503, #"{"health":"false","reason":\#(jsonString(reason))}"#)
+        return .error(503, #"{"health":"false","reason":\#(Quoted.json(reason))}"#)
     }
 
     private func count(_ question: HealthQuestion, _ outcomes: [(check: HealthCheck, outcome: ProbeOutcome)]) {
@@ -184,21 +185,4 @@ final class Health: Sendable {
             }
         }
     }
-}
-
-/// `text` as JSON writes it.
-func jsonString(_ text: String) -> String {
-    var result = "\""
-    for scalar in text.unicodeScalars {
-        switch scalar {
-        case "\"", "\\":
-            result += "\\"
-            result.unicodeScalars.append(scalar)
-        case _ where scalar.value < 0x20:
-            let hex = String(scalar.value, radix: 16)
-            result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-        default: result.unicodeScalars.append(scalar)
-        }
-    }
-    return result + "\""
 }

@@ -1,4 +1,5 @@
 // Owns: how log lines look: text for people, JSON for machines; to standard error, one write a line.
+import Bytes
 import Foundation
 import Logging
 
@@ -30,10 +31,10 @@ struct LineLogHandler: LogHandler {
         switch format {
         case .text:
             line = "\(time) \(event.level) \(event.message)"
-            for (key, value) in sorted { line += " \(key)=\(value.contains(" ") ? Self.quoted(value) : value)" }
+            for (key, value) in sorted { line += " \(key)=\(value.contains(" ") ? Quoted.json(value) : value)" }
         case .json:
-            line = "{\"ts\":\"\(time)\",\"level\":\"\(event.level)\",\"msg\":\(Self.quoted("\(event.message)"))"
-            for (key, value) in sorted { line += ",\(Self.quoted(key)):\(Self.quoted(value))" }
+            line = "{\"ts\":\"\(time)\",\"level\":\"\(event.level)\",\"msg\":\(Quoted.json("\(event.message)"))"
+            for (key, value) in sorted { line += ",\(Quoted.json(key)):\(Quoted.json(value))" }
             line += "}"
         }
         line += "\n"
@@ -41,20 +42,5 @@ struct LineLogHandler: LogHandler {
             // A log that can't be written must not stop the server.
             _ = write(2, bytes.baseAddress, bytes.count)
         }
-    }
-
-    private static func quoted(_ text: String) -> String {
-        var out = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": out += "\\\""
-            case "\\": out += "\\\\"
-            case "\n": out += "\\n"
-            case "\t": out += "\\t"
-            case _ where scalar.value < 0x20: out += "\\u" + String(scalar.value + 0x10000, radix: 16).dropFirst()
-            default: out.unicodeScalars.append(scalar)
-            }
-        }
-        return out + "\""
     }
 }

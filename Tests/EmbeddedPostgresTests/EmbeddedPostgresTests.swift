@@ -359,11 +359,6 @@ struct PostgresSettingsTests {
         #expect(PostgresSettings.availableMemory() > 64 << 20)
     }
 
-    @Test("Values are quoted as postgresql.conf wants it")
-    func quoting() {
-        #expect(PostgresSettings.quoted("a'b\\c") == "'a''b\\\\c'")
-    }
-
     @Test("Version texts of releases, betas and old servers are understood")
     func versions() {
         #expect(PostgresBinaries.version("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)") == 15)

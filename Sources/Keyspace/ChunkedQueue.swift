@@ -3,8 +3,8 @@
 // none is empty, except that an empty queue may keep one for its capacity.
 internal import Bytes
 
-/// Used for the journal (short, also popped at its end) and for the superseded versions (may be very long).
-struct KeyIndexQueue<Element> {
+/// Short ones, as the journal, which is also popped at its end, and very long ones, as the superseded versions.
+struct ChunkedQueue<Element> {
     private static var chunkLimit: Int { 1024 }
 
     private var chunks: [ContiguousArray<Element>] = []

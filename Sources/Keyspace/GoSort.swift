@@ -6,7 +6,7 @@
 
 extension Array {
     /// Sorts with the decisions of Go's sort.Sort. Not stable. O(n log n).
-    mutating func patternDefeatingSort(by precedes: (Element, Element) -> Bool) {
+    mutating func goSort(by precedes: (Element, Element) -> Bool) {
         guard count > 1 else { return }
         withoutActuallyEscaping(precedes) { order in
             withUnsafeMutableBufferPointer { elements in
