@@ -13,6 +13,7 @@ extension Replica {
         fetcher.invariants()
         scans.invariants()
         streams.invariants()
+        hashing.invariants()
         sweeper.invariants()
         autoCompactor.invariants()
         leaseRounds.invariants()
@@ -27,8 +28,8 @@ extension Replica {
         invariant(
             writes.isAppending || store.isPaused || store.isSettled || phase.isRaising, "the store is ahead of the log without a batch")
         guard !isLoaded else { return }
-        let isIdle = !writes.hasBatches && writes.isLockFree && fetcher.isEmpty && scans.count == 0 && streams.count == 0 && readyReads.isEmpty
-        invariant(isIdle && hashing.isEmpty, "something was begun on a memory that is not loaded")
+        let areQueuesEmpty = fetcher.isEmpty && scans.count == 0 && streams.count == 0 && readyReads.isEmpty && hashing.isEmpty
+        invariant(!writes.hasBatches && writes.isLockFree && areQueuesEmpty, "something was begun on a memory that is not loaded")
         invariant(!follower.isReading && !follower.isBehind, "the tail is read of a log that is being loaded")
     }
 }
