@@ -1,7 +1,7 @@
 // Owns: the one model of what PostgreSQL does with the log's statements: its tables, and the transaction that holds the head row's lock.
 // Must never: know of time, connections or faults, which are its callers': it is told when each statement is executed, and by which
 // session. Nor take a statement that waits in PostgreSQL: whoever calls looks first whether the lock is free.
-package import Bytes
+internal import Bytes
 package import Keyspace
 package import Replica
 

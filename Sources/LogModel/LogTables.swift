@@ -2,7 +2,7 @@
 // Must never: do anything that the statements of Changelog don't: see LogStatements there.
 package import Bytes
 package import Keyspace
-package import Replica
+internal import Replica
 
 /// What a database holds. A value, so that a copy is a standby or a backup.
 package struct LogTables {
