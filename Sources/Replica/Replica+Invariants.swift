@@ -27,8 +27,9 @@ extension Replica {
         invariant(
             writes.isAppending || store.isPaused || store.isSettled || phase.isRaising, "the store is ahead of the log without a batch")
         guard !isLoaded else { return }
-        let isIdle = !writes.hasBatches && writes.isLockFree && fetcher.isEmpty && scans.count == 0 && streams.count == 0 && readyReads.isEmpty
-        invariant(isIdle && hashing.isEmpty, "something was begun on a memory that is not loaded")
+        invariant(!writes.hasBatches && writes.isLockFree, "a batch is under way on a memory that is not loaded")
+        let hasScans = scans.count > 0 || scans.hasWork || streams.count > 0
+        invariant(fetcher.isEmpty && readyReads.isEmpty && hashing.isEmpty && !hasScans, "a memory that is not loaded is being read")
         invariant(!follower.isReading && !follower.isBehind, "the tail is read of a log that is being loaded")
     }
 }
