@@ -28,8 +28,9 @@ extension Replica {
         invariant(
             writes.isAppending || store.isPaused || store.isSettled || phase.isRaising, "the store is ahead of the log without a batch")
         guard !isLoaded else { return }
-        let areQueuesEmpty = fetcher.isEmpty && scans.count == 0 && streams.count == 0 && readyReads.isEmpty && hashing.isEmpty
-        invariant(!writes.hasBatches && writes.isLockFree && areQueuesEmpty, "something was begun on a memory that is not loaded")
+        invariant(!writes.hasBatches && writes.isLockFree, "a batch is under way on a memory that is not loaded")
+        let hasScans = scans.count > 0 || scans.hasWork || streams.count > 0
+        invariant(fetcher.isEmpty && readyReads.isEmpty && hashing.isEmpty && !hasScans, "a memory that is not loaded is being read")
         invariant(!follower.isReading && !follower.isBehind, "the tail is read of a log that is being loaded")
     }
 }
