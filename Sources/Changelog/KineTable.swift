@@ -15,7 +15,7 @@ package final class KineTable {
         connection = try PostgresConnection(
             conninfo: conninfo, connectLimit: .seconds(10), prepares: false, interrupt: -1, logger: logger)
         let name = table.split(separator: ".", omittingEmptySubsequences: false)
-            .map { Quoted.sqlIdentifier($0) }.joined(separator: ".")
+            .map { Quoted.sqlIdentifier(String($0)) }.joined(separator: ".")
         _ = try run("begin isolation level repeatable read read only")
         // The last row of a name is its state. Rows that kine itself put there are no keys: its compaction mark, and those that
         // fill gaps, which are marked as deleted. Keys are in the order of their bytes, as everywhere else.
