@@ -4,7 +4,8 @@ internal import EtcdAPI
 internal import TestSupport
 internal import Testing
 
-@Suite struct ProtoTests {
+@Suite(.ownThreads)
+struct ProtoTests {
     let proto: ProtoFile
 
     init() throws {

@@ -3,7 +3,8 @@ internal import Gateway
 internal import TestSupport
 internal import Testing
 
-@Suite struct SchemaTests {
+@Suite(.ownThreads)
+struct SchemaTests {
     let proto: ProtoFile
 
     /// Messages that the gateway never carries: two of the store's records, and a call that has no path.

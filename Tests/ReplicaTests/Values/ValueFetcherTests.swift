@@ -7,7 +7,7 @@ import Testing
 
 @testable import Replica
 
-@Suite("Value fetcher")
+@Suite("Value fetcher", .ownThreads)
 struct ValueFetcherTests {
     private func fetcher(waitingLimit: Int = 100, readByteLimit: Int = 100) -> ValueFetcher<String> {
         ValueFetcher(waitingLimit: waitingLimit, readByteLimit: readByteLimit, timeoutMs: 1_000)
