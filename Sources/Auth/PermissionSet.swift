@@ -28,6 +28,8 @@ package struct KeySet: Hashable, Sendable {
 
     /// The keys of all `ranges`, in etcd's pairs of key and range end. Ranges without a key in them add nothing.
     package init(_ ranges: [(key: ByteString, rangeEnd: ByteString)]) {
+        // `contains` reads the bytes of starts without counting references.
+        ByteString.checkLayout()
         var parts: [Interval] = []
         for (key, rangeEnd) in ranges where !key.isEmpty {
             if rangeEnd.isEmpty {
@@ -56,15 +58,11 @@ package struct KeySet: Hashable, Sendable {
         // The last interval that starts at the key or before it, found without a reference count for each comparison.
         let low = key.withUnsafeBytes { key in
             intervals.withUnsafeBufferPointer { intervals in
-                var low = 0
-                var high = intervals.count
-                while low < high {
-                    let middle = (low + high) / 2
+                (0..<intervals.count).partitioningIndex { index in
                     // An interval begins with its start.
-                    let start = UnsafeRawPointer(intervals.baseAddress! + middle).assumingMemoryBound(to: ByteString.self)
-                    if isOrdered(ByteString.unretainedBytes(at: start), key) { low = middle + 1 } else { high = middle }
+                    let start = UnsafeRawPointer(intervals.baseAddress! + index).assumingMemoryBound(to: ByteString.self)
+                    return !isOrdered(ByteString.unretainedBytes(at: start), key)
                 }
-                return low
             }
         }
         guard low > 0 else { return false }

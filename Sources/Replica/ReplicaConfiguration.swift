@@ -1,5 +1,5 @@
 // Owns: what a replica is told at its start: who it is, and the bounds of everything that could grow.
-package import Keyspace
+internal import Keyspace
 
 package struct ReplicaConfiguration: Sendable {
     /// Drawn once a process: tells this process's rows from others'.

@@ -27,6 +27,8 @@ struct IntervalTree: ~Copyable {
     private var free: [Int32] = []
     private var root = none
 
+    init() { ByteString.checkLayout() }
+
     /// Distinct intervals.
     var count: Int { nodes.count - free.count }
 

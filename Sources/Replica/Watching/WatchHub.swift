@@ -175,13 +175,7 @@ struct WatcherList {
     /// The index in `rest` of the first watcher that is not less. Handles grow, so it is mostly the end.
     private func position(of watcher: WatchKey) -> Int {
         if let last = rest.last, last.watcher < watcher { return rest.count }
-        var low = head
-        var high = rest.count
-        while low < high {
-            let middle = (low + high) / 2
-            if rest[middle].watcher < watcher { low = middle + 1 } else { high = middle }
-        }
-        return low
+        return (head..<rest.count).partitioningIndex { rest[$0].watcher >= watcher }
     }
 }
 
