@@ -70,7 +70,7 @@ let package = Package(
         room("Keyspace", ["Bytes", "CPrefetch", "EtcdAPI", heap]),
         room("Replica", ["Bytes", "Calls", "Metrics", "EtcdAPI", "Keyspace", deque]),
         .target(
-            name: "Changelog", dependencies: ["Bytes", "CLibPQ", "Metrics", "Keyspace", "Replica", deque, logging],
+            name: "Changelog", dependencies: ["Bytes", "CLibPQ", "EtcdAPI", "Metrics", "Keyspace", "Replica", deque, logging],
             // A link to the migrations folder: compiled in, so that the binary needs no files beside it.
             resources: [.embedInCode("migrations")], swiftSettings: settings),
         room("TLS", ["Bytes", "COpenSSL", nioCore, logging]),
@@ -118,7 +118,7 @@ let package = Package(
         tests(
             "ReplicaTests", ["Bytes", "Calls", "EtcdAPI", "Keyspace", "LogModel", "Replica", "TestSupport"],
             resources: [.copy("Transcripts")]),
-        tests("ChangelogTests", ["Bytes", "Keyspace", "Replica", "Changelog", "TestSupport", logging]),
+        tests("ChangelogTests", ["Bytes", "EtcdAPI", "Keyspace", "Replica", "Changelog", "TestSupport", logging]),
         .target(name: "RawHTTP2", dependencies: ["CNghttp2"], path: "Tests/RawHTTP2", swiftSettings: settings),
         tests("TLSTests", ["TLS", "TestSupport", nioCore, nioPosix, logging]),
         tests("HTTP2Tests", ["Bytes", "CNghttp2", "HTTP2", "RawHTTP2", "TestSupport", nioCore, nioPosix, logging]),

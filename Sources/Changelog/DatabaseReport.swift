@@ -1,6 +1,7 @@
 // Owns: what an operator asks the database about a store: `pine status`.
 // Must never: be asked by a server at work: it may read more than a server should.
 internal import Bytes
+package import EtcdAPI
 package import Keyspace
 package import Logging
 
@@ -59,8 +60,8 @@ package struct DatabaseReport: Sendable {
         let leases = try session.connection.run(statements.leases, within: limit)
         return DatabaseReport(
             serverVersion: session.connection.serverVersion, schemaVersion: found, isPooled: session.isPooled,
-            head: try session.readHead(), oldestRevision: try integer(statements.oldest),
-            sweptCompactRevision: try integer(statements.swept),
+            head: try session.readHead(), oldestRevision: try integer(statements.oldest).map(Revision.init),
+            sweptCompactRevision: try integer(statements.swept).map(Revision.init),
             members: try session.listMembers(within: memberAge), steward: try steward(statements, session),
             leases: try leases.integer(0, 0), overdueLeases: try leases.integer(0, 1),
             tables: try tables(statements, session), longTransactions: try integer(statements.longTransactions) ?? 0)

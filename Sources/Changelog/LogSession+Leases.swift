@@ -1,5 +1,6 @@
 // Owns: the operations on the leases' deadlines and on the steward's duty.
 internal import Bytes
+package import EtcdAPI
 package import Keyspace
 internal import Logging
 package import Replica
@@ -109,5 +110,9 @@ extension Parameters {
 extension ParameterWriter {
     mutating func addArray(_ numbers: [Int64]) {
         array(of: TypeID.int8, numbers) { $0.element($1) }
+    }
+
+    mutating func addArray(_ leases: [LeaseID]) {
+        array(of: TypeID.int8, leases) { $0.element($1) }
     }
 }

@@ -1,4 +1,5 @@
 // Owns: reading the whole log at start-up, in one snapshot.
+internal import EtcdAPI
 package import Keyspace
 package import Replica
 

@@ -2,6 +2,7 @@
 // Must never: be used after an operation threw `lost` (isOpen is false then), or by another thread than its own.
 // Invariant: holdsHeadLock is true exactly while a transaction with the head row's lock is open.
 package import Bytes
+package import EtcdAPI
 package import Keyspace
 package import Logging
 package import Replica

@@ -1,5 +1,6 @@
 // Owns: bringing the tables of one schema to the version that this Pine works with.
 // Must never: write anything where they are at that version already, so that a role without the right to change them can serve.
+internal import EtcdAPI
 internal import Keyspace
 package import Logging
 

@@ -1,6 +1,7 @@
 // Owns: the parameters of one statement, in PostgreSQL's binary format, laid out one after the other in one buffer.
 // Must never: hold a parameter in text format, except text itself, whose binary format is the same.
 internal import Bytes
+internal import EtcdAPI
 
 /// The object ids of the types that our parameters have (pg_type.dat; they never change).
 enum TypeID {
@@ -79,6 +80,8 @@ struct ParameterWriter: ~Copyable {
         ends.append(writer.count)
     }
 
+    mutating func add(_ value: some WireNumber) { add(value.rawValue) }
+
     mutating func add(_ value: Int32) {
         writer.appendBigEndian(value)
         ends.append(writer.count)
@@ -106,6 +109,8 @@ struct ParameterWriter: ~Copyable {
         writer.appendBigEndian(Int32(MemoryLayout<I>.size))
         writer.appendBigEndian(value)
     }
+
+    mutating func element(_ value: some WireNumber) { element(value.rawValue) }
 
     mutating func element(_ bytes: ByteString) {
         writer.appendBigEndian(Int32(truncatingIfNeeded: bytes.count))
@@ -151,6 +156,9 @@ struct ArrayCursor {
         (at + 4).storeBytes(of: value.bigEndian, as: I.self)
         at += 4 + MemoryLayout<I>.size
     }
+
+    @inline(__always)
+    mutating func put(_ value: some WireNumber) { put(value.rawValue) }
 
     @inline(__always)
     mutating func put(_ bytes: ByteString) {

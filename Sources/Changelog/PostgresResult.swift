@@ -2,6 +2,7 @@
 // Must never: trap on what the server sent; a value of another size than asked for throws `malformed`.
 internal import Bytes
 internal import CLibPQ
+internal import EtcdAPI
 
 /// The rows of one statement, in binary format.
 final class PostgresResult {
@@ -31,6 +32,10 @@ final class PostgresResult {
         else { throw LogError.malformed("column \(column) is not an integer of \(MemoryLayout<I>.size) bytes") }
         return I(bigEndian: UnsafeRawPointer(value).loadUnaligned(as: I.self))
     }
+
+    /// A bigint that is a number of etcd's API.
+    @inline(__always)
+    func integer<N: WireNumber>(_ row: Int, _ column: Int) throws(LogError) -> N { N(try integer(row, column)) }
 
     /// The bytes of a value, valid as long as this object is.
     @inline(__always)

@@ -1,6 +1,7 @@
 // Owns: what an operator asks and does after a backup was restored: `pine restore`. A look at the log's end, its comparison with what
 // was served, and the append that moves it past that.
 // Must never: change anything but by that append, which is like any other: members that run fold it as they fold each other's.
+package import EtcdAPI
 package import Keyspace
 package import Logging
 package import Replica

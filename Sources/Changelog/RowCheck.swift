@@ -1,6 +1,7 @@
 // Owns: whether the rows of a log that has a key are those that were appended and not deleted: each has the hash that was stored with it,
 // and all together have the sum that the tables `head` and `sweep` tell.
 // Must never: take a row for altered whose value it has not seen, or a sum for wrong that is not of the rows' own snapshot.
+internal import EtcdAPI
 package import Keyspace
 internal import Logging
 

@@ -13,7 +13,7 @@ extension ByteWriter {
             var cursor = WireCursor(at: start + 2)
             cursor.number(1, header.clusterID)
             cursor.number(2, header.memberID)
-            cursor.number(3, UInt64(bitPattern: header.revision))
+            cursor.number(3, UInt64(bitPattern: header.revision.rawValue))
             cursor.number(4, header.raftTerm)
             start[0] = 1 << 3 | 2
             start[1] = UInt8(truncatingIfNeeded: cursor.at - start - 2)
@@ -23,7 +23,7 @@ extension ByteWriter {
 
     /// A key with its value, as the sub-message of this field (1 to 15). Pass an empty value for `keys_only`.
     package mutating func appendKeyValue(
-        _ field: Int, key: ByteString, createRevision: Int64, modRevision: Int64, version: Int64, value: ByteString, lease: Int64
+        _ field: Int, key: ByteString, createRevision: Revision, modRevision: Revision, version: Int64, value: ByteString, lease: LeaseID
     ) {
         invariant(field >= 1 && field <= 15, "a tag of one byte")
         let body = Self.keyValueSize(
@@ -33,11 +33,11 @@ extension ByteWriter {
             var cursor = WireCursor(at: start)
             cursor.length(field, body)
             cursor.bytes(1, key)
-            cursor.number(2, UInt64(bitPattern: createRevision))
-            cursor.number(3, UInt64(bitPattern: modRevision))
+            cursor.number(2, UInt64(bitPattern: createRevision.rawValue))
+            cursor.number(3, UInt64(bitPattern: modRevision.rawValue))
             cursor.number(4, UInt64(bitPattern: version))
             cursor.bytes(5, value)
-            cursor.number(6, UInt64(bitPattern: lease))
+            cursor.number(6, UInt64(bitPattern: lease.rawValue))
             return cursor.at - start
         }
     }
@@ -54,10 +54,10 @@ extension ByteWriter {
     /// How many bytes a KeyValue takes, without its tag and length.
     @inline(__always)
     package static func keyValueSize(
-        key: ByteString, createRevision: Int64, modRevision: Int64, version: Int64, value: ByteString, lease: Int64
+        key: ByteString, createRevision: Revision, modRevision: Revision, version: Int64, value: ByteString, lease: LeaseID
     ) -> Int {
-        bytesSize(key) + numberSize(createRevision) + numberSize(modRevision) + numberSize(version) + bytesSize(value)
-            + numberSize(lease)
+        bytesSize(key) + numberSize(createRevision.rawValue) + numberSize(modRevision.rawValue) + numberSize(version) + bytesSize(value)
+            + numberSize(lease.rawValue)
     }
 
     @inline(__always)
@@ -128,7 +128,7 @@ extension ByteWriter {
 
     /// A WatchResponse up to the events, each of which is `appendEvent(...)` or the bytes that it wrote elsewhere.
     package mutating func appendWatchHead(
-        _ header: ResponseHeader, watchID: Int64, created: Bool = false, canceled: Bool = false, compactRevision: Int64 = 0,
+        _ header: ResponseHeader, watchID: WatchID, created: Bool = false, canceled: Bool = false, compactRevision: Revision = 0,
         cancelReason: ByteString = ByteString(), fragment: Bool = false
     ) {
         appendHeader(header)
@@ -151,7 +151,7 @@ extension ByteWriter {
     }
 
     /// What follows the header of a LeaseGrantResponse.
-    package mutating func appendLeaseGrantTail(id: Int64, ttl: Int64) {
+    package mutating func appendLeaseGrantTail(id: LeaseID, ttl: Int64) {
         appendInt64(2, id)
         appendInt64(3, ttl)
     }
@@ -159,7 +159,7 @@ extension ByteWriter {
     // MARK: Lease
 
     /// A whole LeaseKeepAliveResponse.
-    package mutating func appendKeepAliveResponse(_ header: ResponseHeader, id: Int64, ttl: Int64) {
+    package mutating func appendKeepAliveResponse(_ header: ResponseHeader, id: LeaseID, ttl: Int64) {
         appendHeader(header)
         appendInt64(2, id)
         appendInt64(3, ttl)

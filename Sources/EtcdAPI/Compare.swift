@@ -30,10 +30,10 @@ package struct Compare: WireMessage {
     package enum TargetUnion: Hashable, Sendable {
         case none
         case version(Int64)
-        case createRevision(Int64)
-        case modRevision(Int64)
+        case createRevision(Revision)
+        case modRevision(Revision)
         case value(ByteString)
-        case lease(Int64)
+        case lease(LeaseID)
     }
 
     package var result: CompareResult = .equal
@@ -59,9 +59,9 @@ package struct Compare: WireMessage {
     /// What a numeric target is compared with: 0 where the union holds another member than `target` names, as in etcd.
     package var numberOperand: Int64 {
         switch (target, targetUnion) {
-        case (.version, .version(let number)), (.create, .createRevision(let number)), (.mod, .modRevision(let number)),
-            (.lease, .lease(let number)):
-            number
+        case (.version, .version(let number)): number
+        case (.create, .createRevision(let revision)), (.mod, .modRevision(let revision)): revision.rawValue
+        case (.lease, .lease(let lease)): lease.rawValue
         default: 0
         }
     }
@@ -95,10 +95,10 @@ package struct Compare: WireMessage {
         switch targetUnion {
         case .none: break
         case .version(let number): writer.appendUnionUInt64(4, UInt64(bitPattern: number))
-        case .createRevision(let number): writer.appendUnionUInt64(5, UInt64(bitPattern: number))
-        case .modRevision(let number): writer.appendUnionUInt64(6, UInt64(bitPattern: number))
+        case .createRevision(let revision): writer.appendUnionUInt64(5, UInt64(bitPattern: revision.rawValue))
+        case .modRevision(let revision): writer.appendUnionUInt64(6, UInt64(bitPattern: revision.rawValue))
         case .value(let value): writer.appendUnionBytes(7, value)
-        case .lease(let number): writer.appendUnionUInt64(8, UInt64(bitPattern: number))
+        case .lease(let lease): writer.appendUnionUInt64(8, UInt64(bitPattern: lease.rawValue))
         }
         writer.appendBytes(64, rangeEnd)
     }

@@ -7,12 +7,12 @@ package struct LeaderKey: WireMessage {
     /// Exists as long as its candidate leads.
     package var key = ByteString()
     /// The key's create revision.
-    package var rev: Int64 = 0
-    package var lease: Int64 = 0
+    package var rev: Revision = 0
+    package var lease: LeaseID = 0
 
     package init() {}
 
-    package init(name: ByteString = ByteString(), key: ByteString = ByteString(), rev: Int64 = 0, lease: Int64 = 0) {
+    package init(name: ByteString = ByteString(), key: ByteString = ByteString(), rev: Revision = 0, lease: LeaseID = 0) {
         self.name = name
         self.key = key
         self.rev = rev
@@ -44,13 +44,13 @@ package struct CampaignRequest: WireMessage {
     /// The prefix of the candidates' keys.
     package var name = ByteString()
     /// The candidate's lease, 0 for a new one of a minute.
-    package var lease: Int64 = 0
+    package var lease: LeaseID = 0
     /// What observers are told.
     package var value = ByteString()
 
     package init() {}
 
-    package init(name: ByteString = ByteString(), lease: Int64 = 0, value: ByteString = ByteString()) {
+    package init(name: ByteString = ByteString(), lease: LeaseID = 0, value: ByteString = ByteString()) {
         self.name = name
         self.lease = lease
         self.value = value

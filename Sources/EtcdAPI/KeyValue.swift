@@ -5,20 +5,20 @@ package import Bytes
 package struct KeyValue: WireMessage {
     package var key = ByteString()
     /// The revision of the put that made the key exist.
-    package var createRevision: Int64 = 0
+    package var createRevision: Revision = 0
     /// The revision of the last change.
-    package var modRevision: Int64 = 0
+    package var modRevision: Revision = 0
     /// How many puts since the key exists, from 1; 0 for a deletion.
     package var version: Int64 = 0
     package var value = ByteString()
     /// The lease that the key goes with; 0 for none.
-    package var lease: Int64 = 0
+    package var lease: LeaseID = 0
 
     package init() {}
 
     package init(
-        key: ByteString = ByteString(), createRevision: Int64 = 0, modRevision: Int64 = 0, version: Int64 = 0,
-        value: ByteString = ByteString(), lease: Int64 = 0
+        key: ByteString = ByteString(), createRevision: Revision = 0, modRevision: Revision = 0, version: Int64 = 0,
+        value: ByteString = ByteString(), lease: LeaseID = 0
     ) {
         self.key = key
         self.createRevision = createRevision

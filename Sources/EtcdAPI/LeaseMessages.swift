@@ -6,11 +6,11 @@ package struct LeaseGrantRequest: WireMessage {
     /// Seconds to live without a keep-alive.
     package var ttl: Int64 = 0
     /// 0 to be given one.
-    package var id: Int64 = 0
+    package var id: LeaseID = 0
 
     package init() {}
 
-    package init(ttl: Int64 = 0, id: Int64 = 0) {
+    package init(ttl: Int64 = 0, id: LeaseID = 0) {
         self.ttl = ttl
         self.id = id
     }
@@ -33,7 +33,7 @@ package struct LeaseGrantRequest: WireMessage {
 
 package struct LeaseGrantResponse: WireMessage {
     package var header: ResponseHeader?
-    package var id: Int64 = 0
+    package var id: LeaseID = 0
     /// Seconds granted, which may be more than asked for.
     package var ttl: Int64 = 0
     /// Unused: errors come as a gRPC status.
@@ -41,7 +41,7 @@ package struct LeaseGrantResponse: WireMessage {
 
     package init() {}
 
-    package init(header: ResponseHeader? = nil, id: Int64 = 0, ttl: Int64 = 0, error: ByteString = ByteString()) {
+    package init(header: ResponseHeader? = nil, id: LeaseID = 0, ttl: Int64 = 0, error: ByteString = ByteString()) {
         self.header = header
         self.id = id
         self.ttl = ttl
@@ -70,11 +70,11 @@ package struct LeaseGrantResponse: WireMessage {
 
 /// Ends a lease and deletes its keys.
 package struct LeaseRevokeRequest: WireMessage {
-    package var id: Int64 = 0
+    package var id: LeaseID = 0
 
     package init() {}
 
-    package init(id: Int64 = 0) {
+    package init(id: LeaseID = 0) {
         self.id = id
     }
 
@@ -117,11 +117,11 @@ package struct LeaseRevokeResponse: WireMessage {
 
 /// Starts the lease's time anew.
 package struct LeaseKeepAliveRequest: WireMessage {
-    package var id: Int64 = 0
+    package var id: LeaseID = 0
 
     package init() {}
 
-    package init(id: Int64 = 0) {
+    package init(id: LeaseID = 0) {
         self.id = id
     }
 
@@ -141,13 +141,13 @@ package struct LeaseKeepAliveRequest: WireMessage {
 
 package struct LeaseKeepAliveResponse: WireMessage {
     package var header: ResponseHeader?
-    package var id: Int64 = 0
+    package var id: LeaseID = 0
     /// Seconds from now; 0 where there is no such lease.
     package var ttl: Int64 = 0
 
     package init() {}
 
-    package init(header: ResponseHeader? = nil, id: Int64 = 0, ttl: Int64 = 0) {
+    package init(header: ResponseHeader? = nil, id: LeaseID = 0, ttl: Int64 = 0) {
         self.header = header
         self.id = id
         self.ttl = ttl
@@ -172,13 +172,13 @@ package struct LeaseKeepAliveResponse: WireMessage {
 }
 
 package struct LeaseTimeToLiveRequest: WireMessage {
-    package var id: Int64 = 0
+    package var id: LeaseID = 0
     /// Answer with the lease's keys too.
     package var keys = false
 
     package init() {}
 
-    package init(id: Int64 = 0, keys: Bool = false) {
+    package init(id: LeaseID = 0, keys: Bool = false) {
         self.id = id
         self.keys = keys
     }
@@ -201,7 +201,7 @@ package struct LeaseTimeToLiveRequest: WireMessage {
 
 package struct LeaseTimeToLiveResponse: WireMessage {
     package var header: ResponseHeader?
-    package var id: Int64 = 0
+    package var id: LeaseID = 0
     /// Seconds left; -1 where there is no such lease.
     package var ttl: Int64 = 0
     /// Seconds granted.
@@ -210,7 +210,7 @@ package struct LeaseTimeToLiveResponse: WireMessage {
 
     package init() {}
 
-    package init(header: ResponseHeader? = nil, id: Int64 = 0, ttl: Int64 = 0, grantedTTL: Int64 = 0, keys: [ByteString] = []) {
+    package init(header: ResponseHeader? = nil, id: LeaseID = 0, ttl: Int64 = 0, grantedTTL: Int64 = 0, keys: [ByteString] = []) {
         self.header = header
         self.id = id
         self.ttl = ttl
@@ -252,11 +252,11 @@ package struct LeaseLeasesRequest: WireMessage {
 }
 
 package struct LeaseStatus: WireMessage {
-    package var id: Int64 = 0
+    package var id: LeaseID = 0
 
     package init() {}
 
-    package init(id: Int64 = 0) {
+    package init(id: LeaseID = 0) {
         self.id = id
     }
 

@@ -6,11 +6,11 @@ package struct LockRequest: WireMessage {
     /// The prefix of the keys that queue for the lock.
     package var name = ByteString()
     /// The holder's lease, 0 for a new one of a minute.
-    package var lease: Int64 = 0
+    package var lease: LeaseID = 0
 
     package init() {}
 
-    package init(name: ByteString = ByteString(), lease: Int64 = 0) {
+    package init(name: ByteString = ByteString(), lease: LeaseID = 0) {
         self.name = name
         self.lease = lease
     }

@@ -75,11 +75,11 @@ package struct HashResponse: WireMessage {
 /// Asks for a hash of keys and values up to a revision.
 package struct HashKVRequest: WireMessage {
     /// 0 for the current one.
-    package var revision: Int64 = 0
+    package var revision: Revision = 0
 
     package init() {}
 
-    package init(revision: Int64 = 0) {
+    package init(revision: Revision = 0) {
         self.revision = revision
     }
 
@@ -101,13 +101,13 @@ package struct HashKVResponse: WireMessage {
     package var header: ResponseHeader?
     package var hash: UInt32 = 0
     /// The revision that hashing started after.
-    package var compactRevision: Int64 = 0
+    package var compactRevision: Revision = 0
     /// The revision that was hashed up to.
-    package var hashRevision: Int64 = 0
+    package var hashRevision: Revision = 0
 
     package init() {}
 
-    package init(header: ResponseHeader? = nil, hash: UInt32 = 0, compactRevision: Int64 = 0, hashRevision: Int64 = 0) {
+    package init(header: ResponseHeader? = nil, hash: UInt32 = 0, compactRevision: Revision = 0, hashRevision: Revision = 0) {
         self.header = header
         self.hash = hash
         self.compactRevision = compactRevision

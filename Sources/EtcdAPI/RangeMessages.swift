@@ -33,7 +33,7 @@ package struct RangeRequest: WireMessage {
     /// The most keys to answer with; 0 for all.
     package var limit: Int64 = 0
     /// Answer as of this revision; 0 or less for the current one.
-    package var revision: Int64 = 0
+    package var revision: Revision = 0
     package var sortOrder: SortOrder = .none
     package var sortTarget: SortTarget = .key
     /// May be answered from what the member knows, without learning where the log ends.
@@ -43,18 +43,18 @@ package struct RangeRequest: WireMessage {
     /// Only the count.
     package var countOnly = false
     /// Leaves out keys last changed before this revision; 0 for no bound. The next three likewise.
-    package var minModRevision: Int64 = 0
-    package var maxModRevision: Int64 = 0
-    package var minCreateRevision: Int64 = 0
-    package var maxCreateRevision: Int64 = 0
+    package var minModRevision: Revision = 0
+    package var maxModRevision: Revision = 0
+    package var minCreateRevision: Revision = 0
+    package var maxCreateRevision: Revision = 0
 
     package init() {}
 
     package init(
-        key: ByteString = ByteString(), rangeEnd: ByteString = ByteString(), limit: Int64 = 0, revision: Int64 = 0,
+        key: ByteString = ByteString(), rangeEnd: ByteString = ByteString(), limit: Int64 = 0, revision: Revision = 0,
         sortOrder: SortOrder = .none, sortTarget: SortTarget = .key, serializable: Bool = false, keysOnly: Bool = false,
-        countOnly: Bool = false, minModRevision: Int64 = 0, maxModRevision: Int64 = 0, minCreateRevision: Int64 = 0,
-        maxCreateRevision: Int64 = 0
+        countOnly: Bool = false, minModRevision: Revision = 0, maxModRevision: Revision = 0, minCreateRevision: Revision = 0,
+        maxCreateRevision: Revision = 0
     ) {
         self.key = key
         self.rangeEnd = rangeEnd

@@ -7,13 +7,13 @@ package struct ResponseHeader: WireMessage {
     /// The member that answered.
     package var memberID: UInt64 = 0
     /// The store's revision when the answer was made; for a watch, that of the events or of the progress.
-    package var revision: Int64 = 0
+    package var revision: Revision = 0
     /// etcd's election counter. Clients only compare it.
     package var raftTerm: UInt64 = 0
 
     package init() {}
 
-    package init(clusterID: UInt64 = 0, memberID: UInt64 = 0, revision: Int64 = 0, raftTerm: UInt64 = 0) {
+    package init(clusterID: UInt64 = 0, memberID: UInt64 = 0, revision: Revision = 0, raftTerm: UInt64 = 0) {
         self.clusterID = clusterID
         self.memberID = memberID
         self.revision = revision

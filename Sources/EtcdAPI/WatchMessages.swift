@@ -16,7 +16,7 @@ package struct WatchCreateRequest: WireMessage {
     /// As in RangeRequest.
     package var rangeEnd = ByteString()
     /// The first revision whose events are wanted; 0 for those after now.
-    package var startRevision: Int64 = 0
+    package var startRevision: Revision = 0
     /// Send an empty response now and then while there are no events.
     package var progressNotify = false
     /// Events not to send.
@@ -24,15 +24,15 @@ package struct WatchCreateRequest: WireMessage {
     /// Send the state before each change too.
     package var prevKV = false
     /// The id to use, unique in the stream; 0 to be given one.
-    package var watchID: Int64 = 0
+    package var watchID: WatchID = 0
     /// The events of one revision may be split over many responses.
     package var fragment = false
 
     package init() {}
 
     package init(
-        key: ByteString = ByteString(), rangeEnd: ByteString = ByteString(), startRevision: Int64 = 0,
-        progressNotify: Bool = false, filters: [FilterType] = [], prevKV: Bool = false, watchID: Int64 = 0,
+        key: ByteString = ByteString(), rangeEnd: ByteString = ByteString(), startRevision: Revision = 0,
+        progressNotify: Bool = false, filters: [FilterType] = [], prevKV: Bool = false, watchID: WatchID = 0,
         fragment: Bool = false
     ) {
         self.key = key
@@ -76,11 +76,11 @@ package struct WatchCreateRequest: WireMessage {
 
 /// Ends a watch.
 package struct WatchCancelRequest: WireMessage {
-    package var watchID: Int64 = 0
+    package var watchID: WatchID = 0
 
     package init() {}
 
-    package init(watchID: Int64 = 0) {
+    package init(watchID: WatchID = 0) {
         self.watchID = watchID
     }
 
@@ -113,13 +113,13 @@ package struct WatchProgressRequest: WireMessage {
 package struct WatchResponse: WireMessage {
     package var header: ResponseHeader?
     /// -1 in the answer to a progress request: all of the stream's watches.
-    package var watchID: Int64 = 0
+    package var watchID: WatchID = 0
     /// The answer to a create request, before any event.
     package var created = false
     /// The last response of this watch.
     package var canceled = false
     /// Where the start revision is compacted: the first revision that is not.
-    package var compactRevision: Int64 = 0
+    package var compactRevision: Revision = 0
     package var cancelReason = ByteString()
     /// More events of the same revision follow in another response.
     package var fragment = false
@@ -128,8 +128,8 @@ package struct WatchResponse: WireMessage {
     package init() {}
 
     package init(
-        header: ResponseHeader? = nil, watchID: Int64 = 0, created: Bool = false, canceled: Bool = false,
-        compactRevision: Int64 = 0, cancelReason: ByteString = ByteString(), fragment: Bool = false, events: [Event] = []
+        header: ResponseHeader? = nil, watchID: WatchID = 0, created: Bool = false, canceled: Bool = false,
+        compactRevision: Revision = 0, cancelReason: ByteString = ByteString(), fragment: Bool = false, events: [Event] = []
     ) {
         self.header = header
         self.watchID = watchID

@@ -107,6 +107,11 @@ package struct WireReader {
     }
 
     @inline(__always)
+    mutating func int64<N: WireNumber>(_ bytes: ByteString) throws(DecodeError) -> N {
+        N(try int64(bytes) as Int64)
+    }
+
+    @inline(__always)
     mutating func uint32(_ bytes: ByteString) throws(DecodeError) -> UInt32 {
         UInt32(truncatingIfNeeded: try varint(bytes))
     }

@@ -14,6 +14,12 @@ extension ByteWriter {
         appendUInt64(field, UInt64(bitPattern: value))
     }
 
+    /// An int64 field with a type of its own; left out where it is 0.
+    @inline(__always)
+    mutating func appendInt64(_ field: Int, _ value: some WireNumber) {
+        appendInt64(field, value.rawValue)
+    }
+
     /// A uint64 or uint32 field; left out where it is 0.
     @inline(__always)
     mutating func appendUInt64(_ field: Int, _ value: UInt64) {

@@ -6,7 +6,7 @@ package struct PutRequest: WireMessage {
     package var key = ByteString()
     package var value = ByteString()
     /// The lease that the key goes with from now on; 0 for none.
-    package var lease: Int64 = 0
+    package var lease: LeaseID = 0
     /// Answer with the state before.
     package var prevKV = false
     /// Keep the value; the key must exist and `value` be empty.
@@ -17,7 +17,7 @@ package struct PutRequest: WireMessage {
     package init() {}
 
     package init(
-        key: ByteString = ByteString(), value: ByteString = ByteString(), lease: Int64 = 0, prevKV: Bool = false,
+        key: ByteString = ByteString(), value: ByteString = ByteString(), lease: LeaseID = 0, prevKV: Bool = false,
         ignoreValue: Bool = false, ignoreLease: Bool = false
     ) {
         self.key = key
@@ -148,13 +148,13 @@ package struct DeleteRangeResponse: WireMessage {
 
 /// Forgets what was superseded before a revision.
 package struct CompactionRequest: WireMessage {
-    package var revision: Int64 = 0
+    package var revision: Revision = 0
     /// Answer when the rows are gone, not when the compaction is decided.
     package var physical = false
 
     package init() {}
 
-    package init(revision: Int64 = 0, physical: Bool = false) {
+    package init(revision: Revision = 0, physical: Bool = false) {
         self.revision = revision
         self.physical = physical
     }

@@ -68,13 +68,13 @@ package struct Alarms: Hashable, Sendable {
 extension LogRow {
     init(_ change: AlarmChange, at position: Position, origin: Int64) {
         self.init(
-            position: position, kind: .alarm, createRevision: Int64(change.alarm.rawValue), version: change.action.rawValue,
-            lease: Int64(bitPattern: change.member), origin: origin)
+            position: position, kind: .alarm, createRevision: Revision(Int64(change.alarm.rawValue)), version: change.action.rawValue,
+            lease: LeaseID(Int64(bitPattern: change.member)), origin: origin)
     }
 
     /// What an alarm row says; nil for one that only a later Pine can read.
     var alarmChange: AlarmChange? {
-        guard let action = AlarmChange.Action(rawValue: version), let alarm = Int32(exactly: createRevision) else { return nil }
-        return AlarmChange(action, member: UInt64(bitPattern: lease), alarm: AlarmType(rawValue: alarm))
+        guard let action = AlarmChange.Action(rawValue: version), let alarm = Int32(exactly: createRevision.rawValue) else { return nil }
+        return AlarmChange(action, member: UInt64(bitPattern: lease.rawValue), alarm: AlarmType(rawValue: alarm))
     }
 }

@@ -1,6 +1,7 @@
 // Owns: the compactions that have been folded and not yet been asked for, one by one: a turn may commit several.
 // Must never: hand out one that may still be undone.
 // Invariant: entries are in the order of their rows.
+package import EtcdAPI
 
 /// One compaction, and the one before it.
 package struct Compaction: Hashable, Sendable {

@@ -2,6 +2,7 @@
 // later one supersedes.
 // Must never: give a row up before what made it dead is committed and compacted: above the compact revision the log stays whole.
 // Invariant: entries are in the order of the rows that made them dead, which is the log's order.
+internal import EtcdAPI
 
 /// Rows of the log on their way out. A lease's grant comes before its revoke, so that whoever folds the log while they are being
 /// deleted never meets a grant without its end.

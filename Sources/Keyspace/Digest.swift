@@ -2,6 +2,7 @@
 // Rows that come after the store's key are hashed under it (`DigestKey`); a store that was made by a Pine without keys has none until it is
 // given one.
 internal import Bytes
+internal import EtcdAPI
 
 /// A 64-bit hash of every row up to a position, in order. Equal digests mean equal histories.
 package struct Digest: Hashable, Sendable {
@@ -33,11 +34,11 @@ package struct Digest: Hashable, Sendable {
     /// a time, little-endian, with their lengths, so that no two rows feed the same words.
     package func appending(_ row: LogRow) -> Digest {
         var state = UInt64(bitPattern: rawValue)
-        state = Self.mix(state, UInt64(bitPattern: row.position.revision))
+        state = Self.mix(state, UInt64(bitPattern: row.position.revision.rawValue))
         state = Self.mix(state, UInt64(UInt32(bitPattern: row.position.sub)) << 16 | UInt64(UInt16(bitPattern: row.kind.rawValue)))
-        state = Self.mix(state, UInt64(bitPattern: row.createRevision))
+        state = Self.mix(state, UInt64(bitPattern: row.createRevision.rawValue))
         state = Self.mix(state, UInt64(bitPattern: row.version))
-        state = Self.mix(state, UInt64(bitPattern: row.lease))
+        state = Self.mix(state, UInt64(bitPattern: row.lease.rawValue))
         state = Self.mix(state, UInt64(bitPattern: row.origin))
         state = Self.mix(state, row.key)
         state = Self.mix(state, row.value)
@@ -48,7 +49,7 @@ package struct Digest: Hashable, Sendable {
     package func appending(deleted positions: [Position]) -> Digest {
         var state = UInt64(bitPattern: rawValue)
         for position in positions {
-            state = Self.mix(state, UInt64(bitPattern: position.revision))
+            state = Self.mix(state, UInt64(bitPattern: position.revision.rawValue))
             state = Self.mix(state, UInt64(UInt32(bitPattern: position.sub)))
         }
         return Digest(rawValue: Int64(bitPattern: state))

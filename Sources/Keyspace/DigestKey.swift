@@ -6,6 +6,7 @@
 // of what is left a number that tells nothing of the key. So clients, who choose keys and values, can't choose two that collide, even where
 // they see digests.
 internal import Bytes
+internal import EtcdAPI
 
 /// The key, and what is derived from it once.
 package final class DigestKey: Sendable {
@@ -35,13 +36,13 @@ package final class DigestKey: Sendable {
     /// The key that a row of the log gives to all rows after it.
     package convenience init(_ row: LogRow) {
         invariant(row.kind == .digestKey, "a \(row.kind) row has no key")
-        self.init(UInt64(bitPattern: row.createRevision), UInt64(bitPattern: row.version))
+        self.init(UInt64(bitPattern: row.createRevision.rawValue), UInt64(bitPattern: row.version))
     }
 
     /// The row that gives this key to the log.
     package func row(at position: Position, origin: Int64) -> LogRow {
         LogRow(
-            position: position, kind: .digestKey, createRevision: Int64(bitPattern: first), version: Int64(bitPattern: second),
+            position: position, kind: .digestKey, createRevision: Revision(Int64(bitPattern: first)), version: Int64(bitPattern: second),
             origin: origin)
     }
 
@@ -51,10 +52,11 @@ package final class DigestKey: Sendable {
             let fields = Self.stretchWords
             var sum = ProductSum()
             sum.add(
-                UInt64(bitPattern: row.position.revision) &+ words[fields],
+                UInt64(bitPattern: row.position.revision.rawValue) &+ words[fields],
                 (UInt64(UInt32(bitPattern: row.position.sub)) << 16 | UInt64(UInt16(bitPattern: row.kind.rawValue))) &+ words[fields + 1])
-            sum.add(UInt64(bitPattern: row.createRevision) &+ words[fields + 2], UInt64(bitPattern: row.version) &+ words[fields + 3])
-            sum.add(UInt64(bitPattern: row.lease) &+ words[fields + 4], UInt64(bitPattern: row.origin) &+ words[fields + 5])
+            sum.add(
+                UInt64(bitPattern: row.createRevision.rawValue) &+ words[fields + 2], UInt64(bitPattern: row.version) &+ words[fields + 3])
+            sum.add(UInt64(bitPattern: row.lease.rawValue) &+ words[fields + 4], UInt64(bitPattern: row.origin) &+ words[fields + 5])
             sum.add(UInt64(row.key.count) &+ words[fields + 6], UInt64(row.value.count) &+ words[fields + 7])
             var hash = SipHash(words[fields + Self.fieldWords], words[fields + Self.fieldWords + 1])
             hash.absorb(sum)

@@ -179,7 +179,7 @@ extension Store {
     ) throws(EtcdError) {
         if revision <= tipCompactRevision { throw .compacted }
         if revision > tip.revision { throw .futureRev }
-        append(LogRow(position: nextSubPosition, kind: .compact, version: revision, origin: execution.origin), &rows)
+        append(LogRow(position: nextSubPosition, kind: .compact, version: revision.rawValue, origin: execution.origin), &rows)
     }
 
     /// As etcd's alarm store: raising what is raised says so, disarming what is not says nothing.

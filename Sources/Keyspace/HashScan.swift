@@ -11,6 +11,7 @@
 //
 // Source: server/storage/mvcc/{hash,kvstore,key_index,kvstore_compaction}.go of etcd.
 internal import Bytes
+package import EtcdAPI
 internal import HeapModule
 
 /// The hash of the records up to a revision. Make it, `step` until that gives the hash. The caller keeps compaction away from

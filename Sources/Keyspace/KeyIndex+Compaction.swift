@@ -1,6 +1,7 @@
 // Owns: how the index forgets what compaction made dead, and the checks that tests run over the whole.
 // Must never: search for dead versions. The work is proportional to what is dropped.
 internal import Bytes
+package import EtcdAPI
 
 extension KeyIndex {
     /// Marks everything below `revision` as compacted: readers don't ask below it from now on. Removes nothing yet.

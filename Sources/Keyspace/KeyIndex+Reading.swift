@@ -1,6 +1,7 @@
 // Owns: how the index is read: one key, counts, scans; at the tip or at a revision.
 // Must never: change anything but the mark that a value was read, or allocate for each key that a scan visits.
 package import Bytes
+package import EtcdAPI
 
 /// A key and one of its versions, lent to the body of a scan. Reading its fields copies nothing by itself.
 package struct KeyView: ~Copyable {

@@ -14,6 +14,7 @@
 // Compacting to 7 and collecting drops 5; compacting to 9 drops 7,
 // compacting to 11 drops 9x, and with it the key.
 internal import Bytes
+package import EtcdAPI
 
 /// The index of all keys: etcd's MVCC in memory. Written at its tip only, read at any revision since the last compaction.
 ///

@@ -9,6 +9,7 @@
 // to the index, which ends their life when the key leaves the tree.
 internal import Bytes
 internal import CPrefetch
+internal import EtcdAPI
 
 /// A handle on a key's record, which the tree owns.
 struct KeyRecord: Equatable {

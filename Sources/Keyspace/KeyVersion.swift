@@ -3,6 +3,7 @@
 //
 // There are as many of these as the store has versions, so every byte counts: 56 of them. A byte string would repeat the length.
 package import Bytes
+package import EtcdAPI
 
 /// A key's state between one row that touched it and the next. Metadata is always in memory; the value may not be.
 package struct KeyVersion: Sendable {

@@ -2,6 +2,7 @@
 // Must never: know about time. Deadlines are PostgreSQL's business.
 // Invariants: a key is attached to at most one lease; every attached key's latest version carries that lease's id.
 package import Bytes
+package import EtcdAPI
 
 /// A granted lease.
 package struct Lease: Sendable {

@@ -1,5 +1,6 @@
 // Owns: what a row of the log and its head row say. The same fields, in the same order, as the tables in migrations/.
 package import Bytes
+package import EtcdAPI
 
 /// What a row did. The raw values are stored; they never change.
 package enum RowKind: Int16, Sendable {
@@ -53,6 +54,9 @@ package struct LogRow: Hashable, Sendable {
 }
 
 extension LogRow {
+    /// The revision that a compact row compacts to: the column `version` holds it, as the raw value.
+    package var compactRevision: Revision { Revision(version) }
+
     /// Whether it moves the log to a revision past what it has lost.
     package var isRaise: Bool { kind == .compact && createRevision != 0 }
 }
@@ -85,7 +89,7 @@ package struct Head: Hashable, Sendable {
 
     /// Whether the log knows of a compaction to `revision`, and was not moved far past it since: then what that made dead is dead still.
     package func isCompacted(to revision: Revision) -> Bool {
-        compactRevision >= revision && compactRevision - revision < compactionGapLimit
+        compactRevision >= revision && revision.distance(to: compactRevision) < compactionGapLimit
     }
 }
 

@@ -88,13 +88,13 @@ extension Compare {
     }
 
     /// How the field that is compared relates to what the comparison names: negative, zero or positive.
-    private func order(_ version: Int64, _ createRevision: Int64, _ modRevision: Int64, _ lease: Int64) -> Int {
+    private func order(_ version: Int64, _ createRevision: Revision, _ modRevision: Revision, _ lease: LeaseID) -> Int {
         let actual: Int64 =
             switch target {
             case .version: version
-            case .create: createRevision
-            case .mod: modRevision
-            case .lease: lease
+            case .create: createRevision.rawValue
+            case .mod: modRevision.rawValue
+            case .lease: lease.rawValue
             default: 0
             }
         let wanted = numberOperand

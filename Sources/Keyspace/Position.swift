@@ -1,10 +1,5 @@
-// Owns: the numbers that order everything: revisions, and the places of rows in the log.
-
-/// etcd's revision: the empty store is at 1, each KV transaction that changes something takes the next.
-package typealias Revision = Int64
-
-/// A lease's id; 0 means no lease.
-package typealias LeaseID = Int64
+// Owns: the places of rows in the log.
+package import EtcdAPI
 
 /// Where a row stands in the log. Only grows; (revision, sub) is the changelog's primary key.
 package struct Position: Hashable, Comparable, Sendable {

@@ -2,6 +2,7 @@
 // Source: server/storage/mvcc/{revision,kvstore_txn}.go of etcd. A record's name is its main revision, `_`, its sub revision, both of 8
 // bytes, big-endian, and `t` for a deletion; its value is a protobuf KeyValue, which of a deletion says the key only.
 internal import Bytes
+internal import EtcdAPI
 
 struct RecordEncoder {
     /// The bytes around key and value.
@@ -14,7 +15,7 @@ struct RecordEncoder {
         var checksum = CRC32C()
         var count = 0
         scratch.removeAll(keepingCapacity: true)
-        withUnsafeBytes(of: UInt64(version.position.revision).bigEndian) { scratch.append(contentsOf: $0) }
+        withUnsafeBytes(of: UInt64(version.position.revision.rawValue).bigEndian) { scratch.append(contentsOf: $0) }
         scratch.append(UInt8(ascii: "_"))
         withUnsafeBytes(of: UInt64(version.position.sub).bigEndian) { scratch.append(contentsOf: $0) }
         if version.isTombstone { scratch.append(UInt8(ascii: "t")) }
@@ -23,15 +24,15 @@ struct RecordEncoder {
         checksum.append(key)
         count += key.count
         if !version.isTombstone {
-            number(2, version.createRevision)
-            number(3, version.position.revision)
+            number(2, version.createRevision.rawValue)
+            number(3, version.position.revision.rawValue)
             number(4, version.version)
             let valueCount = Int(version.valueLength)
             if valueCount > 0 { length(5, valueCount) }
             flush(&checksum, &count)
             if valueCount > 0 { checksum.append(value, count: valueCount) }
             count += valueCount
-            number(6, version.lease)
+            number(6, version.lease.rawValue)
             flush(&checksum, &count)
         }
         return (checksum, count)

@@ -82,10 +82,10 @@ package struct Store: ~Copyable {
             deadRows.revoked(grant: leases.revoke(row.lease, at: row.position), at: row.position)
         case .compact:
             deadRows.compacted(at: row.position)
-            if row.version > tipCompactRevision, !row.isRaise {
-                compactions.append(Compaction(revision: row.version, previous: tipCompactRevision), at: row.position)
+            if row.compactRevision > tipCompactRevision, !row.isRaise {
+                compactions.append(Compaction(revision: row.compactRevision, previous: tipCompactRevision), at: row.position)
             }
-            tipCompactRevision = max(tipCompactRevision, row.version)
+            tipCompactRevision = max(tipCompactRevision, row.compactRevision)
         case .alarm: apply(alarm: row)
         case .digestKey: break
         }

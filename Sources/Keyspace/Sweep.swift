@@ -1,4 +1,5 @@
 // Owns: how far the dead rows of compacted revisions have been deleted from the log. A plain value, stored in the table `sweep`.
+package import EtcdAPI
 
 /// The log's rows go in the order in which they died, so that two positions tell what is gone.
 package struct Sweep: Hashable, Sendable {

@@ -1,6 +1,7 @@
 // Owns: the leases' deadlines and the steward's duty, as the log's tables hold them.
 // Must never: know what time it is: each statement is told, in milliseconds of the log's clock.
-package import Keyspace
+package import EtcdAPI
+internal import Keyspace
 internal import Replica
 
 package struct LeaseTables {

@@ -2,6 +2,7 @@
 // Must never: know of time, connections or faults, which are its callers': it is told when each statement is executed, and by which
 // session. Nor take a statement that waits in PostgreSQL: whoever calls looks first whether the lock is free.
 internal import Bytes
+package import EtcdAPI
 package import Keyspace
 package import Replica
 

@@ -1,6 +1,7 @@
 // Owns: what the log's tables hold, but for the leases' deadlines and the duty: rows, the head row, what was deleted.
 // Must never: do anything that the statements of Changelog don't: see LogStatements there.
 package import Bytes
+internal import EtcdAPI
 package import Keyspace
 internal import Replica
 

@@ -1,6 +1,7 @@
 // Owns: a log in memory that answers every command at once, as PostgreSQL would in the end, and loses replies on demand.
 // Must never: answer for PostgreSQL out of its own head: what becomes of the tables is `LogModel`'s to say.
 internal import Bytes
+package import EtcdAPI
 package import Keyspace
 package import Replica
 

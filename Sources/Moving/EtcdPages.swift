@@ -1,25 +1,25 @@
 // Owns: reading all keys of an etcd or a Pine at one revision, some megabytes at a time.
 internal import Bytes
-internal import EtcdAPI
+package import EtcdAPI
 package import EtcdClient
 internal import GRPC
 
 package struct EtcdPages: PageSource {
-    package let revision: Int64
+    package let revision: Revision
     /// How many keys there are at the revision.
     package let keyCount: Int64
     private let connection: EtcdClientConnection
     private var from: ByteString
     private var limit: Int64 = 16
     private var isAtEnd = false
-    private var leases: Set<Int64>
+    private var leases: Set<LeaseID>
 
     private static let pageBytes = 4 << 20
     private static let limits: ClosedRange<Int64> = 4...5_000
 
     /// At `revision`, or the newest where that is nil; after the key `after`. `leases` were told of before.
     package init(
-        _ connection: EtcdClientConnection, revision: Int64? = nil, after: [UInt8]? = nil, leases: Set<Int64> = []
+        _ connection: EtcdClientConnection, revision: Revision? = nil, after: [UInt8]? = nil, leases: Set<LeaseID> = []
     ) async throws {
         self.connection = connection
         self.leases = leases

@@ -9,7 +9,7 @@ package struct EtcdTarget {
     private let connection: EtcdClientConnection
     private let overwrites: Bool
     /// The target's leases by the source's.
-    private var granted: [Int64: Int64] = [:]
+    private var granted: [LeaseID: LeaseID] = [:]
 
     private static let txnOps = 100
     private static let txnBytes = 1 << 20
@@ -50,7 +50,7 @@ package struct EtcdTarget {
         return missing.count
     }
 
-    private mutating func grant(_ lease: LeaseGrantRequest, _ ttls: [Int64: LeaseGrantRequest]) async throws {
+    private mutating func grant(_ lease: LeaseGrantRequest, _ ttls: [LeaseID: LeaseGrantRequest]) async throws {
         // Negative numbers stand for leases that the source has no number for.
         let wanted = LeaseGrantRequest(ttl: lease.ttl, id: max(lease.id, 0))
         do {
@@ -87,7 +87,7 @@ package struct EtcdTarget {
     }
 
     private func visit(
-        _ from: ByteString, _ end: ByteString, revision: Int64, _ body: (KeyValue) throws -> Void
+        _ from: ByteString, _ end: ByteString, revision: Revision, _ body: (KeyValue) throws -> Void
     ) async throws {
         var from = from
         var more = true

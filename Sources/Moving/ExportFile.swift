@@ -9,7 +9,7 @@
 //     E  how many keys there are, 8 bytes: the last frame
 internal import Bytes
 internal import CZlib
-internal import EtcdAPI
+package import EtcdAPI
 internal import Foundation
 
 private let magic = Data("pine-export 1\n".utf8)
@@ -82,7 +82,7 @@ private struct Frame {
 /// A complete file, from its beginning.
 package struct ExportReader: PageSource {
     package let path: String
-    package let revision: Int64
+    package let revision: Revision
     private let file: FileHandle
     private var keyCount: Int64 = 0
     private var isAtEnd = false
@@ -94,7 +94,7 @@ package struct ExportReader: PageSource {
         }
         self.file = file
         guard try file.read(upToCount: magic.count) == magic, let first = try Frame.read(from: file, path: path),
-            first.kind == UInt8(ascii: "R"), let revision = first.number
+            first.kind == UInt8(ascii: "R"), let revision = first.number.map(Revision.init)
         else { throw MoveError("\(path) is not an export of this version") }
         self.revision = revision
     }
@@ -129,10 +129,10 @@ package struct ExportReader: PageSource {
 package struct ExportWriter {
     package let path: String
     /// What was there already: the pinned revision, the last key, how many keys, which leases. Nil revision: a new file.
-    package private(set) var revision: Int64?
+    package private(set) var revision: Revision?
     package private(set) var lastKey: [UInt8]?
     package private(set) var keyCount: Int64 = 0
-    package private(set) var leases: Set<Int64> = []
+    package private(set) var leases: Set<LeaseID> = []
     private let file: FileHandle
 
     /// Makes the file, or goes on with one that is not complete.
@@ -153,11 +153,11 @@ package struct ExportWriter {
     /// Reads what is there, and cuts off what comes after the last page of keys: leases belong to the page that follows them.
     private mutating func resume() throws {
         var whole = try file.offset()
-        var newLeases: Set<Int64> = []
+        var newLeases: Set<LeaseID> = []
         while let frame = try Frame.read(from: file, path: path) {
             switch frame.kind {
             case UInt8(ascii: "R"):
-                revision = frame.number
+                revision = frame.number.map(Revision.init)
                 whole = try file.offset()
             case UInt8(ascii: "L"):
                 newLeases.insert(try frame.message(LeaseGrantRequest.self, path: path).id)
@@ -176,9 +176,9 @@ package struct ExportWriter {
         try file.seek(toOffset: whole)
     }
 
-    package mutating func begin(revision: Int64) throws {
+    package mutating func begin(revision: Revision) throws {
         self.revision = revision
-        try file.write(contentsOf: Frame(kind: "R", number: revision).encoded())
+        try file.write(contentsOf: Frame(kind: "R", number: revision.rawValue).encoded())
     }
 
     package mutating func append(_ page: Page) throws {

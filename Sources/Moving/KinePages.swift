@@ -40,9 +40,9 @@ package struct KinePages: PageSource {
         // In kine a key's lease is its TTL. Keys of one page with one TTL share a lease, as kube-apiserver's do.
         var leases: [Int64: LeaseGrantRequest] = [:]
         for index in keys.indices where keys[index].lease > 0 {
-            let ttl = keys[index].lease
+            let ttl = keys[index].lease.rawValue
             if leases[ttl] == nil {
-                leases[ttl] = LeaseGrantRequest(ttl: ttl, id: nextLease)
+                leases[ttl] = LeaseGrantRequest(ttl: ttl, id: LeaseID(nextLease))
                 nextLease -= 1
             }
             keys[index].lease = leases[ttl]!.id

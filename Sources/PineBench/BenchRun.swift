@@ -219,9 +219,9 @@ package final class BenchRun: Sendable {
     }
 
     /// The revision of every key, in their order.
-    private func revisions() async throws -> [Int64] {
+    private func revisions() async throws -> [Revision] {
         let keys = KeyNames(plan.dataPrefix)
-        var revisions: [Int64] = []
+        var revisions: [Revision] = []
         while revisions.count < plan.preloadedKeys {
             let request = RangeRequest(
                 key: keys.name(revisions.count), rangeEnd: keys.prefixEnd, limit: 10_000, keysOnly: true)
@@ -232,7 +232,7 @@ package final class BenchRun: Sendable {
         return revisions
     }
 
-    private func storeRevision() async throws -> Int64 {
+    private func storeRevision() async throws -> Revision {
         let answer = try await connections[0].call(.range, RangeRequest(key: KeyNames(plan.prefix).prefix), RangeResponse.self)
         return answer.header?.revision ?? 0
     }
@@ -259,7 +259,7 @@ package final class BenchRun: Sendable {
         try await collectEvents(&tally, expected: startEvents + writes)
         let ownSeconds = ServerProcesses.ownSeconds() - ownBefore
         let usageAfter = processes?.usage()
-        let revisions = try await storeRevision() - revisionBefore
+        let revisions = revisionBefore.distance(to: try await storeRevision())
         if revisions < writes { tally.count("\(writes) writes were acknowledged, but the revision rose by \(revisions) only") }
         return result(tally, ownSeconds: ownSeconds, before: usageBefore, after: usageAfter)
     }

@@ -52,7 +52,7 @@ final class ClusterOperations: Operations {
 
     private struct Object {
         /// 0 while it does not exist.
-        var revision: Int64 = 0
+        var revision: Revision = 0
         var isBusy = false
         var updates = 0
     }
@@ -107,13 +107,13 @@ final class ClusterOperations: Operations {
     private let eventKeys: KeyNames
     private var nextEvent: Int
     private let eventStep: Int
-    private let eventLease: Int64
+    private let eventLease: LeaseID
     private var values: ValueSource
     /// Running sums of the rates, to draw a kind from.
     private let cumulative: [Double]
     private var pending: [Pending]
     private var setUpObjects: [(resource: Int, index: Int)] = []
-    private var podPage: (start: ByteString, revision: Int64)
+    private var podPage: (start: ByteString, revision: Revision)
 
     init(_ plan: BenchPlan, _ share: WorkerShare, _ leases: LeaseNumbers) {
         let model = ClusterModel(plan)

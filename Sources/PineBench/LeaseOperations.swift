@@ -12,10 +12,10 @@ struct LeaseNumbers: Sendable {
         count = plan.leases
     }
 
-    func id(_ index: Int) -> Int64 { first + Int64(index) + 1 }
+    func id(_ index: Int) -> LeaseID { LeaseID(first + Int64(index) + 1) }
 
-    func index(_ id: Int64) -> Int? {
-        let index = id - first - 1
+    func index(_ id: LeaseID) -> Int? {
+        let index = id.rawValue - first - 1
         return index >= 0 && index < Int64(count) ? Int(index) : nil
     }
 }
@@ -126,12 +126,12 @@ final class KeepAliveOperations: Operations {
 }
 
 /// Fields 2 and 3 of a LeaseGrantResponse or LeaseKeepAliveResponse.
-private func leaseAndSeconds(_ answer: UnsafeRawBufferPointer) throws(WrongAnswer) -> (id: Int64, seconds: Int64) {
+private func leaseAndSeconds(_ answer: UnsafeRawBufferPointer) throws(WrongAnswer) -> (id: LeaseID, seconds: Int64) {
     var scan = WireScan(answer)
-    var id: Int64 = 0
+    var id: LeaseID = 0
     var seconds: Int64 = 0
     while try scan.next() {
-        if scan.field == 2 { id = scan.int64 }
+        if scan.field == 2 { id = LeaseID(scan.int64) }
         if scan.field == 3 { seconds = scan.int64 }
     }
     return (id, seconds)

@@ -15,7 +15,7 @@ final class ListOperations: Operations {
         /// The first key of the next page.
         var start = 0
         /// 0 on the first page.
-        var revision: Int64 = 0
+        var revision: Revision = 0
         /// What has come of the answer.
         var answer = RangeView()
         var pieces = PieceScan()

@@ -13,7 +13,7 @@ struct OutgoingRequest {
 /// What an answer says of the store's revision.
 struct AnswerRevision {
     /// 0 where the answer isn't bound to be linearizable.
-    var revision: Int64
+    var revision: Revision
     /// Whether it was a write, which takes a revision of its own.
     var isWrite = false
 }
@@ -59,7 +59,7 @@ struct WorkerShare {
 /// What the preparation of a run found out.
 struct Preparation: Sendable {
     /// The revisions of the keys that were there before, for whoever has to know them.
-    var revisions: [Int64] = []
+    var revisions: [Revision] = []
     var leases: LeaseNumbers
 }
 

@@ -51,7 +51,7 @@ final class PutGetOperations: Operations {
 }
 
 /// The revision of a PutResponse.
-func putRevision(_ answer: UnsafeRawBufferPointer) throws(WrongAnswer) -> Int64 {
+func putRevision(_ answer: UnsafeRawBufferPointer) throws(WrongAnswer) -> Revision {
     var scan = WireScan(answer)
     while try scan.next() {
         if scan.field == 1 { return try headerRevision(scan.body) }

@@ -9,7 +9,7 @@ struct ObjectTransaction {
 
     /// Creates (`revision` 0) or updates the key.
     static func put(
-        revision: Int64, key: KeyWriter, capacity: Int, lease: Int64 = 0, value: (inout ByteWriter, _ field: Int) -> Void
+        revision: Revision, key: KeyWriter, capacity: Int, lease: LeaseID = 0, value: (inout ByteWriter, _ field: Int) -> Void
     ) -> ByteString {
         var writer = ByteWriter(capacity: capacity)
         compare(revision, key, &writer)
@@ -17,7 +17,7 @@ struct ObjectTransaction {
         let put = writer.beginMessage(ResponseOpMember.put.rawValue)
         key(&writer, 1)
         value(&writer, 2)
-        if lease != 0 { writer.appendNumber(field: 3, lease) }
+        if lease != 0 { writer.appendNumber(field: 3, lease.rawValue) }
         writer.endMessage(put)
         writer.endMessage(success)
         // A creation that fails says so; an update brings what is there, to be tried again.
@@ -25,7 +25,7 @@ struct ObjectTransaction {
         return writer.finish()
     }
 
-    static func delete(revision: Int64, key: KeyWriter) -> ByteString {
+    static func delete(revision: Revision, key: KeyWriter) -> ByteString {
         var writer = ByteWriter(capacity: 256)
         compare(revision, key, &writer)
         let success = writer.beginMessage(2)
@@ -37,11 +37,11 @@ struct ObjectTransaction {
         return writer.finish()
     }
 
-    private static func compare(_ revision: Int64, _ key: KeyWriter, _ writer: inout ByteWriter) {
+    private static func compare(_ revision: Revision, _ key: KeyWriter, _ writer: inout ByteWriter) {
         let compare = writer.beginMessage(1)
         writer.appendNumber(field: 2, Int64(Compare.CompareTarget.mod.rawValue))
         key(&writer, 3)
-        writer.appendNumber(field: 6, revision)
+        writer.appendNumber(field: 6, revision.rawValue)
         writer.endMessage(compare)
     }
 
@@ -54,7 +54,7 @@ struct ObjectTransaction {
     }
 
     /// The revision that the transaction took. It must have succeeded: nobody else writes to our keys.
-    static func check(_ answer: UnsafeRawBufferPointer, _ member: ResponseOpMember) throws(WrongAnswer) -> Int64 {
+    static func check(_ answer: UnsafeRawBufferPointer, _ member: ResponseOpMember) throws(WrongAnswer) -> Revision {
         let txn = try TxnView(answer)
         guard txn.succeeded else { throw WrongAnswer("a transaction's compare failed, though nobody else writes to its key") }
         guard txn.responses == 1, txn.member == member.rawValue else {
@@ -79,10 +79,10 @@ final class UpdateOperations: Operations {
     private let share: WorkerShare
     private let keysASlot: Int
     private var values: ValueSource
-    private var revisions: [Int64]
+    private var revisions: [Revision]
     private var pending: [Int]
 
-    init(_ plan: BenchPlan, _ share: WorkerShare, kind: String, revisions: [Int64]) {
+    init(_ plan: BenchPlan, _ share: WorkerShare, kind: String, revisions: [Revision]) {
         kinds = [kind]
         keys = KeyNames(plan.dataPrefix)
         self.share = share
@@ -123,7 +123,7 @@ final class LifeCycleOperations: Operations {
     private struct Object {
         var number = 0
         /// 0 before the creation.
-        var revision: Int64 = 0
+        var revision: Revision = 0
         var updates = 0
         var isDeleting = false
     }
@@ -159,7 +159,7 @@ final class LifeCycleOperations: Operations {
     }
 
     func check(_ slot: Int, _ answer: UnsafeRawBufferPointer) throws(WrongAnswer) -> AnswerRevision {
-        let revision: Int64
+        let revision: Revision
         if objects[slot].isDeleting {
             revision = try ObjectTransaction.check(answer, .deleteRange)
             objects[slot] = Object()

@@ -16,7 +16,7 @@ final class WatcherSet: GRPCCallReceiver, @unchecked Sendable {
 
     private struct Watcher {
         var isCreated = false
-        var lastRevision: Int64 = 0
+        var lastRevision: Revision = 0
         var events = 0
         /// Whether events are expected at all.
         let isElsewhere: Bool
@@ -38,7 +38,7 @@ final class WatcherSet: GRPCCallReceiver, @unchecked Sendable {
 
     /// Opens a watcher for each of `prefixes`, and `elsewhere` others below a prefix where nothing is written, all from a revision on: the
     /// server may be another than was written to, and not know of everything yet. Returns when the server has created all.
-    func open(_ prefixes: [String], elsewhere: (prefix: String, range: Range<Int>), from revision: Int64) async throws {
+    func open(_ prefixes: [String], elsewhere: (prefix: String, range: Range<Int>), from revision: Revision) async throws {
         let promise = eventLoop.makePromise(of: Void.self)
         eventLoop.execute {
             self.opened = promise
@@ -78,7 +78,7 @@ final class WatcherSet: GRPCCallReceiver, @unchecked Sendable {
 
     // MARK: On the loop
 
-    private func open(_ prefix: String, isElsewhere: Bool, from revision: Int64) {
+    private func open(_ prefix: String, isElsewhere: Bool, from revision: Revision) {
         let tag = watchers.count
         watchers.append(Watcher(isElsewhere: isElsewhere))
         let key = ByteString(prefix)

@@ -63,10 +63,10 @@ struct WireScan {
 }
 
 /// The revision in an answer's header, which is every answer's field 1.
-func headerRevision(_ header: UnsafeRawBufferPointer) throws(WrongAnswer) -> Int64 {
+func headerRevision(_ header: UnsafeRawBufferPointer) throws(WrongAnswer) -> Revision {
     var scan = WireScan(header)
     while try scan.next() {
-        if scan.field == 3 { return scan.int64 }
+        if scan.field == 3 { return Revision(scan.int64) }
     }
     return 0
 }
@@ -75,7 +75,7 @@ func headerRevision(_ header: UnsafeRawBufferPointer) throws(WrongAnswer) -> Int
 struct KeyValueView {
     var key = UnsafeRawBufferPointer(start: nil, count: 0)
     var value = UnsafeRawBufferPointer(start: nil, count: 0)
-    var modRevision: Int64 = 0
+    var modRevision: Revision = 0
     var version: Int64 = 0
 
     init(_ bytes: UnsafeRawBufferPointer) throws(WrongAnswer) {
@@ -83,7 +83,7 @@ struct KeyValueView {
         while try scan.next() {
             switch scan.field {
             case 1: key = scan.body
-            case 3: modRevision = scan.int64
+            case 3: modRevision = Revision(scan.int64)
             case 4: version = scan.int64
             case 5: value = scan.body
             default: break
@@ -94,7 +94,7 @@ struct KeyValueView {
 
 /// A RangeResponse in place.
 struct RangeView {
-    var revision: Int64 = 0
+    var revision: Revision = 0
     var kvs = 0
     var more = false
     var count: Int64 = 0
@@ -129,7 +129,7 @@ struct RangeView {
 
 /// A TxnResponse in place, of a transaction whose branches have one operation.
 struct TxnView {
-    var revision: Int64 = 0
+    var revision: Revision = 0
     var succeeded = false
     var responses = 0
     /// The union's member that the last response was: see `ResponseOpMember`.

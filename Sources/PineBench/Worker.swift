@@ -25,7 +25,7 @@ final class Worker: GRPCCallReceiver, @unchecked Sendable {
     /// Whether the answer has come, right or wrong; its status follows.
     private var isAnswered: [Bool]
     /// The highest revision that this worker had seen when the slot's request was sent.
-    private var floors: [Int64]
+    private var floors: [Revision]
     private var free: Deque<Int>
 
     // The phase that is running.
@@ -39,7 +39,7 @@ final class Worker: GRPCCallReceiver, @unchecked Sendable {
     private var interval: Double?
     private var timer: Scheduled<Void>?
     private var finished: EventLoopPromise<Tally>?
-    private var highestSeen: Int64 = 0
+    private var highestSeen: Revision = 0
     /// Writes that were acknowledged since the worker began.
     private(set) var writes = 0
     private var lost: String?

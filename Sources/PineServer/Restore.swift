@@ -1,5 +1,6 @@
 // Owns: `pine restore` between the command line and the log: what the data directory says was served, and the database.
 package import Changelog
+package import EtcdAPI
 internal import Keyspace
 package import Logging
 
@@ -22,7 +23,7 @@ extension Database {
     }
 
     /// Moves the log past `served`; gives the new revision.
-    package func raiseRevision(past served: Int64, logger: Logger) async throws(ServerError) -> Int64 {
+    package func raiseRevision(past served: Revision, logger: Logger) async throws(ServerError) -> Revision {
         let settings = try logSettings()
         do {
             return try await onThread { () throws(LogError) in try RestorePlan.raise(settings, past: served, logger: logger) }

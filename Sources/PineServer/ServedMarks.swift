@@ -3,6 +3,7 @@
 // Must never: keep a server from starting: without the files all works, but for noticing that; write more often than asked to; leave
 // a half-written file under its final name.
 // Invariant: each file has one writer. Whoever writes N holds the kernel's lock on N.lock, which ends with its process.
+internal import EtcdAPI
 internal import Foundation
 internal import Glibc
 internal import Keyspace
@@ -144,7 +145,7 @@ enum ServedFile {
             let numbers = line.split(separator: " ").compactMap { Int64($0) }
             guard numbers.count == 4, let sub = Int32(exactly: numbers[2]) else { return nil }
             marks.append(
-                ServedMark(clusterID: numbers[0], position: Position(numbers[1], sub), digest: Digest(rawValue: numbers[3])))
+                ServedMark(clusterID: numbers[0], position: Position(Revision(numbers[1]), sub), digest: Digest(rawValue: numbers[3])))
         }
         return marks
     }

@@ -78,8 +78,10 @@ extension Exposition {
             "etcd_debugging_mvcc_total_put_size_in_bytes", "Bytes of keys and values of all puts that became visible.",
             counters.putBytesFolded)
         gauge("etcd_debugging_mvcc_keys_total", "Keys that exist.", gauges.keys)
-        gauge("etcd_debugging_mvcc_current_revision", "The newest revision that can be read.", gauges.revision)
-        gauge("etcd_debugging_mvcc_compact_revision", "The revision of the last compaction, -1 before the first.", gauges.compactRevision)
+        gauge("etcd_debugging_mvcc_current_revision", "The newest revision that can be read.", gauges.revision.rawValue)
+        gauge(
+            "etcd_debugging_mvcc_compact_revision", "The revision of the last compaction, -1 before the first.",
+            gauges.compactRevision.rawValue)
         gauge("etcd_debugging_mvcc_watch_stream_total", "Watch streams.", gauges.watchStreams)
         gauge("etcd_debugging_mvcc_watcher_total", "Watchers.", gauges.watchers)
         gauge("etcd_debugging_mvcc_slow_watcher_total", "Watchers that have not been sent everything yet.", gauges.laggingWatchers)
@@ -210,7 +212,7 @@ extension Exposition {
         counter("pine_rows_folded_total", "Rows of other members, or of the log at the start, that were folded.", counters.rowsFolded)
         gauge(
             "pine_fold_lag_revisions", "Revisions that the log is known to have and this member has not folded.",
-            gauges.headRevision - gauges.revision)
+            gauges.revision.distance(to: gauges.headRevision))
         gauge(
             "pine_log_digest",
             "The lower half of the digest of all rows folded: the same on all members that are at the same position.",

@@ -1,6 +1,6 @@
 // Owns: what a replica wants done, in the imperative. Plain values that carry request ids.
 package import Calls
-package import EtcdAPI
+internal import EtcdAPI
 package import Keyspace
 
 package enum Action: Sendable, Hashable {

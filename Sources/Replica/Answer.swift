@@ -2,7 +2,7 @@
 package import Bytes
 package import Calls
 package import EtcdAPI
-package import Keyspace
+internal import Keyspace
 
 /// What is said to one call. It travels as it is from the replica to the caller's services.
 package enum Answer: Sendable, Hashable {

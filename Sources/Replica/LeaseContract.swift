@@ -1,5 +1,6 @@
 // Owns: what the replica asks of the leases' deadlines, of their expiry and of the steward's duty, and what it hears back.
 // Time is PostgreSQL's: nothing here carries a point in time, only what is left of one.
+package import EtcdAPI
 package import Keyspace
 
 /// What a client asks about leases, beyond granting and revoking, which are writes.

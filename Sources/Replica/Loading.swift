@@ -1,6 +1,7 @@
 // Owns: the log on its way into memory: what it is compared with meanwhile, whether its rows add up, and when a damaged log is loaded again.
 // Must never: let a log be served whose rows don't add up to its digest, as far as that can be told.
 internal import Bytes
+internal import EtcdAPI
 internal import Keyspace
 
 struct Loading {

@@ -1,6 +1,7 @@
 // Owns: what the replica asks of the log and what it hears back. Plain values: production answers them from PostgreSQL,
 // the simulator from memory.
 package import Bytes
+package import EtcdAPI
 package import Keyspace
 
 /// A batch to append, conditional on the log still ending where the replica believes.

@@ -14,6 +14,7 @@
 //
 // Invariants (see `invariants()`): those of what is being loaded.
 internal import Bytes
+internal import EtcdAPI
 internal import Keyspace
 
 enum Phase: ~Copyable {

@@ -183,7 +183,7 @@ extension Replica {
         expiryLocked()
         if !expired.isEmpty, mayBeElsewhere(sessions) { return giveLockBack() }
         // Others can't wait for that long.
-        if head.position.revision - store.revision > configuration.tailRowLimit {
+        if store.revision.distance(to: head.position.revision) > configuration.tailRowLimit {
             giveLockBack()
             startTailRead()
         }

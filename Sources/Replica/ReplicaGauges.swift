@@ -1,4 +1,5 @@
 // Owns: how much of everything a replica has now, for metrics. Each costs the same, however much there is.
+package import EtcdAPI
 package import Keyspace
 
 package struct ReplicaGauges: Sendable, Hashable {

@@ -1,5 +1,6 @@
 // Owns: what a heavy world's log holds from the start: many keys, and leases with many keys.
 internal import Bytes
+internal import EtcdAPI
 internal import Keyspace
 internal import Replica
 
@@ -19,7 +20,7 @@ enum Bulk {
     }
 
     /// Leases of the start have ids that nobody else takes.
-    static func lease(_ number: Int) -> LeaseID { 100_000 + LeaseID(number) }
+    static func lease(_ number: Int) -> LeaseID { LeaseID(Int64(100_000 + number)) }
 
     /// The rows that the log holds at the start, in batches of one revision each.
     static func rows(_ heavy: Heaviness) -> [LogRow] {

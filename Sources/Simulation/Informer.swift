@@ -15,7 +15,7 @@ final class Informer {
 
     private var process: SimulatedProcess?
     private var stream: CallID?
-    private var watches: [Int64: ObservedWatch] = [:]
+    private var watches: [WatchID: ObservedWatch] = [:]
     private var asked: [WatchCreateRequest] = []
     private var withheldReports = 0
     private var isStalled = false
@@ -335,7 +335,7 @@ final class ObservedWatch {
             return "compacted at \(revision), from \(start), after \(lastRevision ?? 0)"
         }
         // Also by what was done to another history than the one that it followed.
-        let isTrue = world.log.eras.contains { $0.archive.contains { $0.kind == .compact && $0.version == revision } }
+        let isTrue = world.log.eras.contains { $0.archive.contains { $0.kind == .compact && $0.compactRevision == revision } }
         return isTrue ? nil : "compacted at \(revision), where nothing was"
     }
 
@@ -367,7 +367,7 @@ final class ObservedWatch {
     /// one. Etcd doesn't keep it either, though a watch may begin there.
     private func isSuperseded(_ row: LogRow, _ era: Int) -> Bool {
         let archive = world.log.eras[era].archive
-        return archive.contains { $0.kind == .compact && $0.version == row.position.revision }
+        return archive.contains { $0.kind == .compact && $0.compactRevision == row.position.revision }
             && archive.contains { $0.key == row.key && $0.position > row.position && $0.position.revision == row.position.revision }
     }
 
@@ -384,7 +384,7 @@ final class ObservedWatch {
         // As in etcd, a put that creates the key has none, though the same transaction may have deleted it before.
         let isCreated = row.kind == .put && row.createRevision == row.position.revision
         let previous = before.flatMap { $0.kind == .put && !isCreated ? KeyValue($0) : nil }
-        let isCompacted = archive.contains { $0.kind == .compact && row.position.revision - 1 < $0.version }
+        let isCompacted = archive.contains { $0.kind == .compact && row.position.revision <= $0.compactRevision }
         return event.prevKV == previous || event.prevKV == nil && isCompacted
             ? nil : "prev_kv \(String(describing: event.prevKV)) instead of \(String(describing: previous))"
     }

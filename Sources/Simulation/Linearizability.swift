@@ -6,6 +6,7 @@
 // the end nothing is left in the log that nobody asked for. That is more than linearizability asks, and it is what makes the search
 // short: of all the calls whose outcome nobody knows, only those come into question that made the next row. Whether an answer fits
 // is for the model alone to say.
+internal import EtcdAPI
 package import Keyspace
 
 package enum Verdict: Sendable, Hashable {

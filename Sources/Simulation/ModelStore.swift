@@ -1,7 +1,7 @@
 // Owns: what a store like etcd's does, written as plainly as possible, to compare with.
 // Must never: share code with the store that it is to check.
 internal import Bytes
-internal import EtcdAPI
+package import EtcdAPI
 package import Keyspace
 
 package struct ModelStore: Sendable {
@@ -53,8 +53,8 @@ package struct ModelStore: Sendable {
     var fingerprint: UInt64 {
         var hash = Fingerprint()
         hash.mix(facts)
-        hash.mix(UInt64(bitPattern: revision))
-        hash.mix(UInt64(bitPattern: compactRevision))
+        hash.mix(UInt64(bitPattern: revision.rawValue))
+        hash.mix(UInt64(bitPattern: compactRevision.rawValue))
         return hash.rawValue
     }
 
@@ -65,19 +65,19 @@ package struct ModelStore: Sendable {
         keys[key, default: History()].add(version)
         var hash = Fingerprint()
         hash.mix(key)
-        hash.mix(UInt64(bitPattern: version.revision))
+        hash.mix(UInt64(bitPattern: version.revision.rawValue))
         hash.mix(version.isDeleted ? 1 : 0)
-        hash.mix(UInt64(bitPattern: version.created))
+        hash.mix(UInt64(bitPattern: version.created.rawValue))
         hash.mix(UInt64(bitPattern: version.version))
         hash.mix(version.value)
-        hash.mix(UInt64(bitPattern: version.lease))
+        hash.mix(UInt64(bitPattern: version.lease.rawValue))
         facts &+= hash.rawValue
     }
 
     private mutating func setTTL(of lease: LeaseID, _ ttl: Int64?) {
         leases[lease] = ttl
         var hash = Fingerprint()
-        hash.mix(UInt64(bitPattern: lease))
+        hash.mix(UInt64(bitPattern: lease.rawValue))
         hash.mix(UInt64(bitPattern: ttl ?? -1))
         facts &+= hash.rawValue
     }
@@ -357,9 +357,9 @@ package struct ModelStore: Sendable {
         return named.allSatisfy { _, version in
             switch compare.target {
             case .version: holds(compare, version.version)
-            case .create: holds(compare, version.created)
-            case .mod: holds(compare, version.revision)
-            case .lease: holds(compare, version.lease)
+            case .create: holds(compare, version.created.rawValue)
+            case .mod: holds(compare, version.revision.rawValue)
+            case .lease: holds(compare, version.lease.rawValue)
             default: holds(compare, version.value.order(against: compare.valueOperand), 0)
             }
         }
@@ -397,7 +397,7 @@ extension ModelStore {
         case .delete: add(row.key, Version(revision: row.position.revision, isDeleted: true))
         case .grant: setTTL(of: row.lease, row.version)
         case .revoke: setTTL(of: row.lease, nil)
-        case .compact: compactRevision = max(compactRevision, row.version)
+        case .compact: compactRevision = max(compactRevision, row.compactRevision)
         case .alarm:
             let change = AlarmChange(row)
             set(AlarmMember(memberID: change.member, alarm: change.alarm), isRaised: change.action != .disarm)
@@ -410,8 +410,8 @@ extension AlarmChange {
     /// What an alarm row says.
     init(_ row: LogRow) {
         self.init(
-            Action(rawValue: row.version) ?? .disarm, member: UInt64(bitPattern: row.lease),
-            alarm: AlarmType(rawValue: Int32(row.createRevision)))
+            Action(rawValue: row.version) ?? .disarm, member: UInt64(bitPattern: row.lease.rawValue),
+            alarm: AlarmType(rawValue: Int32(row.createRevision.rawValue)))
     }
 }
 

@@ -178,7 +178,7 @@ extension ModelCall {
             let last = chunks[chunks.count - 1]
             return .range(last.header?.revision ?? 0, kvs: chunks.flatMap(\.kvs), more: last.more, count: last.count)
         case .compact: return .done(try CompactionResponse.decode(message).header?.revision ?? 0)
-        case .revision: return .done(Revision("\(message)".filter(\.isNumber)) ?? 0)
+        case .revision: return .done(Revision(Int64("\(message)".filter(\.isNumber)) ?? 0))
         case .grant: return .done(try LeaseGrantResponse.decode(message).header?.revision ?? 0)
         case .revoke: return .done(try LeaseRevokeResponse.decode(message).header?.revision ?? 0)
         case .leases:

@@ -2,6 +2,7 @@
 // histories that were ever begun.
 // Must never: say what a statement does to the tables, which is `LogModel`'s.
 internal import Bytes
+internal import EtcdAPI
 internal import Keyspace
 internal import LogModel
 internal import Replica

@@ -106,7 +106,7 @@ extension World {
                 switch row.kind {
                 case .revoke: call = .expire(row.lease)
                 case .compact where row.isRaise: call = .raise(row.position.revision)
-                case .compact where swarm.autoCompaction != .off: call = .compact(row.version)
+                case .compact where swarm.autoCompaction != .off: call = .compact(row.compactRevision)
                 case .alarm where swarm.quotaBytes > 0: call = .alarm(AlarmChange(row))
                 default: continue
                 }

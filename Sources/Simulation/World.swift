@@ -25,7 +25,7 @@ final class World {
 
     private var lastRequest: UInt64 = 0
     private var lastSession = 0
-    private var lastLease: LeaseID = 0
+    private var lastLease = 0
     private var lastStamp: UInt64 = 0
     /// Whether clients go on asking.
     private(set) var clientsRun = true
@@ -128,12 +128,12 @@ final class World {
 
     func newLease() -> LeaseID {
         lastLease += 1
-        return lastLease
+        return LeaseID(Int64(lastLease))
     }
 
     /// A lease that may be there, or a made-up one.
     func anyLease() -> LeaseID {
-        lastLease == 0 || chance.happens(100) ? 999 : LeaseID(chance.number(max(1, Int(lastLease) - 3)...Int(lastLease)))
+        lastLease == 0 || chance.happens(100) ? 999 : LeaseID(Int64(chance.number(max(1, lastLease - 3)...lastLease)))
     }
 
     func anyProcess() -> SimulatedProcess? {

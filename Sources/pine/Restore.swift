@@ -3,6 +3,7 @@
 import ArgumentParser
 import Changelog
 import EmbeddedPostgres
+internal import EtcdAPI
 import Keyspace
 import PineServer
 import Replica
@@ -63,7 +64,7 @@ struct Restore: AsyncParsableCommand {
         do {
             let plan = try await database.restorePlan(dataDirectory: dataDir, logger: logger)
             print(describe(plan, schema: database.schema))
-            let served = max(plan.lostRevision ?? 0, servedRevision ?? 0)
+            let served = max(plan.lostRevision ?? 0, Revision(servedRevision ?? 0))
             if plan.isRaised, plan.lostRevision == nil, served < plan.head.position.revision {
                 print("The revision was raised already, and nothing was written since: there is nothing to do.")
                 return

@@ -10,7 +10,7 @@ internal import Testing
         PermissionSet([
             Permission(permType: .read, key: "r"), Permission(permType: .write, key: "w"), Permission(permType: .readWrite, key: "b"),
         ]))
-    private let leases: [Int64: [ByteString]] = [1: ["w", "b"], 2: ["w", "r"], 3: []]
+    private let leases: [LeaseID: [ByteString]] = [1: ["w", "b"], 2: ["w", "r"], 3: []]
 
     private func refusal(_ check: () throws(EtcdError) -> Void) -> EtcdError? {
         do { try check() } catch { return error }
@@ -33,7 +33,7 @@ internal import Testing
             for previous in [false, true] {
                 let allowed = writes && (!previous || reads)
                 #expect(refused { () throws(EtcdError) in try rights.check(DeleteRangeRequest(key: key, prevKV: previous)) } == !allowed)
-                for (lease, permitted) in [(0 as Int64, true), (1, true), (2, false), (3, true), (4, true)] {
+                for (lease, permitted) in [(0 as LeaseID, true), (1, true), (2, false), (3, true), (4, true)] {
                     let put = PutRequest(key: key, lease: lease, prevKV: previous)
                     let found = refused { () throws(EtcdError) in try rights.check(put, keysOfLease: { leases[$0] ?? [] }) }
                     #expect(found == !(allowed && permitted), "\(put)")

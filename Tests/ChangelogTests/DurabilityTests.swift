@@ -1,6 +1,7 @@
 // Tests that nothing acknowledged is lost, and no statement means anything else, whatever the settings of the server, the database and
 // the role say and become.
 import Bytes
+import EtcdAPI
 import Keyspace
 import Replica
 import TestSupport

@@ -1,4 +1,5 @@
 import Bytes
+import EtcdAPI
 import Glibc
 import Keyspace
 import Replica

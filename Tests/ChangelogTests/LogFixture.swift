@@ -1,5 +1,6 @@
 // Owns: what the tests of the log have in common: a fresh log in a database, and a writer that keeps its own picture of it.
 import Bytes
+import EtcdAPI
 import Keyspace
 import Logging
 import Replica
@@ -41,7 +42,7 @@ struct Writer {
         for (index, pair) in pairs.enumerated() {
             var row = LogRow(
                 position: Position(revision, Int32(index)), kind: .put, key: pair.key, value: pair.value,
-                createRevision: revision, version: 1, lease: Int64(index), origin: origin)
+                createRevision: revision, version: 1, lease: LeaseID(index), origin: origin)
             row.hash = digest.append(row, &key)
             made.append(row)
         }

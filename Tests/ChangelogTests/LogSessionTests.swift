@@ -1,4 +1,5 @@
 import Bytes
+import EtcdAPI
 import Keyspace
 import Replica
 import TestSupport
@@ -42,7 +43,7 @@ import Testing
         let rows = [
             LogRow(
                 position: Position(2, 0), kind: .put, key: "a", value: "b", createRevision: 2, version: 1, lease: 7, origin: .max),
-            LogRow(position: Position(2, 1), kind: .grant, version: 60, lease: .min, origin: .min),
+            LogRow(position: Position(2, 1), kind: .grant, version: 60, lease: LeaseID(Int64.min), origin: .min),
             LogRow(position: Position(3, 0), kind: .delete, key: "a", origin: 1),
             LogRow(position: Position(3, 1), kind: .revoke, lease: 7, origin: 1),
             LogRow(position: Position(3, 2), kind: .compact, version: 2, origin: 1),
@@ -292,7 +293,7 @@ import Testing
         try session.releaseDuty(holder: 2)
         _ = try session.keepDuty(holder: 1, termMs: 60_000)
         #expect(try session.delete(second) == .lost, "what it rests on is not there")
-        for unknown in [9, 8 - revisionRaiseMargin] {
+        for unknown in [9, 8 - revisionRaiseMargin] as [Revision] {
             var foreign = first
             foreign.compactRevision = unknown
             #expect(try session.delete(foreign) == .lost)

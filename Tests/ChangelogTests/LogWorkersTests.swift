@@ -1,3 +1,4 @@
+import EtcdAPI
 import Keyspace
 import Replica
 import Synchronization
@@ -294,7 +295,7 @@ extension Inbox where Event == LogEvent {
         log.submit(.lease(number: 1, .keepDuty(holder: 1, termMs: 60_000)))
         for _ in 0..<50 { log.submit(.deleteRows(.of((0..<2_000).map { Position(5, $0) }))) }
         let sizes = Inbox<DatabaseSizes?>()
-        let members = Inbox<[Member]>()
+        let members = Inbox<[Changelog.Member]>()
         log.upsertMember(id: 5, name: "five", clientURLs: ["http://five"]) { _ in
             log.listMembers(within: .seconds(100)) { members.add((try? $0.get()) ?? []) }
         }

@@ -1,4 +1,5 @@
 import Bytes
+import EtcdAPI
 import Keyspace
 import Replica
 import Testing
@@ -21,14 +22,14 @@ import Testing
             func column(_ field: (LogRow) -> ByteString) {
                 writer.array(of: TypeID.bytea, batch.rows) { $0.element(field($1)) }
             }
-            column(TypeID.int8, \.position.revision)
+            column(TypeID.int8, \.position.revision.rawValue)
             column(TypeID.int4, \.position.sub)
             column(TypeID.int2, \.kind.rawValue)
             column(\.key)
             column(\.value)
-            column(TypeID.int8, \.createRevision)
+            column(TypeID.int8, \.createRevision.rawValue)
             column(TypeID.int8, \.version)
-            column(TypeID.int8, \.lease)
+            column(TypeID.int8, \.lease.rawValue)
             column(TypeID.int8, \.origin)
             let isHashed = batch.rows.allSatisfy(\.hash.isKnown)
             writer.array(of: TypeID.int8, isHashed ? batch.rows : []) { $0.element($1.hash.rawValue) }

@@ -19,7 +19,7 @@ internal import Testing
     func headers() {
         for cluster in [0, 1, .max] as [UInt64] {
             for member in [0, 300, .max] as [UInt64] {
-                for revision in [0, 7, -1] as [Int64] {
+                for revision in [0, 7, -1] as [Revision] {
                     for term in [0, 2, .max] as [UInt64] {
                         let header = ResponseHeader(clusterID: cluster, memberID: member, revision: revision, raftTerm: term)
                         #expect(written { $0.appendHeader(header) } == PutResponse(header: header).encoded())
@@ -37,11 +37,14 @@ internal import Testing
                 #expect(written { $0.appendKeyValue(field, kv) } == expected)
             }
             for number in Self.numbers {
-                check(KeyValue(key: "k", createRevision: number, modRevision: 2, version: 1, value: "v"))
-                check(KeyValue(key: "k", createRevision: 2, modRevision: number, version: 1, value: "v"))
+                check(KeyValue(key: "k", createRevision: Revision(number), modRevision: 2, version: 1, value: "v"))
+                check(KeyValue(key: "k", createRevision: 2, modRevision: Revision(number), version: 1, value: "v"))
                 check(KeyValue(key: "k", createRevision: 2, modRevision: 2, version: number, value: "v"))
-                check(KeyValue(key: "k", createRevision: 2, modRevision: 2, version: 1, value: "v", lease: number))
-                check(KeyValue(key: "k", createRevision: number, modRevision: number, version: number, value: "v", lease: number))
+                check(KeyValue(key: "k", createRevision: 2, modRevision: 2, version: 1, value: "v", lease: LeaseID(number)))
+                check(
+                    KeyValue(
+                        key: "k", createRevision: Revision(number), modRevision: Revision(number), version: number, value: "v",
+                        lease: LeaseID(number)))
             }
             for size in Self.sizes {
                 check(KeyValue(key: text(size), modRevision: 1))
@@ -167,9 +170,9 @@ internal import Testing
     @Test("keep-alive answers")
     func keepAlives() {
         for number in Self.numbers {
-            let header = ResponseHeader(revision: number)
-            let expected = LeaseKeepAliveResponse(header: header, id: number, ttl: number).encoded()
-            #expect(written { $0.appendKeepAliveResponse(header, id: number, ttl: number) } == expected)
+            let header = ResponseHeader(revision: Revision(number))
+            let expected = LeaseKeepAliveResponse(header: header, id: LeaseID(number), ttl: number).encoded()
+            #expect(written { $0.appendKeepAliveResponse(header, id: LeaseID(number), ttl: number) } == expected)
         }
     }
 }

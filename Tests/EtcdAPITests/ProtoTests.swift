@@ -208,9 +208,22 @@ struct ProtoTests {
             "int64": "Int64", "uint64": "UInt64", "uint32": "UInt32", "bool": "Bool", "bytes": "ByteString",
             "string": "ByteString",
         ]
-        let name = scalars[field.type] ?? String(field.type.split(separator: ".").last!)
+        let name = id(field, in: message) ?? scalars[field.type] ?? String(field.type.split(separator: ".").last!)
         if field.isRepeated { return "Array<\(name)>" }
         return scalars[field.type] != nil || isEnum(field, in: message) || field.oneof != nil ? name : "Optional<\(name)>"
+    }
+
+    /// The type of an int64 that is a revision or an id, by its name.
+    private func id(_ field: ProtoFile.Field, in message: String) -> String? {
+        guard field.type == "int64" else { return nil }
+        switch field.name {
+        case "rev": return "Revision"
+        case _ where field.name.hasSuffix("revision"): return "Revision"
+        case "watch_id": return "WatchID"
+        case "lease": return "LeaseID"
+        case "ID": return message.split(separator: ".").last!.hasPrefix("Lease") ? "LeaseID" : nil
+        default: return nil
+        }
     }
 }
 

@@ -5,7 +5,7 @@ internal import Testing
 
 @Suite struct WireReaderTests {
     private func revision(_ bytes: [UInt8]) throws(DecodeError) -> Int64 {
-        try CompactionRequest.decode(ByteString([0x08] + bytes)).revision
+        try CompactionRequest.decode(ByteString([0x08] + bytes)).revision.rawValue
     }
 
     // MARK: Varints
@@ -21,7 +21,7 @@ internal import Testing
                 #expect(varintSize(value) == length)
                 #expect(try revision(bytes) == Int64(bitPattern: value))
                 #expect(
-                    CompactionRequest(revision: Int64(bitPattern: value)).encoded().dropFirst().elementsEqual(
+                    CompactionRequest(revision: Revision(Int64(bitPattern: value))).encoded().dropFirst().elementsEqual(
                         value == 0 ? [] : bytes))
                 for cut in 0..<length {
                     #expect(throws: DecodeError.truncated) { try revision(Array(bytes[..<cut])) }

@@ -1,4 +1,5 @@
 import Bytes
+import EtcdAPI
 import TestSupport
 import Testing
 
@@ -35,7 +36,8 @@ import Testing
         let key = DigestKey(1, 2)
         let changes: [(inout LogRow) -> Void] = [
             { _ in }, { $0.position.revision += 1 }, { $0.position.sub += 1 }, { $0.kind = .delete }, { $0.createRevision += 1 },
-            { $0.version += 1 }, { $0.lease += 1 }, { $0.origin += 1 }, { $0.key = "kez" }, { $0.value = "valuf" },
+            { $0.version += 1 }, { $0.lease = LeaseID($0.lease.rawValue + 1) }, { $0.origin += 1 }, { $0.key = "kez" },
+            { $0.value = "valuf" },
             // Bytes that move from one to the other, and zeros at the end.
             { ($0.key, $0.value) = ("keyv", "alue") }, { ($0.key, $0.value) = ("", "keyvalue") }, { $0.value = "value\0" },
             { $0.value = ByteString() }, { $0.key = ByteString() },

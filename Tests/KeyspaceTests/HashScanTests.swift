@@ -20,7 +20,7 @@ private struct RecordModel {
 
     mutating func append(_ row: LogRow) {
         var name: [UInt8] = []
-        withUnsafeBytes(of: UInt64(row.position.revision).bigEndian) { name += $0 }
+        withUnsafeBytes(of: UInt64(row.position.revision.rawValue).bigEndian) { name += $0 }
         name.append(UInt8(ascii: "_"))
         withUnsafeBytes(of: UInt64(row.position.sub).bigEndian) { name += $0 }
         var kv = KeyValue(key: row.key)
@@ -130,7 +130,7 @@ struct HashScanTests {
         var steps = 0
         for _ in 0..<120 {
             if random.chance(0.08), store.revision > store.compactRevision {
-                let revision = Revision(random.number(Int(max(store.compactRevision + 1, 0))...Int(store.revision)))
+                let revision = Revision(random.number(Int(max(store.compactRevision + 1, 0).rawValue)...Int(store.revision.rawValue)))
                 let previous = store.compactRevision
                 var rows: [LogRow] = []
                 _ = try store.execute(.compact(revision: revision), header: header, origin: 1, rows: &rows)
@@ -159,7 +159,7 @@ struct HashScanTests {
                 coldStore.commit()
             }
             let first = store.compactRevision
-            let revision = random.chance(0.5) ? store.revision : Revision(random.number(Int(first)...Int(store.revision)))
+            let revision = random.chance(0.5) ? store.revision : Revision(random.number(Int(first.rawValue)...Int(store.revision.rawValue)))
             let scan = HashScan(revision: revision, compactRevision: first)
             let expected = model.hash(at: revision)
             #expect(run(scan, &store, visits: random.number(1...60), byPosition) == expected, "revision \(revision) of \(store.revision)")

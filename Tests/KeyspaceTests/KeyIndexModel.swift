@@ -1,6 +1,7 @@
 // Owns: the naive model that the key index is compared with.
 // Must never: share code with the index.
 import Bytes
+import EtcdAPI
 import Testing
 
 @testable import Keyspace

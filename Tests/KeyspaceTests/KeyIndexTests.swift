@@ -1,4 +1,5 @@
 import Bytes
+import EtcdAPI
 import TestSupport
 import Testing
 
@@ -56,7 +57,7 @@ struct KeyIndexTests {
         func row(_ revision: Revision, _ kind: RowKind, _ value: ByteString = "") -> LogRow {
             LogRow(
                 position: Position(revision, 0), kind: kind, key: "a", value: value, createRevision: kind == .put ? 5 : 0,
-                version: kind == .put ? revision - 4 : 0, origin: 1)
+                version: kind == .put ? revision.rawValue - 4 : 0, origin: 1)
         }
         index.apply(row(5, .put, "five"))
         index.apply(row(7, .put, "seven"))
@@ -77,7 +78,7 @@ struct KeyIndexTests {
         index.collect(limit: 10, keepingReadersAt: nil, into: &dropped)
         #expect(dropped == [Position(5, 0), Position(7, 0)], "who watches from 9 on must hear of the delete")
         for revision in 10...11 as ClosedRange<Revision> {
-            index.apply(LogRow(position: Position(revision, 0), kind: .grant, version: 30, lease: revision, origin: 1))
+            index.apply(LogRow(position: Position(revision, 0), kind: .grant, version: 30, lease: LeaseID(revision.rawValue), origin: 1))
             index.commit(through: Position(revision, 0))
             index.compact(to: revision)
             #expect(dropped.count == 2, "what was served up to 9 can still be compared")
@@ -94,14 +95,15 @@ struct KeyIndexTests {
         var index = KeyIndex()
         index.valueByteLimit = 1 << 20
         var dropped: [Position] = []
-        for revision in 1...Int64(5_000) {
-            let (key, round) = ((revision - 1) % keys, (revision - 1) / keys)
+        for number in 1...Int64(5_000) {
+            let revision = Revision(number)
+            let (key, round) = ((number - 1) % keys, (number - 1) / keys)
             // Over half of the limit, from where on values have places, and never near the whole.
             index.apply(
                 LogRow(
                     position: Position(revision, 0), kind: .put, key: ByteString("key \(key)"),
-                    value: ByteString([UInt8](repeating: UInt8(truncatingIfNeeded: revision), count: 6_000)),
-                    createRevision: key + 1, version: round + 1, origin: 1))
+                    value: ByteString([UInt8](repeating: UInt8(truncatingIfNeeded: number), count: 6_000)),
+                    createRevision: Revision(key + 1), version: round + 1, origin: 1))
             index.commit(through: Position(revision, 0))
             index.compact(to: revision)
             index.collect(limit: 10, keepingReadersAt: nil, into: &dropped)
@@ -170,7 +172,7 @@ struct KeyIndexTests {
                 if Int.random(in: 0..<100, using: &generator) < deleteShare {
                     pair.delete(key, sameRevision: joins)
                 } else {
-                    pair.put(key, value: ByteString("v\(step)"), lease: Int64(step % 3), sameRevision: joins)
+                    pair.put(key, value: ByteString("v\(step)"), lease: LeaseID(step % 3), sameRevision: joins)
                 }
             case 70..<80: pair.commit(through: Self.revisionEnd(pair.model, &generator))
             case 80..<84: pair.rollBack(after: Self.revisionEnd(pair.model, &generator))

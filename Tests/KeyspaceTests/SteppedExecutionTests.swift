@@ -97,7 +97,7 @@ struct SteppedExecutionTests {
                 key: key, rangeEnd: end(), limit: random.pick([0, 0, 1, 5]), revision: random.chance(0.2) ? revision : 0,
                 sortOrder: random.pick([.none, .ascend, .descend]), sortTarget: random.pick([.key, .version, .create, .mod, .value]),
                 keysOnly: random.chance(0.2), countOnly: random.chance(0.1))
-            if random.chance(0.2) { request.minModRevision = Int64(random.number(1...Int(revision))) }
+            if random.chance(0.2) { request.minModRevision = Revision(random.number(1...Int(revision.rawValue))) }
             return request
         }
 

@@ -15,7 +15,7 @@ struct OperationsTests {
         return try BenchPlan(text, defaults: BenchPlan(workload: .put, endpoints: [endpoint]))
     }
 
-    private func operations(_ plan: BenchPlan, revisions: [Int64] = []) -> any Operations {
+    private func operations(_ plan: BenchPlan, revisions: [Revision] = []) -> any Operations {
         plan.operations(share, Preparation(revisions: revisions, leases: LeaseNumbers(plan, start: 1)))
     }
 
@@ -73,7 +73,7 @@ struct OperationsTests {
             let request = try #require(operations.next(0, at: 5))
             let txn = try TxnRequest.decode(request.message)
             shapes.append("\(operations.kinds[request.kind]) \(txn.compare[0].numberOperand)")
-            let header = ResponseHeader(revision: Int64(10 * step))
+            let header = ResponseHeader(revision: Revision(10 * step))
             if case .deleteRange = txn.success[0] {
                 #expect(
                     !accepts(operations, TxnResponse(header: header, succeeded: true, responses: [.deleteRange(DeleteRangeResponse())])))
@@ -104,7 +104,7 @@ struct OperationsTests {
         }
         for (range, revision) in [(0..<500, 0), (500..<1_000, 9), (1_000..<1_200, 9), (0..<500, 0)] {
             let request = try RangeRequest.decode(try #require(operations.next(0, at: 5)).message)
-            #expect(request.limit == 500 && request.revision == Int64(revision))
+            #expect(request.limit == 500 && request.revision == Revision(Int64(revision)))
             #expect(request.key == (range.lowerBound == 0 ? keys.prefix : keys.name(range.lowerBound)))
             let count = 1_200 - range.lowerBound
             #expect(!accepts(operations, try page((range.lowerBound + 1)..<range.upperBound, more: true, count: count)))

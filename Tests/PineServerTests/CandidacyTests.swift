@@ -10,13 +10,15 @@ import Testing
 struct CandidacyTests {
     private static let key = ByteString("jobs/1f")
 
-    private func header(_ revision: Int64) -> ResponseHeader { ResponseHeader(clusterID: 1, memberID: 2, revision: revision, raftTerm: 3) }
+    private func header(_ revision: Revision) -> ResponseHeader {
+        ResponseHeader(clusterID: 1, memberID: 2, revision: revision, raftTerm: 3)
+    }
 
-    private func found(_ kvs: [KeyValue], at revision: Int64) -> ByteString {
+    private func found(_ kvs: [KeyValue], at revision: Revision) -> ByteString {
         RangeResponse(header: header(revision), kvs: kvs, count: Int64(kvs.count)).encoded()
     }
 
-    private func entered(_ revision: Int64, owner: Int64) -> ByteString {
+    private func entered(_ revision: Revision, owner: Revision) -> ByteString {
         let first = KeyValue(key: "jobs/other", createRevision: owner, modRevision: owner, version: 1)
         return TxnResponse(
             header: header(revision), succeeded: true,
@@ -26,7 +28,7 @@ struct CandidacyTests {
         ).encoded()
     }
 
-    private func withdrawal(createdAt revision: Int64) -> CoordinationStep {
+    private func withdrawal(createdAt revision: Revision) -> CoordinationStep {
         .ask(
             .write(
                 .txn(

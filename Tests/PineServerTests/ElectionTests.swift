@@ -10,13 +10,15 @@ import Testing
 struct ElectionTests {
     private let key = LeaderKey(name: "el", key: "el/1", rev: 7, lease: 1)
 
-    private func header(_ revision: Int64) -> ResponseHeader { ResponseHeader(clusterID: 1, memberID: 2, revision: revision, raftTerm: 3) }
+    private func header(_ revision: Revision) -> ResponseHeader {
+        ResponseHeader(clusterID: 1, memberID: 2, revision: revision, raftTerm: 3)
+    }
 
-    private func leader(_ value: ByteString, _ revision: Int64, key: ByteString = "el/1") -> KeyValue {
+    private func leader(_ value: ByteString, _ revision: Revision, key: ByteString = "el/1") -> KeyValue {
         KeyValue(key: key, createRevision: 7, modRevision: revision, version: 1, value: value, lease: 1)
     }
 
-    private func told(_ kv: KeyValue, _ revision: Int64) -> CoordinationStep {
+    private func told(_ kv: KeyValue, _ revision: Revision) -> CoordinationStep {
         .send(LeaderResponse(header: header(revision), kv: kv).encoded())
     }
 

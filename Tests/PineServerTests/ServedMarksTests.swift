@@ -1,3 +1,4 @@
+import EtcdAPI
 import Keyspace
 import Replica
 import Testing

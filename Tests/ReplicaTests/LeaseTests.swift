@@ -503,10 +503,11 @@ struct LeaseTests {
     func deadRows() throws {
         let log = MemoryLog()
         let pine = TestReplica(log)
-        for lease: LeaseID in 1...40 {
+        for number in 1...40 {
+            let lease = LeaseID(number)
             try pine.grant(lease, ttl: 600)
-            _ = try pine.put("k\(lease % 5)", lease: lease)
-            if lease % 4 != 0 { _ = try pine.revoke(lease) }
+            _ = try pine.put("k\(number % 5)", lease: lease)
+            if number % 4 != 0 { _ = try pine.revoke(lease) }
         }
         let revision = try pine.get("x").header!.revision
         for cut in [10, 20, revision] { _ = try pine.call(.compact(revision: cut, physical: true)) }
@@ -569,7 +570,7 @@ extension TestReplica {
     fileprivate func keptAlive(on stream: CallID) throws -> [[Int64]] {
         try (sent[stream] ?? []).map {
             let answer = try LeaseKeepAliveResponse.decode($0)
-            return [answer.id, answer.ttl]
+            return [answer.id.rawValue, answer.ttl]
         }
     }
 }

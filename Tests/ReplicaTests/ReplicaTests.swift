@@ -63,7 +63,7 @@ struct ReplicaTests {
         #expect(pine.replica.counters.writes.batchesAppended == 2)
         for (number, id) in ([first] + others).enumerated() {
             let answer = try PutResponse.decode(try #require(pine.answers[id]).get())
-            #expect(answer.header?.revision == Int64(number) + 2)
+            #expect(answer.header?.revision == Revision(number) + 2)
         }
     }
 

@@ -25,14 +25,14 @@ extension WatchWorld {
         case 57..<62: if let stream = streams.randomElement(using: &random) { resume(stream) }
         case 62..<64: if streams.count > 2 { endStream(random.number(0...streams.count - 1)) }
         case 64..<66:
-            let revision = Int64(random.number(1...Int(replica.store.revision)))
+            let revision = Revision(random.number(1...Int(replica.store.revision.rawValue)))
             if random.chance(0.5) {
                 compact(to: revision)
             } else if random.chance(0.5) {
                 _ = try? other.call(.compact(revision: revision, physical: false))
             } else {
                 // Past what we have folded it takes from us what we would have to send.
-                let revision = Int64(random.number(1...Int(log.head.position.revision)))
+                let revision = Revision(random.number(1...Int(log.head.position.revision.rawValue)))
                 noteCompaction(revision)
                 _ = try? other.call(.compact(revision: revision, physical: false))
             }
@@ -76,7 +76,7 @@ extension WatchWorld {
         let head = log.head.position.revision
         switch random.number(0...9) {
         case 0..<3: break
-        case 3..<8: request.startRevision = Int64(random.number(1...Int(head)))
+        case 3..<8: request.startRevision = Revision(random.number(1...Int(head.rawValue)))
         case 8: request.startRevision = head + Int64(random.number(1...4))
         default: request.startRevision = random.chance(0.3) ? -1 : head
         }
@@ -84,7 +84,7 @@ extension WatchWorld {
         request.prevKV = random.chance(0.3)
         request.fragment = random.chance(0.3)
         request.progressNotify = random.chance(0.3)
-        if random.chance(0.2) { request.watchID = Int64(random.number(1...5)) }
+        if random.chance(0.2) { request.watchID = WatchID(random.number(1...5)) }
         return request
     }
 }

@@ -108,16 +108,16 @@ final class TranscriptWorld {
         switch line.verb {
         case "put":
             let (key, value) = try line.pair()
-            let lease = try line.option("lease") ?? 0
+            let lease = LeaseID(try line.option("lease") ?? 0)
             arrive(id, .write(.put(PutRequest(key: ByteString(key), value: ByteString(value), lease: lease))))
         case "get": arrive(id, .range(RangeRequest(key: ByteString(try line.word()))))
         case "grant":
-            let lease = try line.number()
+            let lease = LeaseID(try line.number())
             arrive(id, .write(.leaseGrant(id: lease, ttl: try line.option("ttl") ?? 0)))
-        case "keep-alive": arrive(id, .lease(.keepAlive(try line.number())))
+        case "keep-alive": arrive(id, .lease(.keepAlive(LeaseID(try line.number()))))
         default:
             let key = ByteString(try line.word())
-            let start = try line.option("from") ?? 0
+            let start = Revision(try line.option("from") ?? 0)
             replica.step(.watchOpened(id), now: now)
             replica.step(.watchRequested(id, .create(WatchCreateRequest(key: key, startRevision: start))), now: now)
         }
@@ -174,7 +174,7 @@ final class TranscriptWorld {
             do { _ = try others.put(ByteString(key), ByteString(value)) } catch { throw TranscriptError("\(error)") }
         case "keep-alive":
             let stream = others.newStream()
-            others.keepAlive(try line.number(), on: stream)
+            others.keepAlive(LeaseID(try line.number()), on: stream)
             others.settle()
         default: throw TranscriptError("`\(line.text)` is nothing that others do")
         }

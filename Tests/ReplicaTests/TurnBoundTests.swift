@@ -251,7 +251,7 @@ struct TurnBoundTests {
         #expect(replica.replica.watchCounts.watchers == 20_000)
         #expect(try events(replica, streams[0]).isEmpty)
         #expect(try events(replica, streams[1]).count == 20_000)
-        for id in 0..<20_000 as Range<Int64> { replica.tell(.watchRequested(streams[1], .cancel(WatchCancelRequest(watchID: id)))) }
+        for id in 0..<20_000 { replica.tell(.watchRequested(streams[1], .cancel(WatchCancelRequest(watchID: WatchID(id))))) }
         replica.settle()
         #expect(replica.replica.watchCounts.watchers == 0)
         #expect(replica.replica.counters.turnVisitsMax < 6_000)

@@ -18,7 +18,7 @@ struct UpkeepTests {
         }
     }
 
-    private func compactions(_ log: MemoryLog) -> [Revision] { log.archive.filter { $0.kind == .compact }.map(\.version) }
+    private func compactions(_ log: MemoryLog) -> [Revision] { log.archive.filter { $0.kind == .compact }.map(\.compactRevision) }
 
     // MARK: Automatic compaction
 

@@ -30,7 +30,9 @@ struct ValueCacheTests {
 
         mutating func range() -> RangeRequest {
             var range = RangeRequest(key: key(), rangeEnd: random.pick([ByteString(), ByteString([0]), "k5"]))
-            if random.chance(0.4) { range.revision = Int64(random.number(Int(max(compacted - 2, 1))...Int(revision) + 1)) }
+            if random.chance(0.4) {
+                range.revision = Revision(random.number(Int(max(compacted - 2, 1).rawValue)...Int(revision.rawValue) + 1))
+            }
             if random.chance(0.3) { range.limit = Int64(random.number(1...8)) }
             range.keysOnly = random.chance(0.1)
             range.countOnly = random.chance(0.1)
@@ -38,7 +40,7 @@ struct ValueCacheTests {
                 range.sortOrder = random.pick([.ascend, .descend])
                 range.sortTarget = random.pick([.key, .value, .mod, .version])
             }
-            if random.chance(0.1) { range.minModRevision = Int64(random.number(1...Int(revision))) }
+            if random.chance(0.1) { range.minModRevision = Revision(random.number(1...Int(revision.rawValue))) }
             return range
         }
 
@@ -78,11 +80,12 @@ struct ValueCacheTests {
             case ..<60: return .range(range())
             case ..<68: return .write(.deleteRange(delete()))
             // Not at a compacted revision: what is remembered of a compaction goes with a process.
-            case 68: return .hashKV(random.chance(0.3) ? 0 : Int64(random.number(Int(compacted) + 1...Int(revision) + 1)))
+            case 68:
+                return .hashKV(random.chance(0.3) ? 0 : Revision(random.number(Int(compacted.rawValue) + 1...Int(revision.rawValue) + 1)))
             case ..<95:
                 let txn = txn()
                 return txn.isReadOnly ? .readTxn(txn) : .write(.txn(txn))
-            default: return .compact(revision: Int64(random.number(1...Int(revision))), physical: random.chance(0.5))
+            default: return .compact(revision: Revision(random.number(1...Int(revision.rawValue))), physical: random.chance(0.5))
             }
         }
     }

@@ -47,11 +47,11 @@ final class ClientStream {
     let id: CallID
     /// Create requests that have not been answered, in order; their answers come in this order.
     var asked: [WatchCreateRequest] = []
-    var watches: [Int64: ClientWatch] = [:]
+    var watches: [WatchID: ClientWatch] = [:]
     /// Ids that can't be had any more: compaction ended their watches.
-    var spent: Set<Int64> = []
+    var spent: Set<WatchID> = []
     /// Cancel requests under way.
-    var cancelling: Set<Int64> = []
+    var cancelling: Set<WatchID> = []
     var isStalled = false
     /// Reports that a client that doesn't read keeps waiting, and bytes sent since it last read.
     var withheldReports = 0

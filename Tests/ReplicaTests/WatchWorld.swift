@@ -25,7 +25,7 @@ final class WatchWorld {
     private var largestRevision = 0
     private(set) var eventsSeen = 0
     private(set) var timesOvertaken = 0
-    private var compactions: [Revision] { log.archive.filter { $0.kind == .compact }.map(\.version) }
+    private var compactions: [Revision] { log.archive.filter { $0.kind == .compact }.map(\.compactRevision) }
 
     /// A command on its way to one of the log's threads, and its answer on its way back.
     private enum Errand {
@@ -152,7 +152,7 @@ final class WatchWorld {
         step(.watchRequested(stream.id, .create(request)))
     }
 
-    func cancel(_ id: Int64, on stream: ClientStream) {
+    func cancel(_ id: WatchID, on stream: ClientStream) {
         stream.cancelling.insert(id)
         step(.watchRequested(stream.id, .cancel(WatchCancelRequest(watchID: id))))
     }

@@ -33,7 +33,7 @@ private func put(_ value: ByteString, previous: Bool = false) -> ModelCall {
 private let get = ModelCall.range(RangeRequest(key: "k"))
 
 /// What `get` is answered at `revision` where the key's only put since its creation at `created` was the last.
-private func got(_ revision: Int64, _ value: ByteString?, created: Int64 = 2, mod: Int64 = 2, version: Int64 = 1) -> ModelAnswer {
+private func got(_ revision: Revision, _ value: ByteString?, created: Revision = 2, mod: Revision = 2, version: Int64 = 1) -> ModelAnswer {
     guard let value else { return .range(revision, kvs: [], more: false, count: 0) }
     let kv = KeyValue(key: "k", createRevision: created, modRevision: mod, version: version, value: value)
     return .range(revision, kvs: [kv], more: false, count: 1)
@@ -184,7 +184,7 @@ private func got(_ revision: Int64, _ value: ByteString?, created: Int64 = 2, mo
     func manyAtOnce() {
         var history = History()
         for index in 0..<200 {
-            history.add(put(ByteString("v\(index)")), from: UInt64(index), to: 1_000, .put(Int64(201 - index), previous: nil))
+            history.add(put(ByteString("v\(index)")), from: UInt64(index), to: 1_000, .put(Revision(201 - index), previous: nil))
         }
         #expect(history.isLinearizable)
         history.add(get, from: 2_000, to: 2_001, got(201, "v1", created: 2, mod: 201, version: 200))

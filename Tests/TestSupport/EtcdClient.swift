@@ -59,7 +59,7 @@ package final class EtcdClient: Sendable {
 
     package func txn(_ request: TxnRequest) throws(EtcdClientError) -> TxnResponse { try call(.txn, request) }
 
-    package func compact(_ revision: Int64, physical: Bool = false) throws(EtcdClientError) -> CompactionResponse {
+    package func compact(_ revision: Revision, physical: Bool = false) throws(EtcdClientError) -> CompactionResponse {
         try call(.compact, CompactionRequest(revision: revision, physical: physical))
     }
 

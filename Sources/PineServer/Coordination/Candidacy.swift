@@ -37,7 +37,7 @@ struct Candidacy: CoordinationCall {
 
     private let kind: Kind
     private let prefix: ByteString
-    private var lease: Int64
+    private var lease: LeaseID
     private let isGranted: Bool
     private var key = ByteString()
     private var phase = Phase.granting
@@ -45,12 +45,12 @@ struct Candidacy: CoordinationCall {
     /// Of the first transaction.
     private var header = ResponseHeader()
     /// The key's create revision.
-    private var revision: Int64 = 0
+    private var revision: Revision = 0
 
     var mayWait: Bool { true }
 
     /// - Parameter freshLease: the id of a new lease, for a client that has none.
-    init(_ kind: Kind, name: ByteString, lease: Int64, freshLease: Int64) {
+    init(_ kind: Kind, name: ByteString, lease: LeaseID, freshLease: LeaseID) {
         self.kind = kind
         prefix = Queue.prefix(name)
         self.lease = lease == 0 ? freshLease : lease

@@ -63,10 +63,10 @@ enum Queue {
     }
 
     /// The key of a lease in the queue.
-    static func key(_ prefix: ByteString, lease: Int64) -> ByteString {
+    static func key(_ prefix: ByteString, lease: LeaseID) -> ByteString {
         var writer = ByteWriter(capacity: prefix.count + 17)
         writer.append(prefix)
-        writer.append(ByteString(String(lease, radix: 16)))
+        writer.append(ByteString(String(lease.rawValue, radix: 16)))
         return writer.finish()
     }
 
@@ -76,7 +76,7 @@ enum Queue {
     }
 
     /// Of the keys that were created before `revision`, the last.
-    static func lastBefore(_ revision: Int64, _ prefix: ByteString) -> RangeRequest {
+    static func lastBefore(_ revision: Revision, _ prefix: ByteString) -> RangeRequest {
         RangeRequest(
             key: prefix, rangeEnd: end(prefix), limit: 1, sortOrder: .descend, sortTarget: .create, maxCreateRevision: revision - 1)
     }
@@ -84,16 +84,16 @@ enum Queue {
     static func end(_ prefix: ByteString) -> ByteString { prefix.prefixSuccessor() }
 
     /// Does `operation` if the key is still the one that was created at `revision`.
-    static func guarded(_ key: ByteString, createdAt revision: Int64, _ operation: RequestOp) -> Request {
+    static func guarded(_ key: ByteString, createdAt revision: Revision, _ operation: RequestOp) -> Request {
         .write(.txn(TxnRequest(compare: [compare(key, createdAt: revision)], success: [operation])))
     }
 
-    static func compare(_ key: ByteString, createdAt revision: Int64) -> Compare {
+    static func compare(_ key: ByteString, createdAt revision: Revision) -> Compare {
         Compare(result: .equal, target: .create, key: key, targetUnion: .createRevision(revision))
     }
 
     /// A lease for a client that has none, in seconds.
-    static func grant(_ lease: Int64) -> Request { .write(.leaseGrant(id: lease, ttl: 60)) }
+    static func grant(_ lease: LeaseID) -> Request { .write(.leaseGrant(id: lease, ttl: 60)) }
 }
 
 extension EtcdError {

@@ -12,9 +12,6 @@ final class CoordinationRunner {
     private let caller: any Caller
     private var calls = CoordinationCalls()
 
-    /// An id for a client without a lease.
-    static var freshLease: LeaseID { LeaseID.random(in: 1...LeaseID.max) }
-
     init(_ services: Services) {
         self.services = services
         caller = services.caller

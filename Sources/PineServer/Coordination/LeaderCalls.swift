@@ -47,12 +47,12 @@ struct Amendment: CoordinationCall {
 
     private let kind: Kind
     private let leader: LeaderKey?
-    private let lease: Int64
+    private let lease: LeaseID
     private var isGranted: Bool
 
     var mayWait: Bool { false }
 
-    init(_ kind: Kind, _ leader: LeaderKey?, freshLease: Int64) {
+    init(_ kind: Kind, _ leader: LeaderKey?, freshLease: LeaseID) {
         self.kind = kind
         self.leader = leader
         isGranted = leader?.lease != 0

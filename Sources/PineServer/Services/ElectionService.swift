@@ -14,19 +14,19 @@ enum ElectionService {
     @Sendable private static func campaign(_ services: Services, _ call: CallID, _ message: ByteString) throws(EtcdError) {
         let request: CampaignRequest = try decode(message)
         let kind = Candidacy.Kind.campaign(request.value)
-        let machine = Candidacy(kind, name: request.name, lease: request.lease, freshLease: CoordinationRunner.freshLease)
+        let machine = Candidacy(kind, name: request.name, lease: request.lease, freshLease: .random)
         try services.coordination.open(call, message, machine)
     }
 
     @Sendable private static func proclaim(_ services: Services, _ call: CallID, _ message: ByteString) throws(EtcdError) {
         let request: ProclaimRequest = try decode(message)
-        let machine = Amendment(.proclaim(request.value), request.leader, freshLease: CoordinationRunner.freshLease)
+        let machine = Amendment(.proclaim(request.value), request.leader, freshLease: .random)
         try services.coordination.open(call, message, machine)
     }
 
     @Sendable private static func resign(_ services: Services, _ call: CallID, _ message: ByteString) throws(EtcdError) {
         let request: ResignRequest = try decode(message)
-        try services.coordination.open(call, message, Amendment(.resign, request.leader, freshLease: CoordinationRunner.freshLease))
+        try services.coordination.open(call, message, Amendment(.resign, request.leader, freshLease: .random))
     }
 
     @Sendable private static func leader(_ services: Services, _ call: CallID, _ message: ByteString) throws(EtcdError) {

@@ -16,7 +16,7 @@ enum LeaseService {
     @Sendable private static func grant(_ message: ByteString, _ limits: RequestLimits) throws(EtcdError) -> Request {
         let grant: LeaseGrantRequest = try decode(message)
         if grant.ttl > ttlLimit { throw .leaseTTLTooLarge }
-        let id = grant.id == 0 ? LeaseID.random(in: 1...LeaseID.max) : grant.id
+        let id = grant.id == 0 ? .random : grant.id
         return .write(.leaseGrant(id: id, ttl: max(grant.ttl, ttlMinimum)))
     }
 

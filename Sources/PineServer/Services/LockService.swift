@@ -12,7 +12,7 @@ enum LockService {
 
     @Sendable private static func lock(_ services: Services, _ call: CallID, _ message: ByteString) throws(EtcdError) {
         let request: LockRequest = try decode(message)
-        let machine = Candidacy(.lock, name: request.name, lease: request.lease, freshLease: CoordinationRunner.freshLease)
+        let machine = Candidacy(.lock, name: request.name, lease: request.lease, freshLease: .random)
         try services.coordination.open(call, message, machine)
     }
 

@@ -50,7 +50,7 @@ extension StatusResponse {
     fileprivate init(_ status: ServerStatus, header: ResponseHeader, quotaBytes: Int64) {
         self.init(
             header: header, version: etcdVersion, dbSize: status.databaseBytes, leader: header.memberID,
-            raftIndex: UInt64(header.revision), raftTerm: header.raftTerm, raftAppliedIndex: UInt64(header.revision),
+            raftIndex: UInt64(header.revision.rawValue), raftTerm: header.raftTerm, raftAppliedIndex: UInt64(header.revision.rawValue),
             errors: status.alarms.members(of: .none).map { ByteString("memberID:\($0.memberID) alarm:\($0.alarm.name) ") },
             // What is live is counted, what is on disk measured now and then; PostgreSQL packs large values.
             dbSizeInUse: min(status.liveBytes, status.databaseBytes), storageVersion: etcdStorageVersion, dbSizeQuota: quotaBytes)

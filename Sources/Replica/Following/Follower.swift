@@ -15,6 +15,7 @@
 //
 // Invariants (see `invariants()`): a tail is read after a position up to which the log is known; those of the parts.
 internal import Bytes
+internal import EtcdAPI
 internal import Keyspace
 
 struct Follower: ~Copyable {

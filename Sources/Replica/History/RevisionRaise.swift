@@ -2,6 +2,7 @@
 // Must never: serve before that is done.
 //
 // Others may do the same at once: one of them wins, and the others load what it did.
+package import EtcdAPI
 package import Keyspace
 
 /// The append that moves the log past what is lost, while it is under way.
@@ -19,7 +20,8 @@ extension AppendBatch {
     ) -> AppendBatch {
         var key = key
         var row = LogRow(
-            position: Position(revision, 0), kind: .compact, createRevision: head.position.revision, version: revision, origin: origin)
+            position: Position(revision, 0), kind: .compact, createRevision: head.position.revision, version: revision.rawValue,
+            origin: origin)
         var raised = head
         raised.position = row.position
         row.hash = raised.digest.append(row, &key)

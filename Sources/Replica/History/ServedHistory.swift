@@ -6,6 +6,7 @@
 // that their place is compacted, and list again.
 //
 // Invariant: the log's rows were passed in their order, from its start.
+internal import EtcdAPI
 internal import Keyspace
 
 struct ServedHistory {

@@ -8,6 +8,7 @@
 //
 // Must never: take half of the log's time or more, which is the writers'.
 internal import Bytes
+internal import EtcdAPI
 internal import Keyspace
 
 struct ExpiryLock {

@@ -3,6 +3,7 @@
 // Source: server/etcdserver/api/v3compactor/{periodic,revision}.go of etcd, whose rhythm this keeps.
 internal import Bytes
 internal import DequeModule
+internal import EtcdAPI
 internal import Keyspace
 
 /// `--auto-compaction-mode` and `--auto-compaction-retention`.

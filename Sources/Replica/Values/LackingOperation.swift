@@ -2,6 +2,7 @@
 // Must never: lose a value that was read for an operation before it goes on.
 internal import Bytes
 internal import Calls
+internal import EtcdAPI
 internal import Keyspace
 
 /// An operation that lacks values. `Work` is how to go on with it.

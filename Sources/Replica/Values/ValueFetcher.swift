@@ -14,6 +14,7 @@
 internal import Bytes
 internal import Calls
 internal import DequeModule
+internal import EtcdAPI
 internal import Keyspace
 
 struct ValueFetcher<Work>: ~Copyable {

@@ -9,6 +9,7 @@
 //
 // Invariants: each watcher in `touched` once; a watcher's gathered events are sent when their revision is whole.
 internal import Bytes
+internal import EtcdAPI
 internal import Keyspace
 
 /// Rows to hand out, in order.

@@ -7,6 +7,7 @@
 //
 // Invariants: one read is wanted at most; each is answered once, in order, those that are not wanted any more first.
 internal import Bytes
+internal import EtcdAPI
 internal import Keyspace
 
 struct HistoryReader {

@@ -4,6 +4,7 @@
 // Invariant: every put and delete row with a revision from `firstRevision` on that was committed is here.
 internal import Bytes
 internal import DequeModule
+internal import EtcdAPI
 internal import Keyspace
 
 struct RecentRows: HandoutRows {

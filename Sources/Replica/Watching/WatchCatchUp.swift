@@ -4,6 +4,7 @@
 // All watchers on the way share what is read: each sweep begins at the lowest revision that one waits for past the last sweep, or at the
 // lowest of all.
 internal import Bytes
+internal import EtcdAPI
 internal import Keyspace
 
 struct WatchCatchUp {

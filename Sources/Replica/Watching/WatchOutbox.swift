@@ -71,7 +71,7 @@ struct WatchOutbox: ~Copyable {
 
     /// A response without events: created, canceled or progress.
     mutating func sendControl(
-        _ stream: WatchStream, _ id: Int64, at revision: Revision? = nil, created: Bool = false, canceled: Bool = false,
+        _ stream: WatchStream, _ id: WatchID, at revision: Revision? = nil, created: Bool = false, canceled: Bool = false,
         compactRevision: Revision = 0, reason: String = ""
     ) {
         var writer = ByteWriter(capacity: 64 + reason.utf8.count)

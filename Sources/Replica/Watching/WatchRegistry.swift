@@ -137,7 +137,7 @@ struct WatchRegistry: ~Copyable {
 
     /// A new watcher, which is in no place yet.
     mutating func add(
-        to stream: WatchStream, id: Int64, range: KeyRange, _ request: WatchCreateRequest, nextRevision: Revision
+        to stream: WatchStream, id: WatchID, range: KeyRange, _ request: WatchCreateRequest, nextRevision: Revision
     ) -> Watcher {
         let watcher = Watcher(
             key: WatchKey(nextKey), stream: stream, id: id, range: range, request: request, nextRevision: nextRevision)

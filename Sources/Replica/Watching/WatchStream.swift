@@ -4,6 +4,7 @@
 internal import Bytes
 internal import Calls
 internal import DequeModule
+internal import EtcdAPI
 internal import Keyspace
 
 /// Bytes that a client has not taken yet.
@@ -29,8 +30,8 @@ final class WatchStream {
     let principal: Principal
     /// By the client's id. Those that compaction cancelled stay as nil until the client cancels them: etcd doesn't give
     /// their ids away either.
-    var watchers: [Int64: Watcher?] = [:]
-    var nextID: Int64 = 0
+    var watchers: [WatchID: Watcher?] = [:]
+    var nextID: WatchID = 0
     /// How many of them are not nil.
     private(set) var liveCount = 0
     /// What `latestStart` says, where that is known.

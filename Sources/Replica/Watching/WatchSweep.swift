@@ -2,6 +2,7 @@
 // Must never: give a watcher rows in passing that it would miss others before.
 // Invariant: `passing` are the watchers that stood between `start` and `end` when it began; others are given nothing.
 internal import Bytes
+internal import EtcdAPI
 internal import Keyspace
 
 /// Rows of whole revisions, from `start` through `end`. A class: it is carried across turns.

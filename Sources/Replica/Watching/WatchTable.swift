@@ -176,11 +176,11 @@ struct WatchTable: ~Copyable {
         let range = KeyRange(key: key.compacted(), rangeEnd: request.rangeEnd.compacted())
         if request.startRevision < 0 { return refuseWatch(stream, EtcdError.compacted.text) }
         if range.isEmpty { return refuseWatch(stream, "mvcc: watcher range is empty") }
-        let id: Int64
+        let id: WatchID
         if request.watchID == 0 {
-            while stream.watchers[stream.nextID] != nil { stream.nextID += 1 }
+            while stream.watchers[stream.nextID] != nil { stream.nextID = stream.nextID.next }
             id = stream.nextID
-            stream.nextID += 1
+            stream.nextID = stream.nextID.next
         } else if stream.watchers[request.watchID] != nil {
             return refuseWatch(stream, "mvcc: duplicate watch ID provided on the WatchStream")
         } else {
@@ -206,7 +206,7 @@ struct WatchTable: ~Copyable {
         outbox.sendControl(stream, -1, created: true, canceled: true, reason: reason)
     }
 
-    private mutating func cancel(_ stream: WatchStream, _ id: Int64) {
+    private mutating func cancel(_ stream: WatchStream, _ id: WatchID) {
         guard let known = stream.watchers.removeValue(forKey: id) else { return }
         if let watcher = known {
             stream.removed(watcher)

@@ -19,7 +19,7 @@ final class Watcher {
     /// Each holds the other, until the stream has ended: events may be on their way to a watcher whose stream is gone.
     let stream: WatchStream
     /// What the client calls it; unique in its stream.
-    let id: Int64
+    let id: WatchID
     let range: KeyRange
     let skipsPuts: Bool
     let skipsDeletes: Bool
@@ -54,7 +54,7 @@ final class Watcher {
     /// Events that are gathered for the next responses, with their revisions. While there are any, it takes part in no other pass.
     var events: [(revision: Revision, bytes: ByteString)] = []
 
-    init(key: WatchKey, stream: WatchStream, id: Int64, range: KeyRange, request: WatchCreateRequest, nextRevision: Revision) {
+    init(key: WatchKey, stream: WatchStream, id: WatchID, range: KeyRange, request: WatchCreateRequest, nextRevision: Revision) {
         self.key = key
         self.stream = stream
         self.id = id

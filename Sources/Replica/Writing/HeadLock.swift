@@ -7,6 +7,7 @@
 //
 // Each question is answered once, in order: those from before the log was loaded anew (`staleCount`) first.
 internal import Bytes
+internal import EtcdAPI
 internal import Keyspace
 
 struct HeadLock {

@@ -17,7 +17,7 @@ struct MemberStatus: Encodable, Sendable {
     /// The etcd version that clients are told.
     var version: String?
     /// After learning where the log ends: the newest of the whole store at that moment.
-    var revision: Int64?
+    var revision: Revision?
     var totalBytes: Int64?
     var quotaBytes: Int64?
     /// How many members it knows.

@@ -1,5 +1,6 @@
 // Owns: what `pine status` has found out, and how it looks. The names in the JSON are kept from release to release.
 import Changelog
+internal import EtcdAPI
 import Foundation
 import Keyspace
 
@@ -42,14 +43,14 @@ struct DatabaseStatus: Encodable {
     let schemaVersion: Int
     let behindPooler: Bool
     let clusterId: String
-    let revision: Int64
-    let compactRevision: Int64
+    let revision: Revision
+    let compactRevision: Revision
     /// False while the steward is still deleting what compaction made dead.
     let isSwept: Bool
     /// Raised by each failover or lost commit.
     let epoch: Int64
     let digest: String
-    let oldestRevision: Int64?
+    let oldestRevision: Revision?
     let members: [Member]
     let stewardId: String?
     let leases: Int64

@@ -13,7 +13,7 @@ private enum Outcome: Hashable, CustomStringConvertible {
     case compact(CompactionResponse)
     case failed(EtcdClientError)
 
-    var revision: Int64? {
+    var revision: Revision? {
         switch self {
         case .range(let response): response.header?.revision
         case .put(let response): response.header?.revision

@@ -14,7 +14,7 @@ struct LargeLeaseTests {
     }
 
     /// Puts `count` keys on the lease, whose names have so many bytes, and keeps it alive meanwhile.
-    private static func attach(_ count: Int, keyBytes: Int, to lease: Int64, _ client: EtcdClient) throws {
+    private static func attach(_ count: Int, keyBytes: Int, to lease: LeaseID, _ client: EtcdClient) throws {
         let filler = String(repeating: "x", count: max(keyBytes - 6, 0))
         let stream: EtcdStream<LeaseKeepAliveResponse> = try client.open(.leaseKeepAlive)
         for start in stride(from: 0, to: count, by: 100) {

@@ -38,12 +38,12 @@ struct LeaseTests {
         let pine = try PineProcess(["--postgres", postgres.connectionString])
         let client = try EtcdClient(port: pine.port)
         func clock() throws -> Double { try #require(Double(try postgres.psql("select extract(epoch from clock_timestamp())"))) }
-        for number in 0..<40 { try client.grant(Int64(number + 1), ttl: Int64(2 + number % 3)) }
+        for number in 0..<40 { try client.grant(LeaseID(number + 1), ttl: Int64(2 + number % 3)) }
         // These are kept alive for a while.
-        let kept = stride(from: Int64(1), through: 40, by: 4).map { $0 }
+        let kept = stride(from: LeaseID(1), through: 40, by: 4).map { $0 }
         let stream: EtcdStream<LeaseKeepAliveResponse> = try client.open(.leaseKeepAlive)
-        var sent: [Int64: Double] = [:]
-        var answered: [Int64: Double] = [:]
+        var sent: [LeaseID: Double] = [:]
+        var answered: [LeaseID: Double] = [:]
         for _ in 0..<4 {
             Thread.sleep(forTimeInterval: 0.6)
             let before = try clock()
@@ -53,7 +53,7 @@ struct LeaseTests {
                 #expect(answer.id == lease)
                 // One that was late, on a busy machine, finds its lease gone.
                 guard answer.ttl != 0 else { continue }
-                #expect(answer.ttl == 2 + (lease - 1) % 3)
+                #expect(answer.ttl == 2 + (lease.rawValue - 1) % 3)
                 sent[lease] = before
             }
             let after = try clock()
@@ -70,7 +70,7 @@ struct LeaseTests {
         try #require(times.count == 80)
         var latest = 0.0
         for index in stride(from: 0, to: 80, by: 2) {
-            let lease = Int64(times[index][0])!
+            let lease = LeaseID(Int64(times[index][0])!)
             let ttl = Double(times[index][1])!
             let ended = Double(times[index + 1][3])!
             let granted = Double(times[index][3])!
@@ -91,9 +91,9 @@ struct LeaseTests {
         let holder = try postgres.psql("select holder from pine.duty")
         let pine = try PineProcess(["--postgres", postgres.connectionString])
         let client = try EtcdClient(port: pine.port)
-        let kept = (1...30).map(Int64.init)
+        let kept = (1...30).map { LeaseID($0) }
         for lease in kept { try client.grant(lease, ttl: 3) }
-        for lease: Int64 in 101...110 { try client.grant(lease, ttl: 3) }
+        for lease: LeaseID in 101...110 { try client.grant(lease, ttl: 3) }
         let stream: EtcdStream<LeaseKeepAliveResponse> = try client.open(.leaseKeepAlive)
         func keepAlive() throws {
             for lease in kept { stream.send(LeaseKeepAliveRequest(id: lease)) }
@@ -140,7 +140,7 @@ struct LeaseTests {
         let arguments = ["--postgres", postgres.connectionString, "--listen-client-urls", "http://127.0.0.1:\(port)"]
         let pine = try PineProcess(arguments)
         let client = try EtcdClient(port: port)
-        for lease: Int64 in 1...20 { try client.grant(lease, ttl: 4) }
+        for lease: LeaseID in 1...20 { try client.grant(lease, ttl: 4) }
         try postgres.stop()
         Thread.sleep(forTimeInterval: 5)
         try postgres.start()
@@ -163,10 +163,10 @@ struct LeaseTests {
         let postgres = try PostgresServer()
         let pine = try PineProcess(["--postgres", postgres.connectionString])
         let client = try EtcdClient(port: pine.port)
-        for start in stride(from: Int64(1), through: 10_000, by: 500) {
+        for start in stride(from: 1, through: 10_000, by: 500) {
             let streams = try (start..<start + 500).map { lease in
                 let stream: EtcdStream<LeaseGrantResponse> = try client.open(.leaseGrant)
-                stream.send(LeaseGrantRequest(ttl: 600, id: lease))
+                stream.send(LeaseGrantRequest(ttl: 600, id: LeaseID(lease)))
                 stream.finishSending()
                 return stream
             }
@@ -206,16 +206,16 @@ struct LeaseTests {
 }
 
 extension EtcdClient {
-    func grant(_ lease: Int64, ttl: Int64) throws {
+    func grant(_ lease: LeaseID, ttl: Int64) throws {
         let answer: LeaseGrantResponse = try call(.leaseGrant, LeaseGrantRequest(ttl: ttl, id: lease))
         #expect(answer.id == lease && answer.ttl == ttl)
     }
 
-    fileprivate func leases() throws -> [Int64] {
+    fileprivate func leases() throws -> [LeaseID] {
         try call(.leaseLeases, LeaseLeasesRequest(), answer: LeaseLeasesResponse.self).leases.map(\.id)
     }
 
-    fileprivate func timeToLive(_ lease: Int64, keys: Bool = false) throws -> LeaseTimeToLiveResponse {
+    fileprivate func timeToLive(_ lease: LeaseID, keys: Bool = false) throws -> LeaseTimeToLiveResponse {
         try call(.leaseTimeToLive, LeaseTimeToLiveRequest(id: lease, keys: keys))
     }
 

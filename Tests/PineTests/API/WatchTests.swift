@@ -25,7 +25,7 @@ struct WatchTests {
         try pine.waitForExit()
         pine = try PineProcess(arguments)
         try load.awaitAcknowledged(200 * testScale, timeout: .seconds(60))
-        let end = Mutex<Int64?>(nil)
+        let end = Mutex<Revision?>(nil)
         let started = Mutex(0)
         let readers = Mutex<[WatchReader]>([])
         let reading = Mutex<(any Error)?>(nil)
@@ -39,7 +39,7 @@ struct WatchTests {
                     let head = try client.get("x").header!.revision
                     let requests = (0..<5).map { _ in
                         var request = random.watch()
-                        request.startRevision = Int64(random.number(2...Int(head)))
+                        request.startRevision = Revision(random.number(2...Int(head.rawValue)))
                         return request
                     }
                     let reader = try WatchReader(client, requests)
@@ -132,14 +132,14 @@ struct WatchTests {
         let reader = try WatchReader(
             try EtcdClient(port: pine.port, windowSize: 64 << 10), [WatchCreateRequest(key: "k", startRevision: 1)])
         let value = ByteString([UInt8](repeating: 7, count: 64 << 10))
-        var last: Int64 = 0
+        var last: Revision = 0
         for _ in 0..<300 { last = try writer.put("k", value).header!.revision }
         _ = try writer.compact(last, physical: true)
         while reader.compactRevisions[0] == nil { try reader.next(timeout: .seconds(20)) }
         #expect(reader.compactRevisions[0] == last)
         let seen = reader.changes[0].map(\.revision)
         #expect(!seen.isEmpty && seen.count < 300)
-        #expect(seen == Array(2..<2 + Int64(seen.count)))
+        #expect(seen == Array(2..<Revision(2 + seen.count)))
         // Its stream goes on, and progress is not held up by it.
         reader.stream.send(WatchRequest.progress(WatchProgressRequest()))
         reader.stream.send(WatchRequest.create(WatchCreateRequest(key: "k", startRevision: last, watchID: 7)))
@@ -170,7 +170,7 @@ struct WatchTests {
                         client,
                         [
                             WatchCreateRequest(key: "gone/", rangeEnd: "gone0", startRevision: number % 2 == 0 ? 1 : 0),
-                            WatchCreateRequest(key: ByteString("gone/\(number)"), startRevision: 1 << 40, progressNotify: true),
+                            WatchCreateRequest(key: ByteString("gone/\(number)"), startRevision: Revision(1 << 40), progressNotify: true),
                         ])
                 }
                 for reader in readers { try reader.awaitCreated() }
@@ -185,12 +185,12 @@ struct WatchTests {
             let stream: EtcdStream<WatchResponse> = try writer.open(.watch)
             for start in stride(from: 1, through: count, by: 500) {
                 for id in start..<start + 500 {
-                    var request = WatchCreateRequest(key: ByteString("looped/\(id)"), watchID: Int64(id))
+                    var request = WatchCreateRequest(key: ByteString("looped/\(id)"), watchID: WatchID(id))
                     if id % 2 == 0 { request.rangeEnd = ByteString("looped/\(id)x") }
                     stream.send(WatchRequest.create(request))
                 }
                 for _ in 0..<500 { #expect(try stream.receive()?.created == true) }
-                for id in start..<start + 500 { stream.send(WatchRequest.cancel(WatchCancelRequest(watchID: Int64(id)))) }
+                for id in start..<start + 500 { stream.send(WatchRequest.cancel(WatchCancelRequest(watchID: WatchID(id)))) }
                 for _ in 0..<500 { #expect(try stream.receive()?.canceled == true) }
             }
             stream.cancel()
@@ -255,7 +255,7 @@ struct WatchTests {
             client, [WatchCreateRequest(key: "k"), WatchCreateRequest(key: "k", startRevision: head + 60)])
         try reader.awaitCreated()
         pine.kill(SIGSTOP)
-        var last: Int64 = 0
+        var last: Revision = 0
         for number in 0..<50 { last = try writer.put("k", ByteString("\(number)")).header!.revision }
         _ = try writer.delete(DeleteRangeRequest(key: "k"))
         last = try writer.put("other", "v").header!.revision

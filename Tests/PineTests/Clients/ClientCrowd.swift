@@ -16,7 +16,7 @@ final class ClientCrowd {
         self.load = load
         followers = ports.map { WatchFollower(port: $0) }
         keepers = try ports.indices.map { index in
-            let leases = (0..<5).map { Int64(index * 100 + $0 + 1) }
+            let leases = (0..<5).map { LeaseID(index * 100 + $0 + 1) }
             return try LeaseKeeper(leases, ports: Array(ports[index...] + ports[..<index]), load: load)
         }
     }

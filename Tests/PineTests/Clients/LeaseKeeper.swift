@@ -17,12 +17,12 @@ final class LeaseKeeper: Sendable {
 
     /// In seconds.
     static let ttl: Int64 = 10
-    let leases: [Int64]
+    let leases: [LeaseID]
     private let ports: [Int]
     private let state = Mutex(State())
 
     /// Grants `leases`, puts a key with each, told to `load`, and keeps them alive, at the first of `ports` as long as that answers.
-    init(_ leases: [Int64], ports: [Int], load: WriteLoad) throws {
+    init(_ leases: [LeaseID], ports: [Int], load: WriteLoad) throws {
         self.leases = leases
         self.ports = ports
         let client = try EtcdClient(port: ports[0])
@@ -51,7 +51,7 @@ final class LeaseKeeper: Sendable {
         thread.start()
     }
 
-    static func key(_ lease: Int64) -> ByteString { ByteString("lease/\(lease)") }
+    static func key(_ lease: LeaseID) -> ByteString { ByteString("lease/\(lease)") }
 
     /// The longest time between two answers for all leases.
     var longestGap: Duration { state.withLock { $0.longestGap } }

@@ -15,7 +15,7 @@ struct LoadClient {
     private var client: EtcdClient?
     private var sent = 0
     /// The highest revision that any answer has shown: time never runs backwards for a client.
-    private var seen: Int64 = 0
+    private var seen: Revision = 0
 
     init(number: Int, port: Int, seed: UInt64, pause: Duration, load: WriteLoad) {
         self.number = number
@@ -167,7 +167,7 @@ struct LoadClient {
         }
     }
 
-    private mutating func see(_ revision: Int64) throws {
+    private mutating func see(_ revision: Revision) throws {
         if revision < seen { throw BrokenPromise(description: "client \(number) saw revision \(seen), then \(revision)") }
         seen = revision
     }

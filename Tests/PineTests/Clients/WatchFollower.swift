@@ -7,7 +7,7 @@ import Synchronization
 import TestSupport
 
 struct WatchedEvent: Sendable {
-    let revision: Int64
+    let revision: Revision
     let key: ByteString
     let isPut: Bool
     let value: ByteString
@@ -19,7 +19,7 @@ final class WatchFollower: Sendable {
         var events: [WatchedEvent] = []
         var broken: BrokenPromise?
         /// Everything up to this revision has been told.
-        var toldThrough: Int64 = 1
+        var toldThrough: Revision = 1
         var streams = 0
         var stopping = false
         var running = true
@@ -52,7 +52,7 @@ final class WatchFollower: Sendable {
     var streams: Int { state.withLock { $0.streams } }
 
     /// Waits until everything up to `revision` was told, ends the watch and gives all events.
-    func finish(at revision: Int64) throws -> [WatchedEvent] {
+    func finish(at revision: Revision) throws -> [WatchedEvent] {
         try eventuallyBlocking("the watcher on \(port) hearing of revision \(revision)") {
             try state.withLock { state in
                 if let broken = state.broken { throw broken }

@@ -7,7 +7,7 @@ import Testing
 
 /// A change of a key, as a watch or the changelog tells it.
 struct Change: Equatable {
-    let revision: Int64
+    let revision: Revision
     let isPut: Bool
     let key: ByteString
     let value: ByteString
@@ -42,7 +42,7 @@ final class WatchReader: @unchecked Sendable {
     let requests: [WatchCreateRequest]
     private(set) var changes: [[Change]]
     /// The compact revision that a watch was ended with.
-    private(set) var compactRevisions: [Int64?]
+    private(set) var compactRevisions: [Revision?]
     private var createdCount = 0
 
     init(_ client: EtcdClient, _ requests: [WatchCreateRequest]) throws {
@@ -52,7 +52,7 @@ final class WatchReader: @unchecked Sendable {
         compactRevisions = Array(repeating: nil, count: requests.count)
         for (index, request) in requests.enumerated() {
             var request = request
-            request.watchID = Int64(index + 1)
+            request.watchID = WatchID(index + 1)
             stream.send(WatchRequest.create(request))
         }
     }
@@ -64,9 +64,9 @@ final class WatchReader: @unchecked Sendable {
 
     /// Reads until `end` says up to which revision there is something to read, and then all of that: the answer to a progress
     /// request says that everything before has been sent.
-    func read(within limit: Duration = .seconds(120), until end: () -> Int64?) throws {
+    func read(within limit: Duration = .seconds(120), until end: () -> Revision?) throws {
         let deadline = ContinuousClock.now + limit
-        var last: Int64?
+        var last: Revision?
         while true {
             if last == nil, let revision = end() {
                 last = revision
@@ -82,14 +82,14 @@ final class WatchReader: @unchecked Sendable {
 
     /// Takes one response. The revision of an answer to a progress request.
     @discardableResult
-    func next(timeout: Duration) throws -> Int64? {
+    func next(timeout: Duration) throws -> Revision? {
         let response = try #require(try stream.receive(timeout: timeout), "the stream has ended")
         let revision = try #require(response.header).revision
         if response.watchID == -1 {
             try #require(!response.created, "a watch was refused: \(response.cancelReason)")
             return revision
         }
-        let index = Int(response.watchID) - 1
+        let index = Int(response.watchID.rawValue) - 1
         try #require(changes.indices.contains(index), "an unknown watch: \(response.watchID)")
         if response.created {
             createdCount += 1
@@ -102,7 +102,7 @@ final class WatchReader: @unchecked Sendable {
     }
 
     /// Each watch was sent what the log holds, no more, no less, and in its order.
-    func compare(with history: [Change], through last: Int64) throws {
+    func compare(with history: [Change], through last: Revision) throws {
         for (request, seen) in zip(requests, changes) {
             let due = history.filter { $0.isWanted(by: request) && $0.revision <= last }
             let sent = seen.filter { $0.revision <= last }

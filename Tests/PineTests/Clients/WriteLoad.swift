@@ -10,7 +10,7 @@ import TestSupport
 struct SentWrite: Sendable {
     enum Fate: Sendable {
         /// Answered: it took this revision.
-        case acknowledged(revision: Int64)
+        case acknowledged(revision: Revision)
         /// A transaction whose comparison failed: nothing was written.
         case declined
         /// No answer, or one that leaves the outcome open.
@@ -26,7 +26,7 @@ struct SentWrite: Sendable {
 
 /// What a linearizable read of one key said.
 struct SeenState: Sendable {
-    let revision: Int64
+    let revision: Revision
     let key: ByteString
     let found: KeyValue?
 }
@@ -57,9 +57,9 @@ final class WriteLoad: Sendable {
 
     /// What has been acknowledged to anybody.
     struct Floor: Sendable {
-        var revision: Int64 = 0
+        var revision: Revision = 0
         /// The revision of the last acknowledged put of each key that is never deleted.
-        var keys: [ByteString: Int64] = [:]
+        var keys: [ByteString: Revision] = [:]
     }
 
     let ports: [Int]

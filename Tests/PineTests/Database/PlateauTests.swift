@@ -26,9 +26,9 @@ struct PlateauTests {
     private func integer(_ postgres: PostgresServer, _ query: String) throws -> Int { try #require(Int(try postgres.psql(query))) }
 
     /// Rewrites every key `times` times; gives the last revision.
-    private func rewrite(_ client: EtcdClient, times: Int) throws -> Int64 {
+    private func rewrite(_ client: EtcdClient, times: Int) throws -> Revision {
         let value = ByteString(String(repeating: "v", count: 200))
-        var revision: Int64 = 0
+        var revision: Revision = 0
         for _ in 0..<times {
             for first in stride(from: 0, to: Self.keyCount, by: 100) {
                 let puts = (first..<first + 100).map { RequestOp.put(PutRequest(key: ByteString("k\($0)"), value: value)) }
@@ -45,7 +45,7 @@ struct PlateauTests {
         let pines = [try PineProcess(arguments), try PineProcess(arguments)]
         let client = try EtcdClient(port: pines[0].port)
         var sizes: [Sizes] = []
-        var revision: Int64 = 0
+        var revision: Revision = 0
         for _ in 0..<5 {
             let before = try integer(postgres, "select autovacuum_count from pg_stat_user_tables where relname = 'changelog'")
             // More than the dead rows at which the migrations have autovacuum come.
@@ -131,7 +131,7 @@ private final class Writing: Sendable {
     func run() {
         do {
             let client = try EtcdClient(port: port)
-            var last: Int64 = 0
+            var last: Revision = 0
             while !state.withLock({ $0.isStopping }) {
                 let revision = try client.put("k", ByteString("\(last)")).header?.revision ?? 0
                 let found = try client.get("k")

@@ -33,7 +33,7 @@ struct UpkeepTests {
         try eventuallyBlocking("a steward") { (try? postgres.psql("select count(*) from pine.duty")) == "1" }
         let other = try PineProcess(["--postgres", postgres.connectionString])
         let client = try EtcdClient(port: other.port)
-        var revision: Int64 = 0
+        var revision: Revision = 0
         // Transactions of many puts: many rows, quickly.
         for round in 0..<60 {
             let puts = (0..<100).map { RequestOp.put(PutRequest(key: ByteString("k\($0)"), value: ByteString("\(round)"))) }

@@ -48,14 +48,14 @@ struct FailoverTests {
             try standby.psql("select max(revision) from pine.changelog") == "\(kept)"
         }
         try wire.set(.refused)
-        var highest: Int64 = 0
+        var highest: Revision = 0
         for number in 0..<20 { highest = try clients[number % 2].put(ByteString("lost/\(number)"), "x").header?.revision ?? 0 }
         _ = try clients[1].put("kept", "2")
         highest += 1
         let watches = try clients.map { client in
             let watch: EtcdStream<WatchResponse> = try client.open(.watch)
             watch.send(WatchRequest.create(WatchCreateRequest(key: "kept", startRevision: kept)))
-            var told: Int64 = 0
+            var told: Revision = 0
             while told < highest { told = try #require(try watch.receive()).events.last?.kv?.modRevision ?? told }
             return watch
         }
@@ -92,7 +92,7 @@ struct FailoverTests {
     }
 
     /// Whether the watch ends, by its stream's end or by being told that its past, with `revision`, is gone.
-    private static func isEnded(_ watch: EtcdStream<WatchResponse>, lacking revision: Int64) throws -> Bool {
+    private static func isEnded(_ watch: EtcdStream<WatchResponse>, lacking revision: Revision) throws -> Bool {
         while true {
             let result = Result { try watch.receive() }
             if case .failure(let error) = result {

@@ -16,12 +16,12 @@ struct RestoreTests {
         try pine.waitForExit()
     }
 
-    private func put(_ client: EtcdClient, _ key: String, _ value: String) throws -> Int64 {
+    private func put(_ client: EtcdClient, _ key: String, _ value: String) throws -> Revision {
         try #require(try client.put(ByteString(key), ByteString(value)).header?.revision)
     }
 
     /// What an informer that has seen `revision` is told when it goes on from there: the compact revision; nil where it may go on.
-    private func refusal(_ client: EtcdClient, from revision: Int64) throws -> Int64? {
+    private func refusal(_ client: EtcdClient, from revision: Revision) throws -> Revision? {
         let watch: EtcdStream<WatchResponse> = try client.open(.watch)
         watch.send(WatchRequest.create(WatchCreateRequest(key: "kept", startRevision: revision + 1)))
         var answer = try #require(try watch.receive())
@@ -52,7 +52,7 @@ struct RestoreTests {
 
         // The database has it all, and others' writes of meanwhile, the values of which have no room.
         let other = try start(connection, folder.file("other"))
-        var last: Int64 = 0
+        var last: Revision = 0
         for number in 0..<40 { last = try put(try EtcdClient(port: other.port), "k\(number)", String(repeating: "x", count: 60_000)) }
         try server.psql("analyze pine.changelog", connection: connection)
         pine = try start(connection, data, "--value-cache-bytes", "64KiB")
@@ -142,7 +142,7 @@ struct RestoreTests {
         let before = try start(connection, data.path)
         _ = try put(try EtcdClient(port: before.port), "kept", "1")
         let dump = try server.dump(connection)
-        var highest: Int64 = 0
+        var highest: Revision = 0
         for number in 0..<10 { highest = try put(try EtcdClient(port: before.port), "lost", "\(number)") }
         try stop(before)
 
@@ -157,7 +157,7 @@ struct RestoreTests {
         let found = try restore("--postgres", restored, "--data-dir", data.path)
         for part in [
             "Database: revision 2, never compacted", "Served:   revision \(highest); the database lacks it", "up to revision \(highest)",
-            "from 2 to 1000000\(String(format: "%03lld", highest))", "Nothing was changed.",
+            "from 2 to 1000000\(String(format: "%03lld", highest.rawValue))", "Nothing was changed.",
         ] { #expect(found.contains(part), "\(part) in\n\(found)") }
         #expect(try server.psql("select revision from pine.head", connection: restored) == "2")
         // Without the folder nobody knows, so it is the operator's to say.

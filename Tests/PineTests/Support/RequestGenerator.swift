@@ -17,8 +17,8 @@ enum KVRequest {
 struct RequestGenerator {
     var random: SeededGenerator
     /// What the store has come to: revisions are chosen around these.
-    var revision: Int64 = 1
-    var compacted: Int64 = 0
+    var revision: Revision = 1
+    var compacted: Revision = 0
 
     init(seed: UInt64) { random = SeededGenerator(seed: seed) }
 
@@ -31,7 +31,7 @@ struct RequestGenerator {
             ByteString([0xFF]), ByteString([0xFF, 0xFF]), ByteString([0xFE, 0xFF]), ByteString([UInt8](repeating: 0x7A, count: 300)),
         ]
 
-    private static let unknownLease: Int64 = 987_654_321
+    private static let unknownLease: LeaseID = 987_654_321
 
     mutating func next() -> KVRequest {
         let draw = random.number(0...999)
@@ -41,7 +41,9 @@ struct RequestGenerator {
         case ..<720: return .deleteRange(delete())
         case ..<980: return .txn(txn())
         default:
-            let at = random.pick([revision, revision - 3, Int64(random.number(1...Int(revision))), revision + 5, compacted, 0, -1])
+            let at = random.pick([
+                revision, revision - 3, Revision(random.number(1...Int(revision.rawValue))), revision + 5, compacted, 0, -1,
+            ])
             return .compact(CompactionRequest(revision: at, physical: random.chance(0.5)))
         }
     }
@@ -78,15 +80,15 @@ struct RequestGenerator {
         ByteString([UInt8](repeating: UInt8(random.number(0...255)), count: count))
     }
 
-    private mutating func someRevision() -> Int64 {
+    private mutating func someRevision() -> Revision {
         switch random.number(0...99) {
         case ..<50: return 0
-        case ..<90: return Int64(random.number(max(1, Int(compacted))...Int(revision)))
+        case ..<90: return Revision(random.number(max(1, Int(compacted.rawValue))...Int(revision.rawValue)))
         default: return random.pick([revision + 1, revision + 1_000, 1, compacted, max(0, compacted - 1), -1])
         }
     }
 
-    private mutating func lease() -> Int64 { random.chance(0.02) ? Self.unknownLease : 0 }
+    private mutating func lease() -> LeaseID { random.chance(0.02) ? Self.unknownLease : 0 }
 
     private mutating func range() -> RangeRequest {
         var request = RangeRequest(key: anyKey())
@@ -101,14 +103,14 @@ struct RequestGenerator {
         request.keysOnly = random.chance(0.15)
         request.countOnly = random.chance(0.1)
         if random.chance(0.2) {
-            let bound = Int64(random.number(1...Int(revision) + 1))
+            let bound = Revision(random.number(1...Int(revision.rawValue) + 1))
             switch random.number(0...3) {
             case 0: request.minModRevision = bound
             case 1: request.maxModRevision = bound
             case 2: request.minCreateRevision = bound
             default: request.maxCreateRevision = bound
             }
-            if random.chance(0.3) { request.maxModRevision = Int64(random.number(1...Int(revision) + 1)) }
+            if random.chance(0.3) { request.maxModRevision = Revision(random.number(1...Int(revision.rawValue) + 1)) }
         }
         Differences.avoidTies(in: &request)
         return request
@@ -139,15 +141,15 @@ struct RequestGenerator {
             target: Compare.CompareTarget(rawValue: Int32(random.number(0...4))), key: anyKey())
         if random.chance(0.02) { comparison.result = Compare.CompareResult(rawValue: 9) }
         if random.chance(0.02) { comparison.target = Compare.CompareTarget(rawValue: 9) }
-        let number = random.pick([0, 0, 1, 2, Int64(random.number(0...Int(revision))), -1])
+        let number = random.pick([0, 0, 1, 2, Int64(random.number(0...Int(revision.rawValue))), -1])
         // Now and then the union holds another member than the target names, or none.
         let named = random.chance(0.95) ? comparison.target : Compare.CompareTarget(rawValue: Int32(random.number(0...5)))
         switch named {
         case .version: comparison.targetUnion = .version(number)
-        case .create: comparison.targetUnion = .createRevision(number)
-        case .mod: comparison.targetUnion = .modRevision(number)
+        case .create: comparison.targetUnion = .createRevision(Revision(number))
+        case .mod: comparison.targetUnion = .modRevision(Revision(number))
         case .value: comparison.targetUnion = .value(value())
-        case .lease: comparison.targetUnion = .lease(number)
+        case .lease: comparison.targetUnion = .lease(LeaseID(number))
         default: comparison.targetUnion = .none
         }
         if random.chance(0.2) { comparison.rangeEnd = end(comparison.key) }

@@ -6,12 +6,12 @@ import Testing
 
 /// A row of the changelog, as psql prints it.
 struct StoredRow {
-    let revision: Int64
+    let revision: Revision
     let sub: Int
     let kind: Int
     let key: ByteString
     let value: ByteString
-    let lease: Int64
+    let lease: LeaseID
 }
 
 struct Verdict {
@@ -19,8 +19,8 @@ struct Verdict {
     /// Puts and deletions, in the log's order.
     let rows: [StoredRow]
     /// The last revision of all, and the leases that have ended.
-    let lastRevision: Int64
-    let endedLeases: Set<Int64>
+    let lastRevision: Revision
+    let endedLeases: Set<LeaseID>
 
     /// `query` runs a query and gives rows with columns parted by `|`.
     init(_ writes: [SentWrite], _ query: (String) throws -> String) throws {
@@ -30,8 +30,9 @@ struct Verdict {
         let all = try text.split(separator: "\n").map { line in
             let columns = line.split(separator: "|", omittingEmptySubsequences: false)
             return StoredRow(
-                revision: try #require(Int64(columns[0])), sub: try #require(Int(columns[1])), kind: try #require(Int(columns[2])),
-                key: bytes(columns[3]), value: bytes(columns[4]), lease: try #require(Int64(columns[5])))
+                revision: try #require(Int64(columns[0]).map(Revision.init)), sub: try #require(Int(columns[1])),
+                kind: try #require(Int(columns[2])),
+                key: bytes(columns[3]), value: bytes(columns[4]), lease: try #require(Int64(columns[5]).map(LeaseID.init)))
         }
         // Grants and other entries beside them take no revision of their own.
         rows = all.filter { $0.kind == 1 || $0.kind == 2 }
@@ -42,11 +43,11 @@ struct Verdict {
     /// Every acknowledged write is there with its revision, whole; no other is there in part, twice, or without having been
     /// sent; revisions are dense.
     func judge() throws {
-        var byRevision: [Int64: [StoredRow]] = [:]
+        var byRevision: [Revision: [StoredRow]] = [:]
         for row in rows { byRevision[row.revision, default: []].append(row) }
-        #expect(byRevision.count == Int(lastRevision) - 1, "revisions 2...\(lastRevision) are dense")
+        #expect(byRevision.count == Int(lastRevision.rawValue) - 1, "revisions 2...\(lastRevision) are dense")
         let sent = Dictionary(uniqueKeysWithValues: writes.map { ($0.tag, $0) })
-        var stored: [ByteString: Int64] = [:]
+        var stored: [ByteString: Revision] = [:]
         for (revision, rows) in byRevision.sorted(by: { $0.key < $1.key }) {
             try #require(rows.map(\.sub) == Array(0..<rows.count), "revision \(revision) numbers its rows from 0")
             let tags = Set(rows.filter { $0.kind == 1 }.map(\.value))
@@ -72,7 +73,7 @@ struct Verdict {
         // About a hundred points of the past.
         let revisions = Set(rows.map(\.revision)).sorted()
         let looked = Set(stride(from: 0, to: revisions.count, by: max(1, revisions.count / 100)).map { revisions[$0] })
-        var states: [Int64: [ByteString: KeyValue]] = [:]
+        var states: [Revision: [ByteString: KeyValue]] = [:]
         for row in rows {
             if row.kind == 1 {
                 let before = latest[row.key]

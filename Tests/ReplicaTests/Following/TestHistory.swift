@@ -1,5 +1,6 @@
 // Owns: a history of rows for tests, and the tails that a log of it would answer with.
 import Bytes
+import EtcdAPI
 import Keyspace
 import TestSupport
 

@@ -1,4 +1,5 @@
 import Bytes
+import EtcdAPI
 import Keyspace
 import TestSupport
 import Testing

@@ -80,7 +80,7 @@ private final class World {
             switch action {
             case .answer(let id, .send(let message, _)):
                 guard let answer = try? LeaseKeepAliveResponse.decode(message) else { continue }
-                keptAlive.append([Int64(id.rawValue), answer.id, answer.ttl])
+                keptAlive.append([Int64(id.rawValue), answer.id.rawValue, answer.ttl])
             case .answer(let id, .finish): keptAlive.append([Int64(id.rawValue), 0, -2])
             case .answer(let id, .respond(let message)): responses[id.rawValue] = message
             case .answer(let id, .fail(let error)): failures[id.rawValue] = error
@@ -137,7 +137,7 @@ struct LeaseRoundsTests {
             $0.roundLimit = 3
         }
         for lease in 1...10 as ClosedRange<LeaseID> {
-            #expect(world.ask(UInt64(lease), .keepAlive(lease)) == (lease <= 8))
+            #expect(world.ask(UInt64(lease.rawValue), .keepAlive(lease)) == (lease <= 8))
         }
         var sizes: [Int] = []
         while let round = try world.turn() {

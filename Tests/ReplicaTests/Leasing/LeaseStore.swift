@@ -28,7 +28,7 @@ final class LeaseStore {
     }
 
     func alarm(_ action: AlarmChange.Action) {
-        apply(.alarm, createRevision: Int64(AlarmType.corrupt.rawValue), version: action.rawValue, lease: 7)
+        apply(.alarm, createRevision: Revision(Int64(AlarmType.corrupt.rawValue)), version: action.rawValue, lease: 7)
     }
 
     private func apply(_ kind: RowKind, createRevision: Revision = 0, version: Int64 = 0, lease: LeaseID) {

@@ -1,4 +1,5 @@
 import Calls
+import EtcdAPI
 import Keyspace
 import TestSupport
 import Testing

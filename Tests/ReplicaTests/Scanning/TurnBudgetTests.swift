@@ -28,7 +28,7 @@ struct TurnBudgetTests {
         return pine
     }
 
-    private let everything = RangeRequest(key: "\0", rangeEnd: "\0", minModRevision: 1 << 40)
+    private let everything = RangeRequest(key: "\0", rangeEnd: "\0", minModRevision: Revision(1 << 40))
 
     /// How many turns pass until `id` is answered.
     private func turns(of pine: TestReplica, until id: CallID, limit: Int = 10_000) -> Int {

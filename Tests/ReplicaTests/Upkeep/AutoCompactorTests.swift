@@ -61,7 +61,7 @@ struct AutoCompactorTests {
         }
         #expect(compacted.keys.sorted() == [180, 240, 300, 360])
         // What was the newest revision about a period before.
-        for (minute, revision) in compacted { #expect(abs(minute - Int(revision) - 180) <= 7, "minute \(minute): \(revision)") }
+        for (minute, revision) in compacted { #expect(abs(minute - Int(revision.rawValue) - 180) <= 7, "minute \(minute): \(revision)") }
     }
 
     @Test("the quota's alarm is raised once a write was refused, and lifted a while after there is space, by whoever may")
@@ -80,7 +80,7 @@ struct AutoCompactorTests {
         func apply(_ action: AlarmChange.Action, at revision: Revision) {
             store.apply(
                 LogRow(
-                    position: Position(revision, 0), kind: .alarm, createRevision: Int64(AlarmType.noSpace.rawValue),
+                    position: Position(revision, 0), kind: .alarm, createRevision: Revision(Int64(AlarmType.noSpace.rawValue)),
                     version: action.rawValue, lease: 7, origin: 1))
             store.commit()
         }

@@ -1,5 +1,6 @@
 import Bytes
 import Calls
+import EtcdAPI
 import Keyspace
 import TestSupport
 import Testing
@@ -101,7 +102,7 @@ struct SweeperTests {
         var notes: [Note] = []
         for number in 1...5 as ClosedRange<UInt64> {
             var actions: [Action] = []
-            let swept = number == 5 ? Sweep.whole(9) : Sweep(compactRevision: 9, position: Position(Int64(number), 0))
+            let swept = number == 5 ? Sweep.whole(9) : Sweep(compactRevision: 9, position: Position(Revision(Int64(number)), 0))
             sweeper.collected(Self.collected([Position(2, 0)], to: swept, of: 9), holder: 3, &actions)
             actions = []
             _ = sweeper.deleted(number, 60_000, digest, compactRevision: 9, backlog: 8, now: now, &actions)

@@ -1,6 +1,7 @@
 // Owns: checks of the value fetcher alone: what it reads, and when operations go on.
 import Bytes
 import Calls
+import EtcdAPI
 import Keyspace
 import TestSupport
 import Testing

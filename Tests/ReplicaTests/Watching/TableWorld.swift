@@ -33,7 +33,7 @@ final class TableWorld {
     private(set) var table: WatchTable
     private(set) var store = Store()
     private(set) var rows: [LogRow] = []
-    private(set) var clients: [UInt64: [Int64: TableClient]] = [:]
+    private(set) var clients: [UInt64: [WatchID: TableClient]] = [:]
     /// What the table wants done, oldest first.
     private(set) var reads: [(after: Position, limit: Int)] = []
     private(set) var progressReads: [CallID] = []
@@ -120,7 +120,9 @@ final class TableWorld {
     }
 
     func compact(to revision: Revision) {
-        fold([LogRow(position: Position(store.revision, 1_000_000 + Int32(rows.count)), kind: .compact, version: revision, origin: 1)])
+        fold([
+            LogRow(position: Position(store.revision, 1_000_000 + Int32(rows.count)), kind: .compact, version: revision.rawValue, origin: 1)
+        ])
     }
 
     private func fold(_ new: [LogRow]) {

@@ -212,7 +212,7 @@ struct WatchTableTests {
                 nextStream += 1
             case 7..<10:
                 guard let stream = streams.randomElement(using: &random) else { break }
-                let start = random.pick([0, Int64(random.number(1...(Int(world.store.revision) + 3)))])
+                let start = random.pick([0, Revision(random.number(1...(Int(world.store.revision.rawValue) + 3)))])
                 world.watch(
                     stream,
                     WatchCreateRequest(

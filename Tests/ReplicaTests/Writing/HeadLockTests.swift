@@ -1,4 +1,5 @@
 // Owns: checks of the head's lock alone: who is heard, and when it is given back.
+import EtcdAPI
 import Keyspace
 import Testing
 

@@ -133,6 +133,6 @@ import Testing
         pine.turn()
         pine.hear(log.answer(try #require(pine.takeAppend())))
         while let append = pine.takeAppend() { pine.hear(log.answer(append)) }
-        #expect(try #require(try revision(pine, id)) > revisionRaiseMargin)
+        #expect(try #require(try revision(pine, id)) > Revision(revisionRaiseMargin))
     }
 }
