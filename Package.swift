@@ -61,6 +61,7 @@ let package = Package(
         room("Bytes"),
         room("Calls"),
         room("Bolt", ["Bytes"]),
+        room("Mailboxes", ["Bytes", "CSemaphore"]),
         room("Metrics", ["Bytes"]),
         room("EtcdAPI", ["Bytes"]),
         room("Auth", ["Bytes", "EtcdAPI"]),
@@ -70,7 +71,7 @@ let package = Package(
         room("Keyspace", ["Bytes", "CPrefetch", "EtcdAPI", heap]),
         room("Replica", ["Bytes", "Calls", "Metrics", "EtcdAPI", "Keyspace", deque]),
         .target(
-            name: "Changelog", dependencies: ["Bytes", "CLibPQ", "EtcdAPI", "Metrics", "Keyspace", "Replica", deque, logging],
+            name: "Changelog", dependencies: ["Bytes", "CLibPQ", "EtcdAPI", "Mailboxes", "Metrics", "Keyspace", "Replica", deque, logging],
             // A link to the migrations folder: compiled in, so that the binary needs no files beside it.
             resources: [.embedInCode("migrations")], swiftSettings: settings),
         room("TLS", ["Bytes", "COpenSSL", nioCore, logging]),
@@ -80,9 +81,8 @@ let package = Package(
         room(
             "PineServer",
             [
-                "Bytes", "CSemaphore", "Calls", "Metrics", "EtcdAPI", "Keyspace", "Replica", "Changelog", "TLS", "HTTP1", "HTTP2", "GRPC",
-                nioCore,
-                nioPosix, logging,
+                "Bytes", "Calls", "Mailboxes", "Metrics", "EtcdAPI", "Keyspace", "Replica", "Changelog", "TLS", "HTTP1", "HTTP2", "GRPC",
+                nioCore, nioPosix, logging,
             ]),
         room("EtcdClient", ["Bytes", "EtcdAPI", "GRPC", "HTTP2", "TLS", nioCore, nioPosix]),
         room("Moving", ["Bytes", "CZlib", "Changelog", "EtcdAPI", "EtcdClient", "GRPC", logging]),
@@ -108,6 +108,7 @@ let package = Package(
             swiftSettings: settings),
         tests("BytesTests", ["Bytes"]),
         tests("BoltTests", ["Bytes", "Bolt"]),
+        tests("MailboxesTests", ["Mailboxes", "TestSupport"]),
         tests("MetricsTests", ["Metrics", "TestSupport"]),
         tests("EtcdAPITests", ["Bytes", "EtcdAPI", "TestSupport"], resources: [.copy("Corpus")]),
         tests("GatewayTests", ["Bytes", "EtcdAPI", "Gateway", "TestSupport"], resources: [.copy("Corpus")]),
@@ -129,15 +130,16 @@ let package = Package(
         .target(
             name: "PineFuzz",
             dependencies: [
-                "Bytes", "Calls", "EtcdAPI", "Keyspace", "LogModel", "Replica", "HTTP2", "GRPC", "PineServer", nioCore, nioEmbedded,
-                logging,
+                "Bytes", "Calls", "EtcdAPI", "Keyspace", "LogModel", "Mailboxes", "Replica", "HTTP2", "GRPC", "PineServer", nioCore,
+                nioEmbedded, logging,
             ],
             path: "Tests/PineFuzz", swiftSettings: settings),
         tests("PineFuzzTests", ["PineFuzz"], resources: [.copy("Corpus")]),
         tests(
             "PineServerTests",
             [
-                "Bytes", "Calls", "Changelog", "EtcdAPI", "GRPC", "Keyspace", "PineServer", "Replica", nioCore, nioEmbedded, logging,
+                "Bytes", "Calls", "Changelog", "EtcdAPI", "GRPC", "Keyspace", "LogModel", "Mailboxes", "PineServer", "Replica", nioCore,
+                nioEmbedded, logging,
             ]),
         tests("EmbeddedPostgresTests", ["EmbeddedPostgres", "TestSupport", logging]),
         .executableTarget(

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <semaphore.h>
+#include <sys/eventfd.h>
 #include <time.h>
 
 /* glibc declares it for GNU sources only, which Swift's import of glibc is not. */

@@ -3,6 +3,7 @@
 // Must never: leave a command without its answer while the log is open; answer an append before those that were sent before it.
 // Invariant: batches under way were sent on the session that there is now; between other commands there are none.
 internal import Keyspace
+internal import Mailboxes
 internal import Replica
 
 /// A batch that is under way, and when it was sent.
@@ -12,7 +13,7 @@ private struct SentBatch {
 }
 
 struct Appender {
-    private let mailbox: Mailbox<AppendCommand>
+    private let mailbox: LogMailbox<AppendCommand>
     private var keeper: SessionKeeper
     private let settings: LogSettings
     private let leaseSessions: SessionCount
@@ -31,7 +32,7 @@ struct Appender {
     private var lastSettled: ContinuousClock.Instant = .now
 
     init(
-        mailbox: Mailbox<AppendCommand>, keeper: SessionKeeper, settings: LogSettings, leaseSessions: SessionCount,
+        mailbox: LogMailbox<AppendCommand>, keeper: SessionKeeper, settings: LogSettings, leaseSessions: SessionCount,
         deliver: @escaping @Sendable (LogEvent) -> Void, hint: @escaping @Sendable () -> Void
     ) {
         self.mailbox = mailbox

@@ -1,6 +1,7 @@
 // Owns: the threads that talk to PostgreSQL for one replica, each with a connection of its own.
 // Must never: answer a command twice, or deliver anything after `stop` has returned.
 package import Keyspace
+internal import Mailboxes
 package import Replica
 internal import Synchronization
 
@@ -28,11 +29,11 @@ package final class LogWorkers: Sendable {
     private let linkLoad = LinkLoad()
     private let wire = TripWire()
     private let hintRequest: HintRequest
-    private let appends = Mailbox<AppendCommand>(limit: 64)
-    private let reads = Mailbox<Reader<ReadCommand>.Message>(limit: 64)
-    private let histories = Mailbox<Reader<HistoryCommand>.Message>(limit: 64)
-    private let values = Mailbox<Reader<ValueCommand>.Message>(limit: 64)
-    private let chores = Mailbox<Steward.Message>(limit: 1024)
+    private let appends = LogMailbox<AppendCommand>(limit: 64)
+    private let reads = LogMailbox<Reader<ReadCommand>.Message>(limit: 64)
+    private let histories = LogMailbox<Reader<HistoryCommand>.Message>(limit: 64)
+    private let values = LogMailbox<Reader<ValueCommand>.Message>(limit: 64)
+    private let chores = LogMailbox<Steward.Message>(limit: 1024)
     /// Questions that wait for their answers: while the network swallows what is sent, no more of them pile up.
     private let shared: SharedSession
     private let asked = Mutex<Set<Steward.Question>>([])

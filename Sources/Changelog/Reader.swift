@@ -1,5 +1,6 @@
 // Owns: a thread that answers one type of reads, and, as that of the head reads, hears hints and gives them.
 // Must never: make reading depend on hints; they only make it sooner.
+internal import Mailboxes
 internal import Replica
 internal import Synchronization
 
@@ -35,7 +36,7 @@ struct Reader<Command: LogQuery> {
         case yieldPlace
     }
 
-    private let mailbox: Mailbox<Message>
+    private let mailbox: LogMailbox<Message>
     private var keeper: SessionKeeper
     private let settings: LogSettings
     private let logger: Logger
@@ -57,7 +58,7 @@ struct Reader<Command: LogQuery> {
     private let connectsOnDemand: Bool
 
     init(
-        mailbox: Mailbox<Message>, keeper: SessionKeeper, settings: LogSettings, logger: Logger, hintRequest: HintRequest,
+        mailbox: LogMailbox<Message>, keeper: SessionKeeper, settings: LogSettings, logger: Logger, hintRequest: HintRequest,
         shared: SharedSession, durability: Durability? = nil, connectsOnDemand: Bool = false,
         deliver: @escaping @Sendable (LogEvent) -> Void
     ) {

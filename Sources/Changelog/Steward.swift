@@ -3,6 +3,7 @@
 // Must never: let a long deletion keep a question waiting for longer than one statement.
 internal import DequeModule
 internal import Keyspace
+internal import Mailboxes
 internal import Replica
 
 struct Steward {
@@ -23,7 +24,7 @@ struct Steward {
         case releaseDuty = "give the duty back"
     }
 
-    private let mailbox: Mailbox<Message>
+    private let mailbox: LogMailbox<Message>
     private var keeper: SessionKeeper
     private let settings: LogSettings
     private let leaseSessions: SessionCount
@@ -35,7 +36,7 @@ struct Steward {
     private var nextDelete: ContinuousClock.Instant = .now
 
     init(
-        mailbox: Mailbox<Message>, keeper: SessionKeeper, settings: LogSettings, leaseSessions: SessionCount, refusals: Refusals,
+        mailbox: LogMailbox<Message>, keeper: SessionKeeper, settings: LogSettings, leaseSessions: SessionCount, refusals: Refusals,
         shared: SharedSession, deliver: @escaping @Sendable (LogEvent) -> Void
     ) {
         self.mailbox = mailbox

@@ -11,6 +11,7 @@ internal import Calls
 internal import Changelog
 internal import EtcdAPI
 internal import Keyspace
+internal import Mailboxes
 internal import Replica
 internal import Synchronization
 

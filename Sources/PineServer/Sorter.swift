@@ -3,6 +3,7 @@
 // Must never: touch anything but the job.
 internal import Changelog
 internal import Keyspace
+internal import Mailboxes
 internal import Replica
 
 final class Sorter: Sendable {

@@ -6,6 +6,7 @@ internal import Calls
 internal import EtcdAPI
 internal import Keyspace
 internal import LogModel
+internal import Mailboxes
 internal import NIOCore
 internal import NIOEmbedded
 

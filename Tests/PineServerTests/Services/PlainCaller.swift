@@ -1,11 +1,13 @@
 // Owns: a caller that is not gRPC, as a gateway would be: it hands encoded messages in and keeps what comes back; and a whole server
-// beneath it on one thread, over a log that takes every append.
+// beneath it on one thread, over a log in memory.
 import Bytes
 import Calls
 import EtcdAPI
 import GRPC
 import Keyspace
+import LogModel
 import Logging
+import Mailboxes
 import NIOCore
 import NIOEmbedded
 import Replica
@@ -73,7 +75,7 @@ final class PlainServer {
     let services: Services
     let engine: Engine
     private var run: EngineRun
-    private var head = Head(clusterID: 7, position: .start, digest: .start, epoch: 0, compactRevision: -1)
+    private let log = MemoryLog()
     private var isMoving = false
 
     init(_ configure: (inout ReplicaConfiguration) -> Void = { _ in }) {
@@ -131,20 +133,13 @@ final class PlainServer {
                     engine.callers.deliver(answers, to: caller)
                     eventLoop.run()
                 },
-                log: { command in
-                    switch command {
-                    case .appending(.append(let batch)):
-                        head = batch.newHead
-                        post(.log(.appended(number: batch.number)))
-                    case .reading(.head): post(.log(.headRead(head)))
-                    case .reading(.tail): post(.log(.tailRead(Tail(head: head, rows: [], reachesHead: true))))
-                    default: break
-                    }
-                },
-                load: { _ in
-                    post(.rowsLoaded([]))
-                    post(.loadFinished(head, .start))
-                }, sort: { _ in })
+                log: { if let event = log.answer($0) { post(.log(event)) } },
+                load: { _ in for event in log.load() { post(event) } },
+                sort: { job in
+                    var job = job
+                    job.run()
+                    post(.sorted(job))
+                })
         } while isMoving || run.replica.hasMoreWork
     }
 
