@@ -7,7 +7,10 @@
 // Each step can be the last of a turn; the next turn goes on with it: a revision may have any number of rows, and a row any number of
 // watchers.
 //
-// Invariants: each watcher in `touched` once; a watcher's gathered events are sent when their revision is whole.
+// A pass of old rows ends early once all of its watchers have stopped, each before a revision that it can't be given now.
+//
+// Invariants: a watcher with events gathered here is in `touched` (twice if it gave events back and then gathered others: it is sent what it
+// has the first time); a watcher's gathered events are sent when their revision is whole.
 internal import Bytes
 internal import EtcdAPI
 internal import Keyspace
@@ -38,6 +41,8 @@ struct Handout {
     /// Whether rows are handed out that were just committed, to those who have been sent everything before; else old rows, to those that
     /// are behind.
     let isLive: Bool
+    /// Upper bound of the watchers that have not stopped; unused in a pass of rows that were just committed.
+    private var goingOnCount: Int
 
     // The row under way
     /// Those who watch its key, and how many of them have been looked at.
@@ -60,7 +65,7 @@ struct Handout {
     private var touched: [Watcher] = []
     private var flushedCount = 0
     private var isFlushing = false
-    /// Events gathered for all of `touched`.
+    /// Events gathered for all of `touched`, those of watchers that were cancelled since included.
     private var gatheredCount = 0
     /// The one that goes on where too many are gathered; the others give way.
     private var keeper: Watcher?
@@ -69,8 +74,10 @@ struct Handout {
     private let revisionEventLimit: Int
     private let messageByteLimit: Int
 
-    init(isLive: Bool, _ configuration: ReplicaConfiguration) {
-        self.isLive = isLive
+    /// `watcherCount`: how many watchers a pass of old rows is for; nil if the rows were just committed.
+    init(sweeping watcherCount: Int?, _ configuration: ReplicaConfiguration) {
+        isLive = watcherCount == nil
+        goingOnCount = watcherCount ?? 0
         longRevisionRows = configuration.watchLongRevisionRows
         revisionEventLimit = configuration.watchRevisionEventLimit
         messageByteLimit = configuration.messageByteLimit
@@ -115,7 +122,7 @@ struct Handout {
                 if !oversized.isEmpty { return .oversized(oversized) }
                 continue
             }
-            guard let row = rows.pending(0) else {
+            guard isLive || goingOnCount > 0, let row = rows.pending(0) else {
                 guard touched.isEmpty else {
                     isFlushing = true
                     continue
@@ -250,10 +257,11 @@ struct Handout {
     }
 
     /// The watcher is not given `revision` now: it is behind, or stays so.
-    private func stop(_ watcher: Watcher, before revision: Revision, _ registry: inout WatchRegistry) {
+    private mutating func stop(_ watcher: Watcher, before revision: Revision, _ registry: inout WatchRegistry) {
         watcher.nextRevision = revision
         guard isLive else {
             watcher.hasStopped = true
+            goingOnCount -= 1
             return
         }
         registry.remove(watcher)

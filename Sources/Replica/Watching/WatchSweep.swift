@@ -27,7 +27,7 @@ final class WatchSweep {
     let end: Revision
     private var rows: Rows
     private var handout: Handout
-    private var passing: [Watcher] = []
+    private let passing: [Watcher]
     /// How many of `passing` were moved on.
     private var settledCount = 0
     /// Streams of which no watcher is behind any more.
@@ -43,13 +43,12 @@ final class WatchSweep {
         self.rows = Rows(rows)
         self.start = start
         self.end = end
-        handout = Handout(isLive: false, configuration)
         // What was gathered for one as a synced watcher is sent first.
-        for watcher in registry.laggards
-        where watcher.place == .catchingUp && watcher.events.isEmpty && watcher.nextRevision >= start && watcher.nextRevision <= end {
-            watcher.isSwept = true
-            passing.append(watcher)
+        passing = registry.laggards.filter {
+            $0.place == .catchingUp && $0.events.isEmpty && $0.nextRevision >= start && $0.nextRevision <= end
         }
+        handout = Handout(sweeping: passing.count, configuration)
+        for watcher in passing { watcher.isSwept = true }
     }
 
     /// Goes on handing out rows, as far as this turn's bounds go. Where it lacks values it is parked, and `takeMissing` gives them.
@@ -104,8 +103,8 @@ final class WatchSweep {
         outbox.budget.visited(missingVisitLimit - left)
     }
 
-    /// All rows are handed out: those that took them all stand behind the sweep, and are up to date where all that comes after is still to
-    /// be handed out to synced watchers, from `liveRevision` on. False where the turn's bounds end before the watchers do.
+    /// The pass has ended: watchers that did not stop stand behind the sweep, and are up to date if everything after it is still to be
+    /// handed out to synced watchers, from `liveRevision` on. False if the turn's bounds end before the watchers do.
     func settle(_ registry: inout WatchRegistry, _ outbox: inout WatchOutbox, liveRevision: Revision) -> Bool {
         while settledCount < passing.count {
             guard outbox.budget.sweep > 0 else { return false }

@@ -35,7 +35,7 @@ struct WatchTable: ~Copyable {
         outbox = WatchOutbox(configuration)
         progress = WatchProgress(intervalMs: configuration.watchProgressIntervalMs)
         recent = RecentRows(byteLimit: configuration.watchHistoryBytes)
-        live = Handout(isLive: true, configuration)
+        live = Handout(sweeping: nil, configuration)
         catchUp = WatchCatchUp(configuration)
         early = EarlyWatchRequests(configuration)
     }
@@ -435,7 +435,7 @@ struct WatchTable: ~Copyable {
         registry = WatchRegistry(configuration)
         progress = WatchProgress(intervalMs: configuration.watchProgressIntervalMs)
         recent = RecentRows(byteLimit: configuration.watchHistoryBytes)
-        live = Handout(isLive: true, configuration)
+        live = Handout(sweeping: nil, configuration)
         early = EarlyWatchRequests(configuration)
     }
 

@@ -41,6 +41,8 @@ final class TableWorld {
     private(set) var progress: [UInt64: [Revision]] = [:]
     private(set) var eventsSeen = 0
     private(set) var messageSizes: [Int] = []
+    /// Rows and watchers that turns have looked at.
+    private(set) var visits = 0
     /// Reports that the clients' connections still owe.
     private(set) var reports: [UInt64: Int] = [:]
     var clientsRead = true
@@ -79,7 +81,7 @@ final class TableWorld {
         if table.historyAnswer != nil { tell { table, store in table.historyWasOurs(store) } }
         tell { table, store in table.lookAfterLaggards(store) }
         tell { table, _ in table.notifyProgress() }
-        _ = table.turnEnded()
+        visits += table.turnEnded()
         table.invariants()
     }
 

@@ -76,6 +76,26 @@ struct WatchTableTests {
         #expect(world.mistakes.isEmpty && world.isEverythingSent && world.eventsSeen == 100)
     }
 
+    @Test("a watcher that is sent little at a time costs what it is sent, not a walk over all rows each time", arguments: [1, 12])
+    func little(watchers: Int) {
+        let world = TableWorld {
+            $0.watchStreamBufferMinBytes = 64
+            $0.watchStreamBufferMaxBytes = 64
+            $0.watchRevisionEventLimit = 3
+            $0.watchVisitLimit = 1
+        }
+        for number in 0..<100 { world.commit([("a", ByteString(String(repeating: "\(number % 10)", count: 100)))]) }
+        world.open(1)
+        for _ in 0..<watchers { world.watch(1, WatchCreateRequest(key: "a", startRevision: 1)) }
+        while !world.isEverythingSent, world.mistakes.isEmpty {
+            world.drain(1)
+            world.settle()
+        }
+        #expect(world.mistakes.isEmpty && world.eventsSeen == 100 * watchers)
+        // An event is a pass of its own, which looks at each watcher a few times.
+        #expect(world.visits < world.eventsSeen * (8 + 6 * watchers), "\(world.visits) for \(world.eventsSeen) events")
+    }
+
     @Test("progress is told once all of a stream's watchers have everything, and never below where one begins")
     func progress() {
         let world = TableWorld()
