@@ -110,8 +110,8 @@ struct Heaviness {
     /// What the whole bulk takes in an answer.
     var bulkBytes: Int { bulkKeyCount * (bulkKeyBytes + bulkValueBytes + 24) }
 
-    /// How many bytes a turn may hand out: some of the largest answers that anybody asks for.
-    var turnAnswerByteLimit: Int { bulkBytes * rangesOfAbandoned * 3 }
+    /// How many bytes of answers a turn may make: three of the largest that anybody asks for, of the bulk or beyond it.
+    func turnAnswerByteLimit(largest: Int) -> Int { max(bulkBytes * rangesOfAbandoned, largest) * 3 }
 
     /// How many bytes of a turn's answers may be for clients that had given up before it began.
     var wastedByteLimit: Int { bulkBytes * rangesOfAbandoned }
@@ -119,16 +119,16 @@ struct Heaviness {
     /// In what time a process answers a small put while nothing is broken; nil where that is open: behind a slow link a large append
     /// may lose its races against neighbours for longer than a request waits.
     func smallPutLimitMs(at process: Int) -> Int? {
-        // A large revoke is made anew after each race that it loses: up to two without the lock, one under a lock that was held too shortly.
-        let makingMs = traits.contains(.revokes) ? 4 * bulkRowCount * turnCost.madeRowMicroseconds / 1_000 : 0
+        // A large write is made anew after each race that it loses: up to two without the lock, one under a lock that was held too shortly.
+        let makingMs = 4 * largestWriteRowCount * turnCost.madeRowMicroseconds / 1_000
         if !hasSlowLink { return 2_000 + makingMs }
         // Several kinds of large appends may follow each other.
         if traits.intersection([.leases, .revokes, .statements, .links]).rawValue.nonzeroBitCount > 1 { return nil }
         return links.count == 1 || links[process].bytesPerSecond == nil ? 6_500 : nil
     }
 
-    /// Rows that the leases of the bulk leave behind when they end.
-    private var bulkRowCount: Int { bulkLeases.reduce(0) { $0 + $1.keyCount + 1 } }
+    /// Rows of the largest write: one that deletes the bulk, with its leases and their keys.
+    private var largestWriteRowCount: Int { bulkKeyCount + bulkLeases.reduce(0) { $0 + $1.keyCount + 1 } }
 
     /// How much longer than others each process may need for a read and a write once all clients have stopped: behind a slow link large
     /// leases that end then, one after the other, are sent by one process and read by the others.

@@ -1,4 +1,5 @@
 // Owns: what a turn of a process has done, and what is too much for one turn.
+internal import Bytes
 internal import Calls
 internal import Keyspace
 internal import Replica
@@ -12,8 +13,28 @@ struct TurnWork {
     var executedRows = 0
     var foldedRows = 0
     var answerBytes = 0
+    /// The same without answers that share the bytes of one that was made before, which cost nothing to make.
+    var madeAnswerBytes = 0
+    var largestAnswerBytes = 0
     /// Of these, for clients that had given up before the turn began.
     var wastedBytes = 0
+    private var made: Set<Place> = []
+
+    /// Where bytes are in memory: those of an answer that was made for another are not made again.
+    private struct Place: Hashable {
+        var storage: ObjectIdentifier
+        var offset: Int
+    }
+
+    mutating func noteAnswer(_ parts: [ByteString]) {
+        let count = parts.reduce(0) { $0 + $1.count }
+        answerBytes += count
+        largestAnswerBytes = max(largestAnswerBytes, count)
+        for part in parts {
+            guard let storage = part.sharedStorage else { continue }
+            if made.insert(Place(storage: ObjectIdentifier(storage), offset: part.sharedOffset)).inserted { madeAnswerBytes += part.count }
+        }
+    }
 }
 
 extension Heaviness {
@@ -28,7 +49,9 @@ extension Heaviness {
         }
         guard traits.contains(.abandoned) else { return nil }
         if turn.wastedBytes > wastedByteLimit { return "a turn made \(turn.wastedBytes) bytes of answers for clients that had given up" }
-        if turn.answerBytes > turnAnswerByteLimit { return "a turn handed out \(turn.answerBytes) bytes of answers" }
+        if turn.madeAnswerBytes > turnAnswerByteLimit(largest: turn.largestAnswerBytes) {
+            return "a turn made \(turn.madeAnswerBytes) bytes of answers, the largest of \(turn.largestAnswerBytes)"
+        }
         return nil
     }
 }
@@ -56,10 +79,10 @@ struct TurnMeter {
         for action in actions {
             switch action {
             case .answer(let id, .respond(let message)):
-                work.answerBytes += message.count
+                work.noteAnswer([message])
                 if !isOpen(id) { work.wastedBytes += message.count }
-            case .answer(_, .send(let message, _)): work.answerBytes += message.count
-            case .answer(_, .sendParts(let parts, _)): work.answerBytes += parts.reduce(0) { $0 + $1.count }
+            case .answer(_, .send(let message, _)): work.noteAnswer([message])
+            case .answer(_, .sendParts(let parts, _)): work.noteAnswer(parts)
             case .log(.appending(.append(let batch))): work.madeRows += batch.rows.count
             default: break
             }
