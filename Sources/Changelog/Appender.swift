@@ -176,10 +176,10 @@ struct Appender {
 
     private mutating func append(_ batch: AppendBatch) {
         lockDeadline = nil
-        if underWay.isEmpty, let lost = lastLost, batch.follows(lost.batch) { return pass(over: batch, head: lost.head) }
         // A connection that was lost is made anew only once all that was sent on it is answered. A batch that rests on nothing that is
         // under way would not share its fate.
         if keeper.session?.isOpen != true || keeper.session?.maySendAhead(batch) != true || !follows(batch) { settleAll() }
+        if underWay.isEmpty, let lost = lastLost, batch.follows(lost.batch) { return pass(over: batch, head: lost.head) }
         do throws(LogError) {
             let session = try keeper.ready()
             let sent = SentBatch(batch: batch, sentAt: .now)

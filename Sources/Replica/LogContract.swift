@@ -189,8 +189,9 @@ extension ValueCommand {
 package enum LogEvent: Hashable, Sendable {
     /// The batch of this number is durable, in order, with nothing in between.
     case appended(number: UInt64)
-    /// Nothing of the batch was inserted: somebody else appended, raised the epoch, or has the head's lock for long. `tail` starts after the position
-    /// before the batch's first row (may be cut by a limit); where one has conflicted whose head it expects, too, before that one's.
+    /// Nothing of the batch was inserted: somebody else appended, raised the epoch, or has the head's lock for long. `tail` starts after
+    /// the position before the batch's first row and may be cut by a limit. A batch that expects the head of one that has conflicted gets
+    /// that one's tail, or no rows at all.
     case conflicted(number: UInt64, tail: Tail)
     /// The connection was lost, or the server failed, before the outcome was known.
     case appendLost(number: UInt64, reason: String)
