@@ -119,7 +119,7 @@ let package = Package(
         tests(
             "ReplicaTests", ["Bytes", "Calls", "EtcdAPI", "Keyspace", "LogModel", "Replica", "TestSupport"],
             resources: [.copy("Transcripts")]),
-        tests("ChangelogTests", ["Bytes", "EtcdAPI", "Keyspace", "Replica", "Changelog", "TestSupport", logging]),
+        tests("ChangelogTests", ["Bytes", "EtcdAPI", "Keyspace", "LogModel", "Replica", "Changelog", "TestSupport", logging]),
         .target(name: "RawHTTP2", dependencies: ["CNghttp2"], path: "Tests/RawHTTP2", swiftSettings: settings),
         tests("TLSTests", ["TLS", "TestSupport", nioCore, nioPosix, logging]),
         tests("HTTP2Tests", ["Bytes", "CNghttp2", "HTTP2", "RawHTTP2", "TestSupport", nioCore, nioPosix, logging]),

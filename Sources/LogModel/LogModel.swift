@@ -20,7 +20,7 @@ package final class LogModel {
     /// What must never be done to a log, and was.
     package private(set) var mistake: String?
 
-    package init(key: DigestKey? = nil) { tables = LogTables(key: key) }
+    package init(key: DigestKey? = nil, keyOrigin: Int64 = 1) { tables = LogTables(key: key, keyOrigin: keyOrigin) }
 
     // MARK: The head row's lock
 

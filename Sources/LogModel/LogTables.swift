@@ -18,10 +18,10 @@ package struct LogTables {
     package private(set) var deleted = SweepState.start
     package var leases = LeaseTables()
 
-    /// `key`: of a log that had one from the start.
-    package init(key: DigestKey? = nil) {
+    /// `key`: of a log that had one from the start. `keyOrigin`: the process that made it.
+    package init(key: DigestKey? = nil, keyOrigin: Int64 = 1) {
         self.key = key
-        guard let row = key?.row(at: Position(0, 0), origin: 1) else { return }
+        guard let row = key?.row(at: Position(0, 0), origin: keyOrigin) else { return }
         rows = [row]
         head.digest = head.digest.appending(row)
     }
@@ -92,7 +92,13 @@ package struct LogTables {
                     return bytes >= byteLimit
                 } ?? end
         }
-        return Tail(head: head, rows: Array(rows[start..<end]), reachesHead: end == rows.count)
+        // Hashes are read with the whole log only.
+        let found = rows[start..<end].map { row in
+            var row = row
+            row.hash = .unknown
+            return row
+        }
+        return Tail(head: head, rows: found, reachesHead: end == rows.count)
     }
 
     /// The values of those rows that are there.

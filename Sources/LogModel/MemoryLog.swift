@@ -11,6 +11,8 @@ package final class MemoryLog {
     /// Every row there ever was: deleted ones stay here.
     package private(set) var archive: [LogRow]
     private var damaged: [LogRow] = []
+    /// By session, the last append, if it conflicted.
+    private var conflicts: [SessionID: Conflict] = [:]
     /// The log's clock, in milliseconds.
     package var nowMs: Int64 = 1_000_000
     /// What the log says of its connections.
@@ -19,6 +21,12 @@ package final class MemoryLog {
     package private(set) var rounds: [LeaseRound] = []
     /// The rows that come with a conflict or a recovery.
     package var tailLimit = 10_000
+
+    private struct Conflict {
+        var batch: AppendBatch
+        /// The position after which its tail began.
+        var start: Position
+    }
 
     /// What becomes of the next appends, in order; then they all arrive.
     package enum Fate: Sendable {
@@ -37,9 +45,9 @@ package final class MemoryLog {
     /// Whether chores are answered.
     package var doesChores = true
 
-    /// `key`: of a log that had one from the start.
-    package init(key: DigestKey? = nil) {
-        model = LogModel(key: key)
+    /// `key`: of a log that had one from the start. `keyOrigin`: the process that made it.
+    package init(key: DigestKey? = nil, keyOrigin: Int64 = 1) {
+        model = LogModel(key: key, keyOrigin: keyOrigin)
         archive = model.tables.rows
     }
 
@@ -69,6 +77,7 @@ package final class MemoryLog {
     }
 
     private func answer(_ command: AppendCommand, _ session: SessionID) -> LogEvent? {
+        if case .append = command {} else { conflicts[session] = nil }
         switch command {
         case .append(let batch): return append(batch, session)
         case .lockHead(let expiring, _):
@@ -93,14 +102,21 @@ package final class MemoryLog {
     private func append(_ batch: AppendBatch, _ session: SessionID) -> LogEvent {
         let fate = fates.isEmpty ? nil : fates.removeFirst()
         if fate == .lostBeforeCommit || fate == .withoutLock { model.releaseLock(session, commits: false) }
+        let before = conflicts[session]
+        conflicts[session] = nil
         if fate == .lostBeforeCommit { return .appendLost(number: batch.number, reason: "cut") }
         waitForLock(session)
-        guard model.append(batch, by: session) else {
-            return .conflicted(number: batch.number, tail: tail(after: batch.tailStart, limit: tailLimit))
-        }
+        guard model.append(batch, by: session) else { return conflicted(batch, session, after: before) }
         archive.append(contentsOf: batch.rows)
         if fate == .lostAfterCommit { return .appendLost(number: batch.number, reason: "cut") }
         return .appended(number: batch.number)
+    }
+
+    /// A batch that follows one that conflicted gets that one's tail.
+    private func conflicted(_ batch: AppendBatch, _ session: SessionID, after before: Conflict?) -> LogEvent {
+        let start = before.flatMap { batch.follows($0.batch) ? $0.start : nil } ?? batch.tailStart
+        conflicts[session] = Conflict(batch: batch, start: start)
+        return .conflicted(number: batch.number, tail: tail(after: start, limit: tailLimit))
     }
 
     /// A statement that needs the head row waits for another session's transaction. As nothing here takes time, the other has not gone on
