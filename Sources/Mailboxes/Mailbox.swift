@@ -42,12 +42,13 @@ public final class Mailbox<Message: Sendable, Bell: Doorbell>: @unchecked Sendab
 
     // MARK: From any thread
 
-    /// Appends as much of the batch as there is room for. The rest stays in the batch.
+    /// Appends as much of the batch as there is room for. The rest stays in the batch. Once the mailbox is closed, messages are dropped, here
+    /// as below.
     @inlinable
     public func post(_ batch: inout [Message]) {
         guard !batch.isEmpty else { return }
         pthread_mutex_lock(mutex)
-        let room = limit - waiting.count
+        let room = isClosed ? 0 : limit - waiting.count
         if room >= batch.count {
             // An empty queue takes over the batch's storage; the next batch gets the queue's.
             if waiting.isEmpty { swap(&waiting, &batch) } else { waiting.append(contentsOf: batch) }
@@ -55,20 +56,20 @@ public final class Mailbox<Message: Sendable, Bell: Doorbell>: @unchecked Sendab
         } else if room > 0 {
             waiting.append(contentsOf: batch.prefix(room))
             batch.removeFirst(room)
+        } else if isClosed {
+            batch.removeAll()
         }
         wakeAndUnlock()
     }
 
-    /// Appends a message of a sender that waits for answers: more than `limit` of them are a bug. Does nothing once the mailbox is closed.
+    /// Appends a message of a sender that waits for answers: more than `limit` of them are a bug.
     @inlinable
     public func put(_ message: Message) {
         pthread_mutex_lock(mutex)
-        guard !isClosed else {
-            pthread_mutex_unlock(mutex)
-            return
+        if !isClosed {
+            invariant(waiting.count < limit, "a mailbox is full")
+            waiting.append(message)
         }
-        invariant(waiting.count < limit, "a mailbox is full")
-        waiting.append(message)
         wakeAndUnlock()
     }
 
@@ -76,7 +77,7 @@ public final class Mailbox<Message: Sendable, Bell: Doorbell>: @unchecked Sendab
     @inlinable
     public func force(_ message: Message) {
         pthread_mutex_lock(mutex)
-        waiting.append(message)
+        if !isClosed { waiting.append(message) }
         wakeAndUnlock()
     }
 
@@ -84,7 +85,7 @@ public final class Mailbox<Message: Sendable, Bell: Doorbell>: @unchecked Sendab
     @inlinable
     public func leave(_ message: Message) {
         pthread_mutex_lock(mutex)
-        waiting.append(message)
+        if !isClosed { waiting.append(message) }
         pthread_mutex_unlock(mutex)
     }
 
