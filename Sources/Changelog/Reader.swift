@@ -6,25 +6,6 @@ internal import Synchronization
 
 internal import struct Logging.Logger
 
-/// Whether own appends wait for being hinted at: set by the appender, cleared by the reader. To a process that is alone
-/// hints are of no use.
-final class HintRequest: Sendable {
-    private let wanted = Atomic(false)
-    private let hasPeers: Atomic<Bool>
-
-    init(hasPeers: Bool) { self.hasPeers = Atomic(hasPeers) }
-
-    /// True for the first that asks since the last `clear`: it has to wake the reader. False where there is nobody to hint to.
-    func ask() -> Bool {
-        hasPeers.load(ordering: .relaxed) && !wanted.exchange(true, ordering: .acquiringAndReleasing)
-    }
-
-    /// Whether other processes are alive.
-    func notePeers(_ exist: Bool) { hasPeers.store(exist, ordering: .relaxed) }
-
-    func clear() { wanted.store(false, ordering: .releasing) }
-}
-
 struct Reader<Command: LogQuery> {
     enum Message: Sendable {
         case command(Command)

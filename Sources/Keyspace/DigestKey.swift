@@ -110,27 +110,6 @@ package final class DigestKey: Sendable {
     }
 }
 
-/// The hash of one row, and sums of such hashes: numbers of 62 bits, so that SQL adds two of them without overflow.
-package struct RowHash: Hashable, Sendable {
-    /// As the columns have it. -1 for one that is not known.
-    package let rawValue: Int64
-
-    package init(rawValue: Int64) { self.rawValue = rawValue }
-
-    init(truncating word: UInt64) { rawValue = Int64(word & UInt64(Self.mask)) }
-
-    /// Of a row that nobody has hashed: it is older than the store's key.
-    package static let unknown = RowHash(rawValue: -1)
-    package static let zero = RowHash(rawValue: 0)
-    /// What sums are taken modulo, less one.
-    package static let mask: Int64 = 1 << 62 - 1
-
-    package var isKnown: Bool { rawValue >= 0 }
-
-    package static func + (a: RowHash, b: RowHash) -> RowHash { RowHash(rawValue: (a.rawValue &+ b.rawValue) & mask) }
-    package static func - (a: RowHash, b: RowHash) -> RowHash { RowHash(rawValue: (a.rawValue &- b.rawValue) & mask) }
-}
-
 /// A sum of products of words, modulo 2^128: what NH comes to.
 private struct ProductSum {
     var low: UInt64 = 0
@@ -145,51 +124,10 @@ private struct ProductSum {
     }
 }
 
-/// SipHash over whole words. Where bytes end, whoever absorbs them has to say.
-struct SipHash {
-    private var v0: UInt64
-    private var v1: UInt64
-    private var v2: UInt64
-    private var v3: UInt64
-
-    init(_ first: UInt64, _ second: UInt64) {
-        v0 = first ^ 0x736F_6D65_7073_6575
-        v1 = second ^ 0x646F_7261_6E64_6F6D
-        v2 = first ^ 0x6C79_6765_6E65_7261
-        v3 = second ^ 0x7465_6462_7974_6573
-    }
-
-    @inline(__always)
-    private mutating func round() {
-        v0 = v0 &+ v1
-        v1 = v1.rotatedLeft(13) ^ v0
-        v0 = v0.rotatedLeft(32)
-        v2 = v2 &+ v3
-        v3 = v3.rotatedLeft(16) ^ v2
-        v0 = v0 &+ v3
-        v3 = v3.rotatedLeft(21) ^ v0
-        v2 = v2 &+ v1
-        v1 = v1.rotatedLeft(17) ^ v2
-        v2 = v2.rotatedLeft(32)
-    }
-
-    @inline(__always)
-    mutating func absorb(_ word: UInt64, rounds: Int = 1) {
-        v3 ^= word
-        for _ in 0..<rounds { round() }
-        v0 ^= word
-    }
-
+extension SipHash {
     @inline(__always)
     fileprivate mutating func absorb(_ sum: ProductSum) {
         absorb(sum.low)
         absorb(sum.high)
-    }
-
-    @inline(__always)
-    mutating func finish(rounds: Int) -> UInt64 {
-        v2 ^= 0xFF
-        for _ in 0..<rounds { round() }
-        return v0 ^ v1 ^ v2 ^ v3
     }
 }
