@@ -1,4 +1,5 @@
-// Checks who gets which hash, and what stays in memory for it. The hashes themselves are checked in HashScanTests.
+// Checks HashKV through the replica: what stays in memory for it, values from the log, and changes of the history. See HashScanTests for the
+// hashes themselves and HashingTests for the machine.
 import Bytes
 import Calls
 import EtcdAPI
@@ -10,7 +11,7 @@ import Testing
 @testable import Replica
 
 @Suite("HashKV in the replica", .ownThreads)
-struct HashingTests {
+struct ReplicaHashingTests {
     private func hash(_ pine: TestReplica, _ id: CallID) throws -> HashKVResponse {
         try HashKVResponse.decode(try #require(pine.answers[id]).get())
     }
