@@ -277,7 +277,8 @@ struct Stewardship {
     mutating func mayBeElsewhere(_ sessions: UInt64) -> Bool {
         guard sessions != self.sessions else { return false }
         self.sessions = sessions
-        startExtending()
+        // A process that has given the duty up since extends them once it has it again.
+        if isSteward { startExtending() }
         return true
     }
 

@@ -192,6 +192,23 @@ struct StewardshipTests {
         #expect(world.asks().isEmpty && world.steward.deadline(canLock: true) == .distantFuture)
     }
 
+    @Test("a late answer from another server does not make a process the steward that has given the duty up")
+    func lateSessions() throws {
+        let world = try World.holding(LeaseStore([1]))
+        world.leases.pass(ms: 2_000)
+        let asked = world.asks()
+        #expect(asked.count == 2)
+        world.change { $0.gaveUp() }
+        let before = world.steward.extensionCount
+        for question in asked { world.hear(question.number, .dueFound([1], nextMs: nil, sessions: 8)) }
+        #expect(!world.steward.isSteward)
+        #expect(world.change { $0.mayBeElsewhere(9) }, "nothing expires under a lock that was granted then")
+        #expect(!world.steward.isSteward && world.steward.extensionCount == before)
+        world.leases.pass(ms: 10_000)
+        try world.take(taken: false, sessions: 9)
+        #expect(world.steward.isSteward && world.steward.extensionCount == before + 1)
+    }
+
     @Test("where the log is read anew the duty is asked for at once, and late answers are not heard")
     func loading() throws {
         let world = try World.holding(LeaseStore([1]))
