@@ -66,8 +66,12 @@ private final class LogPair {
     init(seed: UInt64) async throws {
         random = SeededGenerator(seed: seed)
         var settings = try freshSettings()
-        // The lock is given back when told only.
+        // The lock is given back when told only, and no bound in time changes an answer on a slow machine.
         settings.limits.lockHoldLimit = .seconds(600)
+        settings.limits.lockWaitLimit = .seconds(120)
+        settings.limits.patience = .seconds(240)
+        settings.limits.appendLimit = .seconds(240)
+        settings.limits.readLimit = .seconds(240)
         self.settings = settings
         processes = (0..<2).map { [settings] _ in
             let inbox = Inbox<LogEvent>()
