@@ -110,8 +110,11 @@ struct Heaviness {
     /// What the whole bulk takes in an answer.
     var bulkBytes: Int { bulkKeyCount * (bulkKeyBytes + bulkValueBytes + 24) }
 
-    /// How many bytes of answers a turn may make: three of the largest that anybody asks for, of the bulk or beyond it.
-    func turnAnswerByteLimit(largest: Int) -> Int { max(bulkBytes * rangesOfAbandoned, largest) * 3 }
+    /// What a range over the bulk takes that has the leases' keys, too. Their numbers make keys and values longer than they need be.
+    private var wholeBulkBytes: Int { (bulkKeyCount + bulkLeaseKeyCount) * (max(bulkKeyBytes, 13) + max(bulkValueBytes, 5) + 24) }
+
+    /// How many bytes of answers a turn may make: three of the largest that anybody asks for.
+    var turnAnswerByteLimit: Int { wholeBulkBytes * rangesOfAbandoned * 3 }
 
     /// How many bytes of a turn's answers may be for clients that had given up before it began.
     var wastedByteLimit: Int { bulkBytes * rangesOfAbandoned }
@@ -127,8 +130,12 @@ struct Heaviness {
         return links.count == 1 || links[process].bytesPerSecond == nil ? 6_500 : nil
     }
 
-    /// Rows of the largest write: one that deletes the bulk, with its leases and their keys.
-    private var largestWriteRowCount: Int { bulkKeyCount + bulkLeases.reduce(0) { $0 + $1.keyCount + 1 } }
+    /// Rows of the largest writes together: those of the leases and their keys, and of the bulk where clients delete it.
+    private var largestWriteRowCount: Int {
+        bulkLeaseKeyCount + bulkLeases.count + (traits.contains(.statements) ? bulkKeyCount : 0)
+    }
+
+    private var bulkLeaseKeyCount: Int { bulkLeases.reduce(0) { $0 + $1.keyCount } }
 
     /// How much longer than others each process may need for a read and a write once all clients have stopped: behind a slow link large
     /// leases that end then, one after the other, are sent by one process and read by the others.
