@@ -15,6 +15,9 @@ public protocol Doorbell: AnyObject, Sendable {
 }
 
 /// A bounded queue of messages. Any thread may post; one thread reads.
+///
+/// Unchecked: every access to what changes holds `mutex`. The compiler can't see that; `Synchronization.Mutex` would hide the state from
+/// inlinable code.
 public final class Mailbox<Message: Sendable, Bell: Doorbell>: @unchecked Sendable {
     // Guarded by `mutex`, which has a fixed address, as pthreads requires.
     @usableFromInline var waiting: [Message] = []

@@ -4,6 +4,7 @@
 internal import CSemaphore
 internal import Glibc
 
+/// Unchecked for its pointer, which never changes: any thread may post a semaphore.
 public final class SemaphoreBell: Doorbell, @unchecked Sendable {
     /// Posted once for each ring. At a fixed address.
     private let semaphore = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)

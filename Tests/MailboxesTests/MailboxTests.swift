@@ -116,9 +116,9 @@ struct MailboxTests {
         let bell = mailbox.doorbell
         for number in 0..<3 { mailbox.put(number) }
         #expect(bell.count == 0, "nobody sleeps")
-        mailbox.sleep { _ in Issue.record("there is something to take") }
+        mailbox.whileReaderSleeps { _ in Issue.record("there is something to take") }
         #expect(mailbox.take() == [0, 1, 2])
-        mailbox.sleep { bell in
+        mailbox.whileReaderSleeps { bell in
             mailbox.leave(3)
             #expect(bell.count == 0, "left, not posted")
             for number in 4..<8 { mailbox.put(number) }
@@ -192,5 +192,5 @@ private final class CountingBell: Doorbell {
 extension Mailbox where Bell == CountingBell {
     fileprivate var doorbell: CountingBell { bell }
 
-    fileprivate func sleep(_ body: (CountingBell) -> Void) { _ = sleep(untilNanoseconds: .max, body) }
+    fileprivate func whileReaderSleeps(_ body: (CountingBell) -> Void) { _ = sleep(untilNanoseconds: .max, body) }
 }
