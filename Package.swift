@@ -68,8 +68,8 @@ let package = Package(
         room("Gateway", ["Bytes"]),
         room("Passwords", ["Bytes", "CCrypt", "EtcdAPI"]),
         room("JWT", ["Auth", "Bytes", "COpenSSL", "EtcdAPI"]),
-        room("Keyspace", ["Bytes", "CPrefetch", "EtcdAPI", heap]),
-        room("Replica", ["Bytes", "Calls", "Metrics", "EtcdAPI", "Keyspace", deque]),
+        room("Keyspace", ["Auth", "Bytes", "CPrefetch", "EtcdAPI", heap]),
+        room("Replica", ["Auth", "Bytes", "Calls", "Metrics", "EtcdAPI", "Keyspace", deque]),
         .target(
             name: "Changelog", dependencies: ["Bytes", "CLibPQ", "EtcdAPI", "Mailboxes", "Metrics", "Keyspace", "Replica", deque, logging],
             // A link to the migrations folder: compiled in, so that the binary needs no files beside it.
@@ -81,8 +81,8 @@ let package = Package(
         room(
             "PineServer",
             [
-                "Bytes", "Calls", "Mailboxes", "Metrics", "EtcdAPI", "Keyspace", "Replica", "Changelog", "TLS", "HTTP1", "HTTP2", "GRPC",
-                nioCore, nioPosix, logging,
+                "Auth", "Bytes", "Calls", "Mailboxes", "Metrics", "EtcdAPI", "JWT", "Keyspace", "Passwords", "Replica", "Changelog", "TLS",
+                "HTTP1", "HTTP2", "GRPC", nioCore, nioPosix, logging,
             ]),
         room("EtcdClient", ["Bytes", "EtcdAPI", "GRPC", "HTTP2", "TLS", nioCore, nioPosix]),
         room("Moving", ["Bytes", "CZlib", "Changelog", "EtcdAPI", "EtcdClient", "GRPC", logging]),
@@ -91,8 +91,8 @@ let package = Package(
         .executableTarget(
             name: "pine",
             dependencies: [
-                "Bytes", "Changelog", "EtcdAPI", "GRPC", "Keyspace", "Replica", "TLS", "PineServer", "EmbeddedPostgres", "EtcdClient",
-                "Moving", "PineBench", nioCore, nioPosix, argumentParser, logging, yams,
+                "Bytes", "Changelog", "EtcdAPI", "GRPC", "JWT", "Keyspace", "Replica", "TLS", "PineServer", "EmbeddedPostgres",
+                "EtcdClient", "Moving", "PineBench", nioCore, nioPosix, argumentParser, logging, yams,
             ],
             swiftSettings: settings),
 
@@ -130,16 +130,16 @@ let package = Package(
         .target(
             name: "PineFuzz",
             dependencies: [
-                "Bytes", "Calls", "EtcdAPI", "Keyspace", "LogModel", "Mailboxes", "Replica", "HTTP2", "GRPC", "PineServer", nioCore,
-                nioEmbedded, logging,
+                "Bytes", "Calls", "EtcdAPI", "Keyspace", "LogModel", "Mailboxes", "Passwords", "Replica", "HTTP2", "GRPC", "PineServer",
+                nioCore, nioEmbedded, logging,
             ],
             path: "Tests/PineFuzz", swiftSettings: settings),
         tests("PineFuzzTests", ["PineFuzz"], resources: [.copy("Corpus")]),
         tests(
             "PineServerTests",
             [
-                "Bytes", "Calls", "Changelog", "EtcdAPI", "GRPC", "Keyspace", "LogModel", "Mailboxes", "PineServer", "Replica", nioCore,
-                nioEmbedded, logging,
+                "Bytes", "Calls", "Changelog", "EtcdAPI", "GRPC", "Keyspace", "LogModel", "Mailboxes", "Passwords", "PineServer", "Replica",
+                nioCore, nioEmbedded, logging,
             ]),
         tests("EmbeddedPostgresTests", ["EmbeddedPostgres", "TestSupport", logging]),
         .executableTarget(

@@ -26,15 +26,18 @@ package enum AuthCommand: Hashable, Sendable {
     }
 }
 
-/// On whose behalf a call is made.
-package enum Caller: Hashable, Sendable {
-    /// The call has neither token nor certificate.
-    case nobody
-    /// `revision` is the auth revision that the caller's token vouches for, as a JWT does; nil where it goes with what holds now.
-    case user(ByteString, revision: UInt64?)
-
-    /// Empty for nobody.
-    package var name: ByteString {
-        if case .user(let name, _) = self { name } else { ByteString() }
+extension AuthCommand {
+    /// How many bytes it brings along.
+    package var byteCount: Int {
+        switch self {
+        case .enable, .disable: 0
+        case .addUser(let name, let hash): name.count + (hash?.count ?? 0)
+        case .deleteUser(let name), .addRole(let name), .deleteRole(let name): name.count
+        case .changePassword(let name, let password):
+            if case .hash(let hash) = password { name.count + hash.count } else { name.count }
+        case .grantRole(let role, let user), .revokeRole(let role, let user): role.count + user.count
+        case .grantPermission(let permission, let role): (permission.map { $0.key.count + $0.rangeEnd.count } ?? 0) + role.count
+        case .revokePermission(let key, let rangeEnd, let role): key.count + rangeEnd.count + role.count
+        }
     }
 }

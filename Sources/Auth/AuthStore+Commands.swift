@@ -5,7 +5,7 @@ package import EtcdAPI
 extension AuthStore {
     /// The changes that `command` makes, all with the auth revision after this one (enabling keeps it, as etcd does); none where it
     /// succeeds without changing anything.
-    package func changes(for command: AuthCommand, by caller: Caller) throws(EtcdError) -> [AuthChange] {
+    package func changes(for command: AuthCommand, by caller: Identity) throws(EtcdError) -> [AuthChange] {
         try checkAdmin(caller)
         switch command {
         case .enable(let secret): return try enabling(secret)

@@ -2,9 +2,9 @@
 // Must never: change but by folding; hash or compare passwords, which takes long; show a password hash in an error.
 // Source: etcd's server/auth/store.go.
 //
-//     AuthCommand + Caller ── changes(for:by:) ──▶ [AuthChange] ── the log ──▶ fold(_:revision:)
+//     AuthCommand + Identity ── changes(for:by:) ──▶ [AuthChange] ── the log ──▶ fold(_:revision:)
 //
-// A copy is cheap, so whoever evaluates ahead of the log keeps one for the committed state and one for what is in flight.
+// Whoever evaluates ahead of the log keeps one for the committed state and one for what is in flight, which `undo` takes changes out of.
 //
 // Invariants: names are not empty; a user's roles ascend; a role's permissions are in the order of their keys; no user has a role that does
 // not exist, `root` aside.
@@ -47,24 +47,43 @@ package struct AuthStore: Sendable {
 
     // MARK: Folding
 
-    /// Takes in a change that the log has, after which the auth revision is `revision`.
-    package mutating func fold(_ change: AuthChange, revision: UInt64) {
+    /// Takes in a change that the log has, after which the auth revision is `revision`. Gives what it takes to undo that.
+    @discardableResult
+    package mutating func fold(_ change: AuthChange, revision: UInt64) -> AuthUndo {
+        let before: AuthUndo.Part
         switch change {
-        case .user(let user, let credentials): users[user.name] = UserEntry(user: user, credentials: credentials)
-        case .userDeleted(let name): users[name] = nil
-        case .role(let role): roles[role.name] = role
-        case .roleDeleted(let name): roles[name] = nil
-        case .enabled(let secret): self.secret = secret
-        case .disabled: secret = nil
+        case .user(let user, let credentials):
+            before = .user(user.name, users.updateValue(UserEntry(user: user, credentials: credentials), forKey: user.name))
+        case .userDeleted(let name): before = .user(name, users.removeValue(forKey: name))
+        case .role(let role): before = .role(role.name, roles.updateValue(role, forKey: role.name))
+        case .roleDeleted(let name): before = .role(name, roles.removeValue(forKey: name))
+        case .enabled(let secret):
+            before = .secret(self.secret)
+            self.secret = secret
+        case .disabled:
+            before = .secret(secret)
+            secret = nil
         }
-        self.revision = revision
+        defer { self.revision = revision }
+        rights.removeAll(keepingCapacity: true)
+        return AuthUndo(part: before, revision: self.revision)
+    }
+
+    /// Takes the last change back.
+    package mutating func undo(_ change: AuthUndo) {
+        switch change.part {
+        case .user(let name, let entry): users[name] = entry
+        case .role(let name, let role): roles[name] = role
+        case .secret(let secret): self.secret = secret
+        }
+        revision = change.revision
         rights.removeAll(keepingCapacity: true)
     }
 
     // MARK: What a user may do
 
     /// The rights of a caller as of now.
-    package mutating func rights(of caller: Caller) -> Rights {
+    package mutating func rights(of caller: Identity) -> Rights {
         guard isEnabled else { return .everything }
         guard case .user(let name, let tokenRevision) = caller, tokenRevision != 0 else { return .refused(.userEmpty) }
         if let tokenRevision, tokenRevision < revision { return .refused(.authOldRevision) }
@@ -82,12 +101,12 @@ package struct AuthStore: Sendable {
     }
 
     /// The rights by which leases are judged. Root's token may be of an old revision here, as in etcd.
-    package mutating func leaseRights(of caller: Caller) -> Rights {
+    package mutating func leaseRights(of caller: Identity) -> Rights {
         (try? checkAdmin(caller)) != nil ? .everything : rights(of: caller)
     }
 
     /// Whether the caller is root, in role: what administration, and most of Maintenance and Cluster, ask for.
-    package func checkAdmin(_ caller: Caller) throws(EtcdError) {
+    package func checkAdmin(_ caller: Identity) throws(EtcdError) {
         guard isEnabled else { return }
         if caller.name.isEmpty { throw .userEmpty }
         guard let entry = users[caller.name] else { throw .userNotFound }
@@ -95,14 +114,14 @@ package struct AuthStore: Sendable {
     }
 
     /// Whether anybody is calling at all: enough for Status, leases without keys, and to see alarms.
-    package func checkPresent(_ caller: Caller) throws(EtcdError) {
+    package func checkPresent(_ caller: Identity) throws(EtcdError) {
         if isEnabled && caller == .nobody { throw .userEmpty }
     }
 
     // MARK: Reading users and roles
 
     /// The roles of a user, whom only root and the user may ask about.
-    package func roles(ofUser name: ByteString, by caller: Caller) throws(EtcdError) -> [ByteString] {
+    package func roles(ofUser name: ByteString, by caller: Identity) throws(EtcdError) -> [ByteString] {
         do {
             try checkAdmin(caller)
         } catch {
@@ -113,7 +132,7 @@ package struct AuthStore: Sendable {
     }
 
     /// The permissions of a role, which only root and those who have it may ask about.
-    package func permissions(ofRole name: ByteString, by caller: Caller) throws(EtcdError) -> [Permission] {
+    package func permissions(ofRole name: ByteString, by caller: Identity) throws(EtcdError) -> [Permission] {
         do {
             try checkAdmin(caller)
         } catch {
@@ -122,4 +141,16 @@ package struct AuthStore: Sendable {
         guard let role = roles[name] else { throw .roleNotFound }
         return name == Self.rootName ? [Self.rootPermission] : role.keyPermission
     }
+}
+
+/// What was there before a change.
+package struct AuthUndo: Sendable {
+    enum Part: Sendable {
+        case user(ByteString, AuthStore.UserEntry?)
+        case role(ByteString, Role?)
+        case secret(TokenSecret?)
+    }
+
+    let part: Part
+    let revision: UInt64
 }

@@ -52,7 +52,9 @@ package enum Rights: Sendable {
     }
 
     /// `keysOfLease` gives the keys that a lease has; none where there is no such lease.
-    package func check(_ request: PutRequest, keysOfLease: (LeaseID) -> [ByteString]) throws(EtcdError) {
+    package func check(
+        _ request: PutRequest, keysOfLease: (LeaseID) -> some Sequence<ByteString>
+    ) throws(EtcdError) {
         if case .everything = self { return }
         try checkWrite(request.key)
         if request.lease != 0 { try checkWrite(all: keysOfLease(request.lease)) }
@@ -65,14 +67,18 @@ package enum Rights: Sendable {
     }
 
     /// Both branches count, whichever will run, and so do those of transactions inside.
-    package func check(_ request: TxnRequest, keysOfLease: (LeaseID) -> [ByteString]) throws(EtcdError) {
+    package func check(
+        _ request: TxnRequest, keysOfLease: (LeaseID) -> some Sequence<ByteString>
+    ) throws(EtcdError) {
         if case .everything = self { return }
         for compare in request.compare { try checkRead(compare.key, compare.rangeEnd) }
         for operation in request.success { try check(operation, keysOfLease) }
         for operation in request.failure { try check(operation, keysOfLease) }
     }
 
-    private func check(_ operation: RequestOp, _ keysOfLease: (LeaseID) -> [ByteString]) throws(EtcdError) {
+    private func check(
+        _ operation: RequestOp, _ keysOfLease: (LeaseID) -> some Sequence<ByteString>
+    ) throws(EtcdError) {
         switch operation {
         case .range(let request): try check(request)
         case .put(let request): try check(request, keysOfLease: keysOfLease)

@@ -32,7 +32,7 @@ package struct SimpleTokens: Sendable {
     package var knownCount: Int { known.count }
 
     /// Who a token speaks for. Anybody's is ignored while auth is not enabled.
-    package mutating func caller(of text: ByteString, in store: AuthStore, nowMs: UInt64) throws(EtcdError) -> Caller {
+    package mutating func identity(of text: ByteString, in store: AuthStore, nowMs: UInt64) throws(EtcdError) -> Identity {
         if secret != store.secret {
             secret = store.secret
             known.removeAll()

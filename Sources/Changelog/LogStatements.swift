@@ -54,6 +54,8 @@ struct LogStatements: Sendable {
     static let rollback = Statement("rollback")
 
     private static let headColumns = "cluster_id, revision, sub, digest, epoch, compact_revision"
+    /// The numbers of the kinds of rows that are of no use without their values.
+    private static let kindsWithValue = RowKind.allCases.filter(\.needsValue).map { "\($0.rawValue)" }.joined(separator: ", ")
     private static let rowColumns = "revision, sub, kind, key, value, create_revision, version, lease, origin"
     /// Adds to the column `row_sum`, modulo 2^62. One that is null stays so.
     private static func rowSum(plus term: String) -> String { "(row_sum + \(term)) & \(RowHash.mask)::bigint" }
@@ -206,13 +208,14 @@ struct LogStatements: Sendable {
             """)
     }
 
-    /// Rows after a position up to another, without values, whose lengths come last but for their hashes; and the head, as `readTail`.
+    /// Rows after a position up to another, without values but where `RowKind.needsValue`, whose lengths come last but for their hashes; and
+    /// the head, as `readTail`.
     /// Parameters: both positions.
     func readMetadata(limit: Int) -> Statement {
         Statement(
             """
             select h.cluster_id, h.revision, h.sub, h.digest, h.epoch, h.compact_revision,
-              c.revision, c.sub, c.kind, c.key, ''::bytea, c.create_revision, c.version, c.lease, c.origin, octet_length(c.value),
+              c.revision, c.sub, c.kind, c.key, case when c.kind in (\(Self.kindsWithValue)) then c.value else ''::bytea end, c.create_revision, c.version, c.lease, c.origin, octet_length(c.value),
               c.hash
               from \(schema).head h left join lateral (
                 select \(Self.rowColumns), hash from \(schema).changelog

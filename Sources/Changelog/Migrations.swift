@@ -18,7 +18,7 @@ struct Migration {
         Migration(1, "log", PackageResources._001_log_sql), Migration(2, "views", PackageResources._002_views_sql),
         Migration(3, "upkeep", PackageResources._003_upkeep_sql), Migration(4, "values", PackageResources._004_values_sql),
         Migration(5, "vacuum", PackageResources._005_vacuum_sql), Migration(6, "deletions", PackageResources._006_deletions_sql),
-        Migration(7, "digest_key", PackageResources._007_digest_key_sql),
+        Migration(7, "digest_key", PackageResources._007_digest_key_sql), Migration(8, "users", PackageResources._008_users_sql),
     ]
 
     /// The version of the tables that this Pine works with.

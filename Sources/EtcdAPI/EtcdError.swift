@@ -34,6 +34,15 @@ package struct EtcdError: Error, Hashable, Sendable {
     }
 }
 
+extension EtcdError {
+    /// As Go's gRPC writes a status into a text.
+    package var goText: String {
+        var name = "\(code)"
+        name = name == "ok" ? "OK" : name.prefix(1).uppercased() + name.dropFirst()
+        return "rpc error: code = \(name) desc = \(text)"
+    }
+}
+
 extension EtcdError: CustomStringConvertible {
     package var description: String { "\(code): \(text)" }
 }

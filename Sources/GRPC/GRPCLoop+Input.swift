@@ -56,6 +56,9 @@ extension GRPCLoop: HTTP2StreamHandler {
         if methods.isBidirectional(method) { flags.insert(.bidirectional) }
         fieldCounts.started(head.counted, isUnary: methods.isUnary(method))
         open(stream, connection: connection.tag, method: method, flags: flags)
+        if let token = head.token {
+            calls[Int(stream.slot)].credentials = connections[connection.tag]?.credentials(token)
+        }
         // Whoever keeps most gets nothing new while all together keep too much. What is open goes on as the client reads.
         if connection.isOverShare {
             finish(stream, limits.overloaded)

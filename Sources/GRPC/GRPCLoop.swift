@@ -19,6 +19,8 @@ struct Call: ~Copyable {
     var assembler = MessageAssembler()
     /// The message of a call that takes one, until the client's END_STREAM.
     var message: ByteString?
+    /// Nil where the client has shown nothing.
+    var credentials: CallCredentials?
     /// Which of the loop's connections it came on.
     var connection = 0
     /// How much of `bufferedCount` the connection's budget knows of.
@@ -40,6 +42,8 @@ struct ConnectionState {
     var heldBytes = 0
     /// Whether what waits goes on by itself soon.
     var isResuming = false
+    /// What the last call has shown that showed anything.
+    var lastCredentials: CallCredentials?
 }
 
 struct CallFlags: OptionSet {
@@ -57,7 +61,7 @@ struct CallFlags: OptionSet {
     static let headersSent = CallFlags(rawValue: 4)
     /// Compressed messages are gzip.
     static let gzip = CallFlags(rawValue: 8)
-    /// It came with the server's `flagField`.
+    /// It came with the server's `GRPCFields.flag`.
     static let flagged = CallFlags(rawValue: 16)
 }
 
@@ -110,9 +114,9 @@ package final class GRPCLoop: @unchecked Sendable {
     static let pagesInFlightLimit = 64
 
     package convenience init(
-        http2: HTTP2Loop, methods: [GRPCMethod], flagField: StaticString? = nil, countedField: StaticString? = nil, limits: GRPCLimits
+        http2: HTTP2Loop, methods: [GRPCMethod], fields: GRPCFields = GRPCFields(), limits: GRPCLimits
     ) {
-        let table = MethodTable(methods, flagField: flagField, countedField: countedField)
+        let table = MethodTable(methods, fields)
         self.init(http2: http2, methods: table, limits: limits, pages: nil)
     }
 
@@ -260,10 +264,16 @@ package final class GRPCLoop: @unchecked Sendable {
         finish(call.stream, status)
     }
 
-    /// Whether the call came with the server's `flagField`. False for one that is over.
+    /// Whether the call came with the server's `GRPCFields.flag`. False for one that is over.
     package func isFlagged(_ call: CallID) -> Bool {
         checkConfinement()
         return isOpen(call.stream) && calls[Int(call.stream.slot)].flags.contains(.flagged)
+    }
+
+    /// What the client of a call that is still going on has shown; nil for nothing.
+    package func credentials(of call: CallID) -> CallCredentials? {
+        checkConfinement()
+        return isOpen(call.stream) ? calls[Int(call.stream.slot)].credentials : nil
     }
 
     /// The path of a call that is still going on, and its client's address: for logs.
@@ -321,6 +331,7 @@ package final class GRPCLoop: @unchecked Sendable {
         calls[slot].flags.remove(.open)
         calls[slot].assembler.reset()
         calls[slot].message = nil
+        calls[slot].credentials = nil
         if calls[slot].flags.contains(.held) { dropHeld(slot) }
         if calls[slot].accountedCount > 0 { accountRelease(slot) }
         if calls[slot].deadline != nil {

@@ -27,6 +27,22 @@ package struct GRPCMethod: Sendable, Hashable {
     }
 }
 
+/// The header fields of requests that mean something to the server beside gRPC's own.
+package struct GRPCFields: Sendable {
+    /// Flags a call when it is `true`.
+    package var flag: StaticString?
+    /// The one by whose values calls are counted.
+    package var counted: StaticString?
+    /// Says who the client is; `authorization` stands in for it.
+    package var token: StaticString?
+
+    package init(flag: StaticString? = nil, counted: StaticString? = nil, token: StaticString? = nil) {
+        self.flag = flag
+        self.counted = counted
+        self.token = token
+    }
+}
+
 /// Finds a method's index by the bytes of its path. In plain memory, as this happens for every call.
 final class MethodTable: Sendable {
     let methods: [GRPCMethod]
@@ -34,6 +50,8 @@ final class MethodTable: Sendable {
     let flagField: StaticString?
     /// The field by whose values calls are counted.
     let countedField: StaticString?
+    /// The field with which clients say who they are.
+    let tokenField: StaticString?
     private let services: Set<String>
     // Both are safe to share: written by the initializer only, read-only from then on.
     private nonisolated(unsafe) let entries: UnsafeMutablePointer<Entry>
@@ -48,10 +66,11 @@ final class MethodTable: Sendable {
         var mayAnswerLong: Bool
     }
 
-    init(_ methods: [GRPCMethod], flagField: StaticString? = nil, countedField: StaticString? = nil) {
+    init(_ methods: [GRPCMethod], _ fields: GRPCFields) {
         self.methods = methods
-        self.flagField = flagField
-        self.countedField = countedField
+        flagField = fields.flag
+        countedField = fields.counted
+        tokenField = fields.token
         services = Set(methods.compactMap { MethodTable.split($0.path)?.service })
         var size = 16
         while size < methods.count * 4 { size *= 2 }

@@ -24,15 +24,13 @@ package final class GRPCServer: Sendable {
         self.loops = loops
     }
 
-    /// Listens, with `methods`, and the pages of the configuration's `http1`. `GRPCLoop.isFlagged` tells of a call whether it came
-    /// with the header field `flagField: true`. Calls are counted by the values of `countedField`. `makeHandler` is called once for
-    /// each loop, on it.
+    /// Listens, with `methods`, and the pages of the configuration's `http1`. `makeHandler` is called once for each loop, on it.
     package static func start(
         _ configuration: HTTP2Configuration, limits: GRPCLimits = GRPCLimits(), methods: [GRPCMethod],
-        flagField: StaticString? = nil, countedField: StaticString? = nil, logger: Logger,
+        fields: GRPCFields = GRPCFields(), logger: Logger,
         makeHandler: @escaping @Sendable (GRPCLoop) -> any GRPCHandler
     ) async throws -> GRPCServer {
-        let table = MethodTable(methods, flagField: flagField, countedField: countedField)
+        let table = MethodTable(methods, fields)
         let pages = configuration.http1?.pages
         let http2 = try await HTTP2Server.start(configuration, logger: logger) { loop in
             let calls = GRPCLoop(http2: loop, methods: table, limits: limits, pages: pages)

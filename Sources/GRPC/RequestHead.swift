@@ -27,6 +27,8 @@ struct RequestHead {
     var isFlagged = false
     /// The value of the field that the server counts by, good as long as the fields are.
     var counted: UnsafeRawBufferPointer?
+    /// What the client shows to say who it is, good as long as the fields are.
+    var token: UnsafeRawBufferPointer?
 
     init(_ fields: HeaderFields, methods: MethodTable) {
         fields.visit { name, value in
@@ -54,6 +56,10 @@ struct RequestHead {
             default:
                 if let field = methods.flagField, name.equals(field), value.equals("true") { isFlagged = true }
                 if let field = methods.countedField, name.equals(field) { counted = value }
+                // The server's own field is stronger than HTTP's.
+                if let field = methods.tokenField {
+                    if name.equals(field) || token == nil && name.equals("authorization") { token = value }
+                }
             }
         }
     }

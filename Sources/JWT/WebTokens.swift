@@ -22,7 +22,7 @@ package struct WebTokens: Sendable {
     package var knownCount: Int { known.count }
 
     /// Who a token speaks for, whatever the store says of the user.
-    package mutating func caller(of text: ByteString, nowSeconds: Double) throws(EtcdError) -> Caller {
+    package mutating func identity(of text: ByteString, nowSeconds: Double) throws(EtcdError) -> Identity {
         guard let claims = known[text] ?? TokenClaims(text, key: key) else { throw .invalidAuthToken }
         guard claims.isGood(atSeconds: nowSeconds) else {
             known[text] = nil

@@ -1,5 +1,5 @@
-// Owns: which rows that are not about keys nothing needs any more: both rows of a lease that is gone, compaction marks that a
-// later one supersedes.
+// Owns: which rows that are not about keys nothing needs any more: both rows of a lease that is gone, compaction marks, users and roles of
+// which a later row says more.
 // Must never: give a row up before what made it dead is committed and compacted: above the compact revision the log stays whole.
 // Invariant: entries are in the order of the rows that made them dead, which is the log's order.
 internal import EtcdAPI
@@ -24,6 +24,9 @@ struct DeadRows {
         if let grant { entries.append(Entry(cause: revoke, row: grant)) }
         entries.append(Entry(cause: revoke, row: revoke))
     }
+
+    /// The row at `position` says more than `row`.
+    mutating func superseded(_ row: Position, at position: Position) { entries.append(Entry(cause: position, row: row)) }
 
     mutating func compacted(at position: Position) {
         if let last = compactions.last { entries.append(Entry(cause: position, row: last)) }

@@ -1,6 +1,7 @@
 // Owns: executing writes at the tip: what rows they make and what their answers say, as etcd's applier does.
 // Must never: leave a trace of a request that failed.
 // Source: server/etcdserver/txn/{txn,put,delete}.go of etcd.
+package import Auth
 package import Bytes
 package import EtcdAPI
 
@@ -14,6 +15,8 @@ package enum WriteRequest: Sendable, Hashable {
     case leaseGrant(id: LeaseID, ttl: Int64)
     case leaseRevoke(id: LeaseID)
     case alarm(AlarmChange)
+    /// Passwords are hashed already.
+    case auth(AuthCommand)
 }
 
 extension WriteRequest {
@@ -24,6 +27,7 @@ extension WriteRequest {
         case .deleteRange(let delete): fixedRequestBytes + delete.key.count + delete.rangeEnd.count
         case .txn(let txn): txn.byteCount
         case .compact, .leaseGrant, .leaseRevoke, .alarm: fixedRequestBytes
+        case .auth(let command): fixedRequestBytes + command.byteCount
         }
     }
 }
@@ -67,17 +71,19 @@ extension Store {
     /// It looks at no more keys than `visits`, which is lessened by those. Nil where that was not enough: the request `isPaused`. To go on,
     /// call this again with the same request, and nothing else in between; `abandon` undoes what was done of it.
     /// Where it throws, nothing has changed.
-    /// - Parameter values: what was fetched for it, where it lacked values before.
+    /// - Parameters:
+    ///   - principal: who asks.
+    ///   - values: what was fetched for it, where it lacked values before.
     package mutating func execute(
-        _ request: WriteRequest, with values: [Position: ByteString] = [:], header: ResponseHeader, origin: Int64,
-        rows: inout [LogRow], visits: inout Int
+        _ request: WriteRequest, by principal: Principal = .process, with values: [Position: ByteString] = [:], header: ResponseHeader,
+        origin: Int64, rows: inout [LogRow], visits: inout Int
     ) throws(ExecutionError) -> WriteAnswer? {
         let before = savepoint
         let rowsBefore = rows.count
         var lookup = ValueLookup(values)
         let refusal: EtcdError?
         do throws(EtcdError) {
-            let answer = try run(request, header: header, origin: origin, &lookup, rows: &rows, visits: &visits)
+            let answer = try run(request, by: principal, header: header, origin: origin, &lookup, rows: &rows, visits: &visits)
             valueCounts += lookup.counts
             if !lookup.hasMissing { return answer }
             refusal = nil
@@ -95,22 +101,25 @@ extension Store {
 
     /// The same without a bound.
     package mutating func execute(
-        _ request: WriteRequest, with values: [Position: ByteString] = [:], header: ResponseHeader, origin: Int64,
-        rows: inout [LogRow]
+        _ request: WriteRequest, by principal: Principal = .process, with values: [Position: ByteString] = [:], header: ResponseHeader,
+        origin: Int64, rows: inout [LogRow]
     ) throws(ExecutionError) -> WriteAnswer {
         var visits = Int.max
-        guard let answer = try execute(request, with: values, header: header, origin: origin, rows: &rows, visits: &visits) else {
-            violated("a write without a bound was paused")
-        }
+        let answer = try execute(request, by: principal, with: values, header: header, origin: origin, rows: &rows, visits: &visits)
+        guard let answer else { violated("a write without a bound was paused") }
         return answer
     }
 
     private mutating func run(
-        _ request: WriteRequest, header: ResponseHeader, origin: Int64, _ lookup: inout ValueLookup, rows: inout [LogRow],
-        visits: inout Int
+        _ request: WriteRequest, by principal: Principal, header: ResponseHeader, origin: Int64, _ lookup: inout ValueLookup,
+        rows: inout [LogRow], visits: inout Int
     ) throws(EtcdError) -> WriteAnswer? {
         if let paused = paused.take() { return try goOn(paused, header: header, &lookup, rows: &rows, visits: &visits) }
-        if quotaBytes > 0 || !alarms.isEmpty { try checkSpace(request) }
+        if auth.isEnabled(.tip) {
+            try check(request, by: principal)
+        } else if quotaBytes > 0 || !alarms.isEmpty {
+            try checkSpace(request)
+        }
         visits -= 1
         var execution = Execution(start: tip.revision, origin: origin)
         var writer = ByteWriter(capacity: 96)
@@ -130,6 +139,7 @@ extension Store {
             try compact(to: revision, &execution, &rows)
             writer.appendHeader(header, revision: tip.revision)
         case .leaseGrant(let id, let ttl):
+            if ttl > leaseTTLLimit { throw .leaseTTLTooLarge }
             if leases.contains(id) { throw .leaseExist }
             append(LogRow(position: nextSubPosition, kind: .grant, version: ttl, lease: id, origin: origin), &rows)
             writer.appendHeader(header, revision: tip.revision)
@@ -142,6 +152,13 @@ extension Store {
             var header = header
             header.revision = tip.revision
             AlarmResponse(header: header, alarms: changeAlarm(change, origin, &rows)).encode(into: &writer)
+        case .auth(let command):
+            let (changes, authRevision) = try auth.changes(for: command, by: principal)
+            for change in changes {
+                append(LogRow(change, authRevision: authRevision, at: nextSubPosition, origin: origin), &rows)
+            }
+            // All of these answers are a header and nothing else.
+            writer.appendHeader(header, revision: tip.revision)
         }
         return .complete(writer.finish())
     }
@@ -199,6 +216,9 @@ extension Store {
         rows.append(row)
     }
 }
+
+/// In seconds, as etcd has it.
+private let leaseTTLLimit: Int64 = 9_000_000_000
 
 /// The rows of one request: all of one revision, numbered from 0.
 struct Execution {

@@ -100,7 +100,7 @@ package struct KeyIndex: ~Copyable {
         tip = row.position
         switch row.kind {
         case .put, .delete: break
-        case .grant, .revoke, .compact, .alarm, .digestKey: return 0
+        case .grant, .revoke, .compact, .alarm, .digestKey, .user, .role, .authState: return 0
         }
         var version = KeyVersion(row)
         if let coldBytes, row.kind == .put { version.leaveInLog(byteCount: coldBytes) }

@@ -51,7 +51,7 @@ package struct KeyVersion: Sendable {
                 value: row.value.compacted())
         case .delete:
             self.init(position: row.position, isTombstone: true, createRevision: 0, version: 0, lease: 0, value: ByteString())
-        case .grant, .revoke, .compact, .alarm, .digestKey:
+        case .grant, .revoke, .compact, .alarm, .digestKey, .user, .role, .authState:
             violated("a \(row.kind) row makes no version of a key")
         }
     }

@@ -35,6 +35,9 @@ package struct LeaseTable {
 
     package subscript(id: LeaseID) -> Lease? { leases[id] }
 
+    /// The keys of a lease; none where there is no such lease.
+    package func keys(of id: LeaseID) -> ChunkedSet<ByteString> { leases[id]?.keys ?? ChunkedSet() }
+
     package func contains(_ id: LeaseID) -> Bool { leases[id] != nil }
 
     /// Every lease's id, ascending.

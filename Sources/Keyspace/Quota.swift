@@ -40,7 +40,7 @@ extension WriteRequest {
         case .put(let put): put.quotaCost
         case .txn(let txn): txn.quotaCost
         case .leaseGrant: 64
-        case .deleteRange, .compact, .leaseRevoke, .alarm: 0
+        case .deleteRange, .compact, .leaseRevoke, .alarm, .auth: 0
         }
     }
 }

@@ -10,6 +10,8 @@ package import EtcdAPI
 package struct Store: ~Copyable {
     package internal(set) var index = KeyIndex()
     package internal(set) var leases = LeaseTable()
+    /// Users and roles, and who may do what.
+    package var auth = AuthTable(tokenTimeToLiveMs: nil)
     private var deadRows = DeadRows()
     private var compactions = CompactionJournal()
     /// Raised alarms, speculation included.
@@ -87,6 +89,7 @@ package struct Store: ~Copyable {
             }
             tipCompactRevision = max(tipCompactRevision, row.compactRevision)
         case .alarm: apply(alarm: row)
+        case .user, .role, .authState: for dead in auth.fold(row) { deadRows.superseded(dead, at: row.position) }
         case .digestKey: break
         }
         tip = row.position
@@ -112,6 +115,7 @@ package struct Store: ~Copyable {
         // The head's last rows may touch nothing that the index keeps: then it never heard of their positions.
         index.commit(through: min(index.tip, committed))
         leases.commit(through: committed)
+        auth.commit(through: committed)
         deadRows.commit(through: committed)
         compactions.commit(through: committed)
         committedAlarms = end.alarms
@@ -126,6 +130,7 @@ package struct Store: ~Copyable {
         paused = nil
         index.rollBack(after: committed)
         leases.rollBack(after: committed)
+        auth.rollBack(after: committed)
         deadRows.rollBack(after: committed)
         compactions.rollBack(after: committed)
         alarms = committedAlarms
@@ -162,6 +167,7 @@ package struct Store: ~Copyable {
         guard tip != savepoint.tip else { return }
         index.rollBack(after: savepoint.tip)
         leases.rollBack(after: savepoint.tip)
+        auth.rollBack(after: savepoint.tip)
         deadRows.rollBack(after: savepoint.tip)
         compactions.rollBack(after: savepoint.tip)
         alarms = savepoint.alarms

@@ -181,6 +181,7 @@ package final class MemoryLog {
 extension LogRow {
     /// As it is loaded where its value stays in the log.
     package var withoutValue: LogRow {
+        if kind.needsValue { return self }
         var row = self
         row.value = ByteString()
         return row

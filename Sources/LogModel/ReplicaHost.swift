@@ -49,10 +49,14 @@ package protocol ReplicaSurroundings: AnyObject {
     func noted(_ note: Note)
     /// A call took long; its answer follows.
     func wasSlow(_ id: CallID, _ request: SlowRequest)
+    /// A step of a login.
+    func authAnswered(_ id: CallID, _ answer: AuthAnswer)
 }
 
 extension ReplicaSurroundings {
     package func wasSlow(_ id: CallID, _ request: SlowRequest) {}
+    /// For hosts without logins.
+    package func authAnswered(_ id: CallID, _ answer: AuthAnswer) { violated("nobody logs in here") }
 
     /// Does what a turn wants done, in order.
     package func perform(_ actions: [Action]) {
@@ -62,6 +66,7 @@ extension ReplicaSurroundings {
             case .answer(let id, .fail(let error)): answered(id, .failure(error))
             case .answer(let id, .finish): answered(id, .success(ByteString()))
             case .answer(let id, .revision(let revision)): answered(id, .success(ByteString("\(revision)")))
+            case .answer(let id, .auth(let answer)): authAnswered(id, answer)
             case .answer(let id, .send(let message, let reportDrained)): sent(id, message, reportDrained: reportDrained)
             case .answer(let id, .sendParts(let parts, let reportDrained)):
                 sent(id, ByteString(parts.joined()), reportDrained: reportDrained)

@@ -16,12 +16,15 @@ package final class PasswordThreads: Sendable {
         case compare(ByteString, hash: ByteString)
         /// Takes as long as a comparison.
         case pretend(ByteString, cost: Int)
+        /// Makes a token whose signature takes as long as that.
+        case make(@Sendable () -> Result<ByteString, EtcdError>)
     }
 
     package enum Outcome: Hashable, Sendable {
         case hashed(ByteString)
         case failed(Bcrypt.Failure)
         case compared(Bool)
+        case made(Result<ByteString, EtcdError>)
     }
 
     private struct Waiting {
@@ -128,6 +131,7 @@ package final class PasswordThreads: Sendable {
         case .pretend(let password, let cost):
             Bcrypt.pretend(password, cost: cost)
             return .compared(false)
+        case .make(let make): return .made(make())
         }
     }
 }

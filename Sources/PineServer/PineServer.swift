@@ -7,6 +7,7 @@ internal import HTTP1
 internal import HTTP2
 package import Logging
 internal import NIOCore
+internal import Passwords
 internal import Replica
 internal import Synchronization
 
@@ -18,6 +19,7 @@ package final class PineServer: Sendable {
     private let log: LogSlot
     private let shared: SharedState
     private let marks: ServedMarks?
+    private let passwords: PasswordThreads
     private let logger: Logger
     /// Where clients reach us, ports resolved.
     package let clientURLs: [String]
@@ -41,7 +43,8 @@ package final class PineServer: Sendable {
 
     private init(
         _ configuration: ServerConfiguration, grpc: GRPCServer, engine: Engine, engineThread: WorkerThread, log: LogSlot,
-        shared: SharedState, marks: ServedMarks?, clientURLs: [String], metricsURLs: [String], memberID: UInt64, logger: Logger
+        shared: SharedState, marks: ServedMarks?, passwords: PasswordThreads, clientURLs: [String], metricsURLs: [String], memberID: UInt64,
+        logger: Logger
     ) {
         self.configuration = configuration
         self.grpc = grpc
@@ -51,6 +54,7 @@ package final class PineServer: Sendable {
         self.metricsURLs = metricsURLs
         self.shared = shared
         self.marks = marks
+        self.passwords = passwords
         self.clientURLs = clientURLs
         self.memberID = memberID
         self.logger = logger
@@ -76,13 +80,15 @@ package final class PineServer: Sendable {
         http2.http1Addresses = metricsListenURLs.map(\.address)
         let tls = try configuration.setUpTLS(of: &http2, for: listenURLs, metricsURLs: metricsListenURLs, logger: logger)
         let health = Health(shared: shared, probes: Probes(engine: engine), log: log)
+        let passwords = PasswordThreads(threads: max(System.coreCount / 2, 1), waitingLimit: waitingPasswordLimit)
         let grpc: GRPCServer
         do {
             grpc = try await GRPCServer.start(
-                http2, limits: configuration.grpcLimits, methods: ServedMethod.grpcMethods, flagField: leaderField,
-                countedField: clientVersionField, logger: logger
+                http2, limits: configuration.grpcLimits, methods: ServedMethod.grpcMethods, fields: .etcd, logger: logger
             ) { loop in
-                Services(loop, engine: engine, shared: shared, health: health, configuration: configuration, logger: logger)
+                Services(
+                    loop, engine: engine, shared: shared, health: health, passwords: passwords, configuration: configuration, logger: logger
+                )
             }
         } catch {
             var reason = "\(error)"
@@ -110,7 +116,7 @@ package final class PineServer: Sendable {
         for url in bound { logger.info("listening on \(url)") }
         return PineServer(
             configuration, grpc: grpc, engine: engine, engineThread: thread, log: log, shared: shared, marks: marks,
-            clientURLs: clientURLs, metricsURLs: metricsURLs, memberID: memberID, logger: logger)
+            passwords: passwords, clientURLs: clientURLs, metricsURLs: metricsURLs, memberID: memberID, logger: logger)
     }
 
     /// Brings the tables up to date and starts folding the log. Returns once that is under way; a database that is away is
@@ -166,6 +172,7 @@ package final class PineServer: Sendable {
         running?.housekeeping.cancel()
         engine.stop()
         engineThread.join()
+        await onThread { [passwords] in passwords.stop() }
         guard let running else { return }
         if let marks, let noting = running.noting {
             noting.cancel()
@@ -194,13 +201,17 @@ extension PineServer {
     }
 }
 
+/// How many passwords wait to be hashed or compared: some seconds' worth.
+private let waitingPasswordLimit = 256
+
 /// When a steward has the log's rows checked: some time after its start, and then again and again.
 private let firstCheckDelay: Duration = .seconds(3600)
 private let checkInterval: Duration = .seconds(24 * 3600)
 
-/// The fields of etcd's clients: whether a call wants a leader, and which version of the API its client has.
-let leaderField: StaticString = "hasleader"
-let clientVersionField: StaticString = "client-api-version"
+extension GRPCFields {
+    /// The fields of etcd's clients: whether a call wants a leader, which version of the API its client has, and whose token it has.
+    static let etcd = GRPCFields(flag: "hasleader", counted: "client-api-version", token: "token")
+}
 
 /// Runs what blocks away from the threads that Swift's concurrency counts on.
 func onThread<R: Sendable, E: Error>(_ body: @escaping @Sendable () throws(E) -> R) async throws(E) -> R {

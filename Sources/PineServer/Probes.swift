@@ -45,7 +45,7 @@ final class Probes: Sendable {
         eventLoop.scheduleTask(in: Probes.readTimeout) { [engine, reads] in
             if reads.ended(started, "PostgreSQL does not answer") { engine.force(.event(.requestCancelled(started))) }
         }
-        engine.force(.event(.requestArrived(started, .revision(linearizable: true), by: .anonymous)))
+        engine.force(.event(.requestArrived(started, .revision(linearizable: true, needs: .nothing), by: .anonymous)))
         return promise.futureResult
     }
 }
@@ -80,7 +80,7 @@ private final class ProbeReads: Sendable {
             case .revision: _ = ended(call, nil)
             case .fail(let error): _ = ended(call, error.text)
             case .slow: break
-            case .respond, .send, .sendParts, .finish: violated("a read of nothing is answered by a revision")
+            case .respond, .send, .sendParts, .finish, .auth: violated("a read of nothing is answered by a revision")
             }
         }
     }

@@ -13,6 +13,11 @@ extension ServerConfiguration {
         replica.pollIntervalMinMs = min(replica.pollIntervalMinMs, pollIntervalMs)
         replica.watchProgressIntervalMs = watchProgressIntervalMs
         replica.autoCompaction = autoCompaction
+        if case .web = auth.tokens.kind {
+            replica.tokenTimeToLiveMs = nil
+        } else {
+            replica.tokenTimeToLiveMs = auth.tokens.timeToLiveMs
+        }
         replica.quotaBackendBytes = quotaBackendBytes
         replica.requestTimeoutMs = requestTimeoutMs
         replica.fragmentByteLimit = maxRequestBytes + grpcOverheadBytes

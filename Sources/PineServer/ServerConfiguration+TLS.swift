@@ -10,7 +10,7 @@ extension ServerConfiguration {
     func setUpTLS(
         of http2: inout HTTP2Configuration, for listenURLs: [ListenURL], metricsURLs: [ListenURL], logger: Logger
     ) throws(ServerError) -> TLSAcceptor? {
-        let rejections = RejectionLog(logger: logger)
+        let rejections = RejectionLog("rejected a connection", logger: logger)
         http2.rejected = { rejections.note($0, $1) }
         let secure = (listenURLs + metricsURLs).map(\.isSecure)
         guard let index = secure.firstIndex(of: true) else {

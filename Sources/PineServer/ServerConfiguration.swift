@@ -24,6 +24,7 @@ package struct ServerConfiguration: Sendable {
     /// How long a watch that wants progress notifications hears nothing.
     package var watchProgressIntervalMs = 600_000
 
+    package var auth = AuthSettings()
     package var autoCompaction = AutoCompaction.off
     /// What the store may take in the database, in bytes; 0 for no bound.
     package var quotaBackendBytes: Int64 = 0

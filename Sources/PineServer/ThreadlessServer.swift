@@ -6,6 +6,7 @@ internal import GRPC
 internal import HTTP2
 internal import Keyspace
 package import NIOCore
+internal import Passwords
 package import Replica
 
 package import struct Logging.Logger
@@ -31,12 +32,12 @@ package final class ThreadlessServer {
         run = EngineRun(replica)
         http2 = HTTP2Loop(index: 0, eventLoop: eventLoop, limits: HTTP2Limits(), keepAlive: KeepAlivePolicy(), logger: logger)
         let calls = GRPCLoop(
-            http2: http2, methods: ServedMethod.grpcMethods, flagField: leaderField, countedField: clientVersionField,
+            http2: http2, methods: ServedMethod.grpcMethods, fields: .etcd,
             limits: GRPCLimits())
         services = Services(
             calls, engine: engine, shared: shared,
-            health: Health(shared: shared, probes: Probes(engine: engine), log: LogSlot()), configuration: configuration,
-            logger: logger)
+            health: Health(shared: shared, probes: Probes(engine: engine), log: LogSlot()),
+            passwords: PasswordThreads(threads: 0, waitingLimit: 0), configuration: configuration, logger: logger)
         calls.handler = services
         http2.handler = calls
         self.log = log

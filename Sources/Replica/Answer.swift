@@ -2,7 +2,7 @@
 package import Bytes
 package import Calls
 package import EtcdAPI
-internal import Keyspace
+package import Keyspace
 
 /// What is said to one call. It travels as it is from the replica to the caller's services.
 package enum Answer: Sendable, Hashable {
@@ -17,6 +17,8 @@ package enum Answer: Sendable, Hashable {
     case finish
     /// The answer to `Request.revision`.
     case revision(Revision)
+    /// An answer to `Request.auth` that is not the call's.
+    case auth(AuthAnswer)
     /// Something to log: the request took long; its answer follows.
     case slow(SlowRequest)
 }

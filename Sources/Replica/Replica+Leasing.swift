@@ -89,7 +89,7 @@ extension Replica {
                 if isOwn { leaseRounds.touched(row.lease) }
                 stewardship.granted(ttl: row.version, isOwn: isOwn, now: now)
             case .revoke: if isOwn, !stewardship.isBeingRevoked(row.lease) { leaseRounds.touched(row.lease) }
-            case .put, .delete, .compact, .alarm, .digestKey: break
+            case .put, .delete, .compact, .alarm, .digestKey, .user, .role, .authState: break
             }
         }
     }

@@ -73,6 +73,7 @@ extension Replica {
         store.valueByteLimit = configuration.valueCacheBytes
         store.answerByteLimit = configuration.answerByteLimit
         store.inlineVisitLimit = configuration.inlineKeyLimit
+        store.auth = AuthTable(tokenTimeToLiveMs: configuration.tokenTimeToLiveMs)
     }
 
     mutating func finishLoading(_ head: Head, _ deleted: SweepState) {

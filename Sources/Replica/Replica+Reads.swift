@@ -72,6 +72,7 @@ extension Replica {
     /// Answers from the store as committed.
     mutating func answer(_ read: PendingRead, with fetched: [Position: ByteString] = [:]) {
         counters.readsAnswered += 1
+        if store.auth.isEnabled(.committed), let refusal = refusal(of: read) { return respond(read.id, .failure(refusal)) }
         switch read.kind {
         case .range(let request): answerRange(read, request, fetched)
         case .rangeStream(let request): startStream(read.id, request)
@@ -81,11 +82,12 @@ extension Replica {
             startScan(of: read, answer, key: ByteString(), with: fetched, since: now)
         case .revision:
             actions.append(.reportRevision(read.id, store.revision))
-        case .alarms(let kind):
+        case .alarms(let kind, _):
             var writer = ByteWriter(capacity: 64)
             AlarmResponse(header: header(at: store.revision), alarms: store.committedAlarms.members(of: kind)).encode(into: &writer)
             actions.append(.respond(read.id, writer.finish()))
         case .hashKV(let revision): startHash(read.id, at: revision)
+        case .auth(let question): answerAuth(read, question)
         case .watchProgress:
             confirmProgress(read.id)
         case .unchanged(let write, let answer, let position, let digest):
@@ -97,6 +99,35 @@ extension Replica {
             } else {
                 executeAgain(write)
             }
+        }
+    }
+
+    /// What a client is told that may not ask this; nil where it may.
+    private func refusal(of read: PendingRead) -> EtcdError? {
+        let principal = read.principal
+        do throws(EtcdError) {
+            switch read.kind {
+            case .range(let request), .rangeStream(let request): try store.check(request, by: principal)
+            case .txn(let txn): try store.check(txn, by: principal)
+            case .revision(let need), .alarms(_, let need): try store.check(need, by: principal)
+            case .hashKV: try store.check(.administration, by: principal)
+            // Watches are judged as they are created, writes as they are executed, and questions about users by what they ask.
+            case .watchProgress, .unchanged, .auth: break
+            }
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    private mutating func answerAuth(_ read: PendingRead, _ question: AuthQuestion) {
+        do throws(EtcdError) {
+            switch try store.answer(question, by: read.principal, header: header) {
+            case .message(let message): actions.append(.respond(read.id, message))
+            case let answer: actions.append(.answer(read.id, .auth(answer)))
+            }
+        } catch {
+            actions.append(.fail(read.id, error))
         }
     }
 
@@ -112,7 +143,8 @@ extension Replica {
         var visits = configuration.turnKeyLimit
         do throws(ExecutionError) {
             let answer = try store.execute(
-                write.request, with: write.values, header: header, origin: configuration.origin, rows: &rows, visits: &visits)
+                write.request, by: write.principal, with: write.values, header: header, origin: configuration.origin, rows: &rows,
+                visits: &visits)
             if let answer, rows.isEmpty {
                 respond(write.id, .success(answer), arrivedAt: write.arrivedAt)
             } else {

@@ -23,7 +23,9 @@ extension Replica {
         if let revision = autoCompactor.tick(
             now, revision: store.revision, compactRevision: store.compactRevision, isSteward: isSteward)
         {
-            enqueue(PendingWrite(id: .ownCompaction, request: .compact(revision: revision), physical: false, arrivedAt: now))
+            enqueue(
+                PendingWrite(
+                    id: .ownCompaction, request: .compact(revision: revision), physical: false, arrivedAt: now, principal: .process))
         }
         let hasSpace = store.quotaBytes > 0 ? store.hasSpace : nil
         if let change = quotaAlarm.change(
@@ -32,7 +34,7 @@ extension Replica {
             let (bytes, quota) = (store.liveBytes, store.quotaBytes)
             actions.append(
                 .note(change.action == .disarm ? .spaceFreed(bytes: bytes, quota: quota) : .spaceExceeded(bytes: bytes, quota: quota)))
-            enqueue(PendingWrite(id: .ownAlarm, request: .alarm(change), physical: false, arrivedAt: now))
+            enqueue(PendingWrite(id: .ownAlarm, request: .alarm(change), physical: false, arrivedAt: now, principal: .process))
         }
     }
 

@@ -32,7 +32,7 @@ extension Replica {
 
     mutating func requestWatch(_ id: CallID, _ request: WatchRequest) {
         let isLoaded = isLoaded
-        tell { watches, _ in watches.requested(id, request, isLoaded: isLoaded) }
+        tell { watches, store in watches.requested(id, request, isLoaded: isLoaded, store) }
     }
 
     mutating func watchStreamDrained(_ id: CallID) { tell { watches, _ in watches.drained(id) } }
@@ -64,7 +64,7 @@ extension Replica {
         guard watches.hasMoreWork else { return }
         tell { watches, store in
             watches.handOutLive(store)
-            watches.takeEarlyRequests()
+            watches.takeEarlyRequests(store)
         }
     }
 

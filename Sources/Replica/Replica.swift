@@ -78,6 +78,7 @@ package struct Replica: ~Copyable {
         store.valueByteLimit = configuration.valueCacheBytes
         store.answerByteLimit = configuration.answerByteLimit
         store.inlineVisitLimit = configuration.inlineKeyLimit
+        store.auth = AuthTable(tokenTimeToLiveMs: configuration.tokenTimeToLiveMs)
         actions.append(.load)
     }
 
@@ -197,14 +198,16 @@ package struct Replica: ~Copyable {
                 PendingRead(id: id, kind: .rangeStream(request), arrivedAt: now, principal: principal), serializable: request.serializable)
         case .readTxn(let txn):
             arrive(PendingRead(id: id, kind: .txn(txn), arrivedAt: now, principal: principal), serializable: txn.isSerializable)
-        case .revision(let linearizable):
-            arrive(PendingRead(id: id, kind: .revision, arrivedAt: now, principal: principal), serializable: !linearizable)
+        case .revision(let linearizable, let need):
+            arrive(PendingRead(id: id, kind: .revision(need), arrivedAt: now, principal: principal), serializable: !linearizable)
         case .lease(let request):
             arrive(LeaseRounds.Question(id: id, request: request, arrivedAt: now, principal: principal))
-        case .alarms(let kind):
-            arrive(PendingRead(id: id, kind: .alarms(kind), arrivedAt: now, principal: principal), serializable: false)
+        case .alarms(let kind, let need):
+            arrive(PendingRead(id: id, kind: .alarms(kind, needs: need), arrivedAt: now, principal: principal), serializable: false)
         case .hashKV(let revision):
             arrive(PendingRead(id: id, kind: .hashKV(revision), arrivedAt: now, principal: principal), serializable: true)
+        case .auth(let question):
+            arrive(PendingRead(id: id, kind: .auth(question), arrivedAt: now, principal: principal), serializable: false)
         }
     }
 

@@ -36,6 +36,8 @@ package struct ReplicaConfiguration: Sendable {
     package var turnAnswerByteLimit = 16 << 20
     /// How many keys the ranges of a transaction that writes look at while other writes wait; longer ones are answered once it is committed.
     package var inlineKeyLimit = 1_000
+    /// How long a simple token is good after it was used; nil where clients show JSON Web Tokens.
+    package var tokenTimeToLiveMs: UInt64? = 300_000
     /// The largest answer, in bytes: what etcd's gRPC sends at the most.
     package var answerByteLimit = Int(Int32.max)
     /// What all answers that are being made may take in memory, in bytes. Beyond that only the oldest goes on.

@@ -12,10 +12,11 @@ package enum Request: Sendable, Hashable {
     /// With `physical`, the answer waits until the dead rows are gone from the log.
     case compact(revision: Revision, physical: Bool)
     /// The newest revision, after learning where the log ends where `linearizable`. Answered by `revisionKnown`.
-    case revision(linearizable: Bool)
+    case revision(linearizable: Bool, needs: AccessNeed)
     case lease(LeaseRequest)
     /// Which alarms of a kind are raised, or of all for NONE.
-    case alarms(AlarmType)
+    case alarms(AlarmType, needs: AccessNeed)
     /// The hash of all keys up to a revision, 0 for the current one, as this process has folded them.
     case hashKV(Revision)
+    case auth(AuthQuestion)
 }

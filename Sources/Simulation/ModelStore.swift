@@ -401,7 +401,7 @@ extension ModelStore {
         case .alarm:
             let change = AlarmChange(row)
             set(AlarmMember(memberID: change.member, alarm: change.alarm), isRaised: change.action != .disarm)
-        case .digestKey: break
+        case .digestKey, .user, .role, .authState: break
         }
     }
 }

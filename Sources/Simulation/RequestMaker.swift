@@ -146,14 +146,14 @@ extension ModelCall {
         case .txn(let txn): txn.isReadOnly ? .readTxn(txn) : .write(.txn(txn))
         case .range(let range): streams && (try? range.validateForStream()) != nil ? .rangeStream(range) : .range(range)
         case .compact(let revision): .compact(revision: revision, physical: physical)
-        case .revision: .revision(linearizable: true)
+        case .revision: .revision(linearizable: true, needs: .nothing)
         case .grant(let lease, let ttl): .write(.leaseGrant(id: lease, ttl: ttl))
         case .revoke(let lease): .write(.leaseRevoke(id: lease))
         case .leases: .lease(.list)
         case .timeToLive(let lease): .lease(.timeToLive(lease, keys: true))
         case .keepAlive(let lease): .lease(.keepAlive(lease))
         case .alarm(let change): .write(.alarm(change))
-        case .alarms: .alarms(.none)
+        case .alarms: .alarms(.none, needs: .nothing)
         case .expire, .raise: nil
         }
     }

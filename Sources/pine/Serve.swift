@@ -33,6 +33,7 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup(title: "Private PostgreSQL") var privatePostgres: PrivatePostgresOptions
     @OptionGroup(title: "Clients") var clients: ClientOptions
     @OptionGroup(title: "TLS") var tls: TLSOptions
+    @OptionGroup(title: "Users") var auth: AuthOptions
     @OptionGroup(title: "Limits") var limits: LimitOptions
     @OptionGroup(title: "Upkeep") var upkeep: UpkeepOptions
     @OptionGroup(title: "Running") var runtime: RuntimeOptions
@@ -125,6 +126,7 @@ struct Serve: AsyncParsableCommand {
         var configuration = ServerConfiguration(listenURLs: clients.listenClientUrls.urls)
         clients.apply(to: &configuration)
         configuration.tls = tls.settings
+        try auth.apply(to: &configuration)
         limits.apply(to: &configuration)
         try upkeep.apply(to: &configuration)
         runtime.apply(to: &configuration)

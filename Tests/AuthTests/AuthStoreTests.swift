@@ -156,7 +156,7 @@ internal import Testing
         try store.run(.grantPermission(permission, to: "r"))
         try store.run(.grantPermission(permission, to: "root"))
         try store.enable()
-        let user = Caller.user("u", revision: nil)
+        let user = Identity.user("u", revision: nil)
         #expect(try store.roles(ofUser: "u", by: user) == ["r"])
         #expect(try store.permissions(ofRole: "r", by: user) == [permission])
         #expect(throws: EtcdError.permissionDenied) { try store.roles(ofUser: "root", by: user) }
@@ -179,7 +179,7 @@ internal import Testing
             try store.run(.grantRole(role, to: "u"))
         }
         try store.enable()
-        let user = Caller.user("u", revision: nil)
+        let user = Identity.user("u", revision: nil)
         func mayRead(_ key: ByteString, _ end: ByteString = "") -> Bool { (try? store.rights(of: user).checkRead(key, end)) != nil }
         #expect(!mayRead("a"))
         try store.run(.grantPermission(Permission(key: "a", rangeEnd: "c"), to: "r"), by: .root)
@@ -211,8 +211,8 @@ internal import Testing
     }
 }
 
-extension Caller {
-    static let root = Caller.user("root", revision: nil)
+extension Identity {
+    static let root = Identity.user("root", revision: nil)
 }
 
 extension TokenSecret {
@@ -223,7 +223,7 @@ extension TokenSecret {
 extension AuthStore {
     /// Takes a command to the log and back.
     @discardableResult
-    mutating func run(_ command: AuthCommand, by caller: Caller = .nobody) throws(EtcdError) -> [AuthRow] {
+    mutating func run(_ command: AuthCommand, by caller: Identity = .nobody) throws(EtcdError) -> [AuthRow] {
         let changes = try changes(for: command, by: caller)
         let after = revision(after: changes)
         let rows = changes.map { AuthRow($0, authRevision: after) }

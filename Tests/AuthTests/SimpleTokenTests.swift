@@ -7,7 +7,7 @@ internal import Testing
 @Suite struct SimpleTokenTests {
     private var store = AuthStore()
     private var tokens = SimpleTokens(timeToLiveMs: 1_000)
-    private let user = Caller.user("u", revision: nil)
+    private let user = Identity.user("u", revision: nil)
 
     init() throws {
         try store.run(.addUser("u", hash: "h"))
@@ -59,13 +59,13 @@ internal import Testing
     @Test("a token ends when it was not used for its time, and lives on while it is used")
     mutating func expiry() throws {
         let token = try issue(atMs: 0)
-        #expect(try tokens.caller(of: token, in: store, nowMs: 1_000) == user)
-        #expect(try tokens.caller(of: token, in: store, nowMs: 2_000) == user)
-        #expect(throws: EtcdError.invalidAuthToken) { try tokens.caller(of: token, in: store, nowMs: 3_001) }
+        #expect(try tokens.identity(of: token, in: store, nowMs: 1_000) == user)
+        #expect(try tokens.identity(of: token, in: store, nowMs: 2_000) == user)
+        #expect(throws: EtcdError.invalidAuthToken) { try tokens.identity(of: token, in: store, nowMs: 3_001) }
         // Another process has not seen it used.
         var others = SimpleTokens(timeToLiveMs: 1_000)
-        #expect(throws: EtcdError.invalidAuthToken) { try others.caller(of: token, in: store, nowMs: 1_001) }
-        #expect(try others.caller(of: token, in: store, nowMs: 1_000) == user)
+        #expect(throws: EtcdError.invalidAuthToken) { try others.identity(of: token, in: store, nowMs: 1_001) }
+        #expect(try others.identity(of: token, in: store, nowMs: 1_000) == user)
         #expect(tokens.knownCount == 0)
     }
 
@@ -74,28 +74,28 @@ internal import Testing
         let first = try issue(atMs: 0)
         let second = try issue(atMs: 0, chance: 2)
         #expect(first != second)
-        for token in [first, second] { #expect(try tokens.caller(of: token, in: store, nowMs: 1) == user) }
+        for token in [first, second] { #expect(try tokens.identity(of: token, in: store, nowMs: 1) == user) }
         // Roles come and go without ending it.
         try store.run(.addRole("r"), by: .root)
         try store.run(.grantRole("r", to: "u"), by: .root)
-        #expect(try tokens.caller(of: first, in: store, nowMs: 1) == user)
+        #expect(try tokens.identity(of: first, in: store, nowMs: 1) == user)
         try store.run(.changePassword("u", .hash("i")), by: .root)
         for token in [first, second] {
-            #expect(throws: EtcdError.invalidAuthToken) { try tokens.caller(of: token, in: store, nowMs: 1) }
+            #expect(throws: EtcdError.invalidAuthToken) { try tokens.identity(of: token, in: store, nowMs: 1) }
         }
         #expect(try store.token(for: "u", hash: "h", chance: 1, nowMs: 0, timeToLiveMs: 1_000) == nil, "the password is another one by now")
         let third = try #require(try store.token(for: "u", hash: "i", chance: 3, nowMs: 0, timeToLiveMs: 1_000))
-        #expect(try tokens.caller(of: third, in: store, nowMs: 1) == user)
+        #expect(try tokens.identity(of: third, in: store, nowMs: 1) == user)
         try store.run(.deleteUser("u"), by: .root)
-        #expect(throws: EtcdError.invalidAuthToken) { try tokens.caller(of: third, in: store, nowMs: 1) }
+        #expect(throws: EtcdError.invalidAuthToken) { try tokens.identity(of: third, in: store, nowMs: 1) }
         try store.run(.addUser("u", hash: "i"), by: .root)
-        #expect(throws: EtcdError.invalidAuthToken) { try tokens.caller(of: third, in: store, nowMs: 1) }
+        #expect(throws: EtcdError.invalidAuthToken) { try tokens.identity(of: third, in: store, nowMs: 1) }
         let fourth = try #require(try store.token(for: "u", hash: "i", chance: 3, nowMs: 0, timeToLiveMs: 1_000))
-        #expect(try tokens.caller(of: fourth, in: store, nowMs: 1) == user)
+        #expect(try tokens.identity(of: fourth, in: store, nowMs: 1) == user)
         try store.run(.disable, by: .root)
-        for token in [fourth, "bogus"] { #expect(try tokens.caller(of: token, in: store, nowMs: 1) == .nobody) }
+        for token in [fourth, "bogus"] { #expect(try tokens.identity(of: token, in: store, nowMs: 1) == .nobody) }
         try store.run(.enable(.other))
-        #expect(throws: EtcdError.invalidAuthToken) { try tokens.caller(of: fourth, in: store, nowMs: 1) }
+        #expect(throws: EtcdError.invalidAuthToken) { try tokens.identity(of: fourth, in: store, nowMs: 1) }
     }
 
     @Test("a token is good in every process that has folded the same log")
@@ -103,14 +103,14 @@ internal import Testing
         let token = try issue(atMs: 0)
         for _ in 0..<3 {
             var process = SimpleTokens(timeToLiveMs: 1_000)
-            #expect(try process.caller(of: token, in: store, nowMs: 500) == user)
+            #expect(try process.identity(of: token, in: store, nowMs: 500) == user)
         }
     }
 
     @Test("what is not a token costs no memory")
     mutating func strangers() {
         for text in ["", "bogus", "abcdefghijklmnop.1", "AAAA"] as [ByteString] {
-            #expect(throws: EtcdError.invalidAuthToken) { try tokens.caller(of: text, in: store, nowMs: 0) }
+            #expect(throws: EtcdError.invalidAuthToken) { try tokens.identity(of: text, in: store, nowMs: 0) }
         }
         #expect(tokens.knownCount == 0)
     }

@@ -152,7 +152,8 @@ func withEchoServer(
     var logger = Logger(label: "test")
     logger.logLevel = .error
     let server = try await GRPCServer.start(
-        configuration, limits: messages, methods: EchoHandler.methods, flagField: "x-flag", countedField: "x-version",
+        configuration, limits: messages, methods: EchoHandler.methods,
+        fields: GRPCFields(flag: "x-flag", counted: "x-version", token: "x-token"),
         logger: logger
     ) { EchoHandler($0, diary) }
     do {

@@ -85,7 +85,7 @@ struct MethodTests {
     @Test("Every method is found by its path, and nothing else is")
     func table() {
         let methods = (0..<60).map { GRPCMethod("/service.S\($0 % 7)/Method\($0)", .unary) } + [GRPCMethod("/a", .unary)]
-        let table = MethodTable(methods)
+        let table = MethodTable(methods, GRPCFields())
         for (index, method) in methods.enumerated() {
             #expect(bytes(method.path) { table.find($0)?.rawValue } == index)
             #expect(bytes(method.path + "x") { table.find($0) } == nil)

@@ -12,9 +12,9 @@ internal import Testing
     func life() throws {
         var tokens = WebTokens(key: try key(), timeToLiveSeconds: 300)
         let token = try tokens.token(for: "u", revision: 7, nowSeconds: 1_000)
-        for now in [1_000, 1_299.5] { #expect(try tokens.caller(of: token, nowSeconds: now) == .user("u", revision: 7)) }
+        for now in [1_000, 1_299.5] { #expect(try tokens.identity(of: token, nowSeconds: now) == .user("u", revision: 7)) }
         #expect(tokens.knownCount == 1)
-        #expect(throws: EtcdError.invalidAuthToken) { try tokens.caller(of: token, nowSeconds: 1_300) }
+        #expect(throws: EtcdError.invalidAuthToken) { try tokens.identity(of: token, nowSeconds: 1_300) }
         #expect(tokens.knownCount == 0)
         let early = TokenClaims(user: "u", revision: 7, notBefore: 10)
         #expect(!early.isGood(atSeconds: 9))
@@ -25,7 +25,7 @@ internal import Testing
     func strangers() throws {
         var tokens = WebTokens(key: try key(), timeToLiveSeconds: 300)
         for text in ["", ".", "..", "a.b.c", "bogus"] as [ByteString] {
-            #expect(throws: EtcdError.invalidAuthToken) { try tokens.caller(of: text, nowSeconds: 0) }
+            #expect(throws: EtcdError.invalidAuthToken) { try tokens.identity(of: text, nowSeconds: 0) }
         }
         #expect(tokens.knownCount == 0)
         let verifyOnly = WebTokens(

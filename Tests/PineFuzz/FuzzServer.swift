@@ -9,14 +9,15 @@ internal import LogModel
 internal import Mailboxes
 internal import NIOCore
 internal import NIOEmbedded
+import Replica
 
 internal import struct Logging.Logger
 internal import struct Logging.SwiftLogNoOpLogHandler
 
 @testable internal import GRPC
 @testable internal import HTTP2
+@testable internal import Passwords
 @testable internal import PineServer
-@testable internal import Replica
 
 final class FuzzServer {
     private let eventLoop = EmbeddedEventLoop()
@@ -31,7 +32,7 @@ final class FuzzServer {
     private var now = Instant(nanoseconds: 1_000_000_000)
 
     private static let logger = Logger(label: "fuzz") { _ in SwiftLogNoOpLogHandler() }
-    private static let methods = MethodTable(ServedMethod.grpcMethods)
+    private static let methods = MethodTable(ServedMethod.grpcMethods, GRPCFields())
 
     init() {
         var limits = HTTP2Limits()
@@ -57,7 +58,8 @@ final class FuzzServer {
         services = Services(
             calls, engine: engine, shared: shared,
             health: Health(shared: shared, probes: Probes(engine: engine), log: LogSlot()),
-            configuration: ServerConfiguration(listenURLs: ["http://127.0.0.1:0"]), logger: Self.logger)
+            passwords: PasswordThreads(threads: 0, waitingLimit: 0), configuration: ServerConfiguration(listenURLs: ["http://127.0.0.1:0"]),
+            logger: Self.logger)
         calls.handler = services
         http2.handler = calls
         channel = EmbeddedChannel(handler: nil, loop: eventLoop)

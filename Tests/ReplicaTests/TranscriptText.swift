@@ -72,6 +72,7 @@ struct TranscriptText {
         case .sendParts(let parts, _): lines.append("> send \(id.rawValue): \(text(of: id, ByteString(parts.joined())))")
         case .finish: lines.append("> finish \(id.rawValue)")
         case .revision(let revision): lines.append("> report \(id.rawValue): revision \(revision)")
+        case .auth(let answer): lines.append("> report \(id.rawValue): \(answer)")
         case .slow: lines.append("> \(id.rawValue) was slow")
         }
     }
@@ -144,7 +145,7 @@ struct TranscriptText {
         case .grant: "grant \(row.lease) ttl=\(row.version)"
         case .revoke: "revoke \(row.lease)"
         case .compact: "compact \(row.version)" + (row.isRaise ? ", raised from \(row.createRevision)" : "")
-        case .alarm, .digestKey: "\(row.kind)"
+        case .alarm, .digestKey, .user, .role, .authState: "\(row.kind)"
         }
     }
 

@@ -134,12 +134,7 @@ final class TranscriptWorld {
         text.append(tail)
         if withoutValues {
             let byteCounts = tail.rows.map(\.value.count)
-            let rows = tail.rows.map { row in
-                var row = row
-                row.value = ByteString()
-                return row
-            }
-            replica.step(.rowsLoadedWithoutValues(rows, byteCounts), now: now)
+            replica.step(.rowsLoadedWithoutValues(tail.rows.map(\.withoutValue), byteCounts), now: now)
         } else {
             replica.step(.rowsLoaded(tail.rows), now: now)
         }

@@ -217,7 +217,7 @@ struct UpkeepTests {
 }
 
 extension TestReplica {
-    fileprivate func alarms() throws -> [AlarmMember] { try AlarmResponse.decode(try call(.alarms(.none))).alarms }
+    fileprivate func alarms() throws -> [AlarmMember] { try AlarmResponse.decode(try call(.alarms(.none, needs: .nothing))).alarms }
 
     fileprivate func grant(_ lease: LeaseID) throws -> LeaseID {
         _ = try call(.write(.leaseGrant(id: lease, ttl: 1_000)))

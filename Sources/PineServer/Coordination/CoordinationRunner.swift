@@ -21,7 +21,7 @@ final class CoordinationRunner {
         // The message, the prefix and the key, and what is asked with them.
         let byteCount = message.count * 3 + entryBytes
         guard calls.hasRoom(for: byteCount) else { throw .tooManyRequests }
-        calls.open(id, call, byteCount: byteCount, principal: caller.principal(of: id))
+        calls.open(id, call, byteCount: byteCount, principal: services.principal(of: id))
         if call.mayWait { services.streams.opened(id) }
         tell(id) { $0.begin() }
     }
@@ -44,7 +44,7 @@ final class CoordinationRunner {
             for part in parts { writer.append(part) }
             watched(call, id, writer.finish(), reportDrained: reportDrained)
         case .slow(let request): services.noteSlow(request, call)
-        case .finish, .revision: violated("nobody asked for that")
+        case .finish, .revision, .auth: violated("nobody asked for that")
         }
     }
 

@@ -8,7 +8,6 @@
 internal import Bytes
 internal import Calls
 internal import GRPC
-internal import Keyspace
 internal import NIOCore
 
 protocol Caller: AnyObject {
@@ -34,8 +33,8 @@ protocol Caller: AnyObject {
     func isOpen(_ call: CallID) -> Bool
     /// Whether the client would rather be sent away than be served by a member without a leader.
     func isFlagged(_ call: CallID) -> Bool
-    /// Who makes the call.
-    func principal(of call: CallID) -> Principal
+    /// What the call's client has shown to say who it is; nil for nothing.
+    func credentials(of call: CallID) -> CallCredentials?
     /// The method's path and the client's address, for logs; nil for a call that is over.
     func describe(_ call: CallID) -> (path: String, peer: String)?
 
@@ -43,7 +42,4 @@ protocol Caller: AnyObject {
     func atOnce(_ body: () -> Void)
 }
 
-extension GRPCLoop: Caller {
-    /// Nobody can say yet who he is.
-    func principal(of call: CallID) -> Principal { .anonymous }
-}
+extension GRPCLoop: Caller {}

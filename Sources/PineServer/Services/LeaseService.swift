@@ -15,7 +15,6 @@ enum LeaseService {
     /// A LeaseGrant becomes a write with an id and at least etcd's minimum of time.
     @Sendable private static func grant(_ message: ByteString, _ limits: RequestLimits) throws(EtcdError) -> Request {
         let grant: LeaseGrantRequest = try decode(message)
-        if grant.ttl > ttlLimit { throw .leaseTTLTooLarge }
         let id = grant.id == 0 ? .random : grant.id
         return .write(.leaseGrant(id: id, ttl: max(grant.ttl, ttlMinimum)))
     }
@@ -57,6 +56,5 @@ enum LeaseService {
     }
 }
 
-/// In seconds, as etcd with its default election timeout of a second has them.
+/// In seconds, as etcd with its default election timeout of a second has it.
 private let ttlMinimum: Int64 = 2
-private let ttlLimit: Int64 = 9_000_000_000

@@ -9,18 +9,20 @@ enum MaintenanceService {
     static let methods: [ServedMethod] = [
         .handling(.status, answersAreShort: true, status), .asking(.alarm, answersAreShort: true, alarm),
         .handling(.defragment, answersAreShort: true, defragment), .asking(.hashKV, hashKV),
+        .asking(.hash, hash), .handling(.moveLeader, answersAreShort: true, moveLeader),
+        .handling(.downgrade, answersAreShort: true, downgrade),
     ]
 
     @Sendable private static func alarm(_ message: ByteString, _ limits: RequestLimits) throws(EtcdError) -> Request {
         let request: AlarmRequest = try decode(message)
         switch request.action {
-        case .get: return .alarms(request.alarm)
+        case .get: return .alarms(request.alarm, needs: .identity)
         // No alarm can be of no kind, or of one that etcd doesn't know: there is nothing to change, and nothing to tell.
         case .activate where request.alarm == .noSpace || request.alarm == .corrupt:
             return .write(.alarm(AlarmChange(.raise, member: request.memberID, alarm: request.alarm)))
         case .deactivate where request.alarm != .none:
             return .write(.alarm(AlarmChange(.disarm, member: request.memberID, alarm: request.alarm)))
-        default: return .alarms(noAlarm)
+        default: return .alarms(noAlarm, needs: .administration)
         }
     }
 
@@ -29,14 +31,46 @@ enum MaintenanceService {
         return .hashKV(hash.revision)
     }
 
+    /// etcd hashes its file, which no two members have alike. What Pine has instead is the hash of all keys: the answer of HashKV has it where
+    /// HashResponse has its own, and fields beside it that HashResponse does not know.
+    @Sendable private static func hash(_ message: ByteString, _ limits: RequestLimits) throws(EtcdError) -> Request {
+        let _: HashRequest = try decode(message)
+        return .hashKV(0)
+    }
+
+    /// Every member does what a leader does, so whoever is to lead does so already.
+    @Sendable private static func moveLeader(_ services: Services, _ call: CallID, _ message: ByteString) throws(EtcdError) {
+        let request: MoveLeaderRequest = try decode(message)
+        services.askMembers(call) { services, status, _ throws(EtcdError) in
+            guard status.hasMember(request.targetID) else { throw .badLeaderTransferee }
+            return MoveLeaderResponse().encoded()
+        }
+    }
+
+    /// The tables have versions of their own, and older ones are never gone back to: no version of etcd can be downgraded to.
+    @Sendable private static func downgrade(_ services: Services, _ call: CallID, _ message: ByteString) throws(EtcdError) {
+        let request: DowngradeRequest = try decode(message)
+        services.askMembers(call) { services, status, revision throws(EtcdError) in
+            switch request.action {
+            case .cancel:
+                return DowngradeResponse(header: status.header(at: revision), version: ByteString(Versions.etcdCluster)).encoded()
+            default:
+                guard request.version.isVersion else { throw .wrongDowngradeVersionFormat }
+                throw .invalidDowngradeTargetVersion
+            }
+        }
+    }
+
     @Sendable private static func defragment(_ services: Services, _ call: CallID, _ message: ByteString) throws(EtcdError) {
-        services.shared.noteDefragment()
-        services.caller.respond(call, DefragmentResponse(header: services.shared.current.header).encoded())
+        services.askRevision(call, linearizable: false, needs: .administration) { services, _ in
+            services.shared.noteDefragment()
+            services.caller.respond(call, DefragmentResponse(header: services.shared.current.header).encoded())
+        }
     }
 
     @Sendable private static func status(_ services: Services, _ call: CallID, _ message: ByteString) throws(EtcdError) {
         let _: StatusRequest = try decode(message)
-        services.askRevision(call, linearizable: false) { services, revision in
+        services.askRevision(call, linearizable: false, needs: .identity) { services, revision in
             let known = services.shared.membership.untilKnown(on: services.caller.eventLoop)
             let quotaBytes = services.quotaBytes
             services.respond(call, after: known) { status in
@@ -54,6 +88,16 @@ extension StatusResponse {
             errors: status.alarms.members(of: .none).map { ByteString("memberID:\($0.memberID) alarm:\($0.alarm.name) ") },
             // What is live is counted, what is on disk measured now and then; PostgreSQL packs large values.
             dbSizeInUse: min(status.liveBytes, status.databaseBytes), storageVersion: etcdStorageVersion, dbSizeQuota: quotaBytes)
+    }
+}
+
+extension ByteString {
+    /// Whether it is `MAJOR.MINOR.PATCH`, with what may follow in semantic versions; the patch may be missing, as etcdctl's users write it.
+    fileprivate var isVersion: Bool {
+        let core = prefix { $0 != UInt8(ascii: "-") && $0 != UInt8(ascii: "+") }
+        let numbers = core.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+        return (2...3).contains(numbers.count)
+            && numbers.allSatisfy { !$0.isEmpty && $0.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } }
     }
 }
 

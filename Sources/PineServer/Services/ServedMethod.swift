@@ -49,7 +49,7 @@ extension ServedMethod {
     /// All of them. A method's place is its index.
     static let all: [ServedMethod] =
         KVService.methods + WatchService.methods + LeaseService.methods + ClusterService.methods + MaintenanceService.methods
-        + HealthService.methods + LockService.methods + ElectionService.methods
+        + AuthService.methods + HealthService.methods + LockService.methods + ElectionService.methods
 
     /// For the loops of gRPC.
     static var grpcMethods: [GRPCMethod] { all.map { GRPCMethod($0) } }

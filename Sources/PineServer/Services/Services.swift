@@ -7,6 +7,7 @@ internal import EtcdAPI
 internal import GRPC
 internal import Keyspace
 internal import NIOCore
+internal import Passwords
 internal import Replica
 
 internal import struct Logging.Logger
@@ -24,9 +25,12 @@ final class Services: GRPCHandler {
 
     // Services with something of their own.
     let health: HealthService
+    let auth: AuthService
     private(set) lazy var coordination = CoordinationRunner(self)
 
     private let engine: Engine
+    private var clients: ClientIdentification
+    private let failedLogins: RejectionLog
     /// By the method's index.
     private let messageHandlings = ServedMethod.all.map(\.message)
     private var slowRequests: SlowRequestLog
@@ -37,7 +41,8 @@ final class Services: GRPCHandler {
 
     /// The engine gets to know `caller`. To be called on the caller's event loop.
     init(
-        _ caller: any Caller, engine: Engine, shared: SharedState, health: Health, configuration: ServerConfiguration, logger: Logger
+        _ caller: any Caller, engine: Engine, shared: SharedState, health: Health, passwords: PasswordThreads,
+        configuration: ServerConfiguration, logger: Logger
     ) {
         self.caller = caller
         self.engine = engine
@@ -45,6 +50,9 @@ final class Services: GRPCHandler {
         limits = RequestLimits(maxTxnOps: configuration.maxTxnOps, maxRequestBytes: configuration.maxRequestBytes)
         quotaBytes = configuration.quotaBackendBytes
         self.health = HealthService(health, for: caller)
+        auth = AuthService(configuration.auth, passwords: passwords)
+        clients = ClientIdentification(configuration.auth.tokens)
+        failedLogins = RejectionLog("refused a login", logger: logger)
         slowRequests = SlowRequestLog(logger: logger)
         // The engine outlives its callers, and must not keep them.
         let eventLoop = caller.eventLoop
@@ -111,6 +119,7 @@ final class Services: GRPCHandler {
     @discardableResult
     private func forget(_ call: CallID) -> Bool {
         health.forget(call)
+        auth.forget(call)
         return streams.closed(call)
     }
 
@@ -144,19 +153,37 @@ final class Services: GRPCHandler {
 
     /// The engine is asked; its answer goes to the call.
     func ask(_ call: CallID, _ request: consuming Request) {
-        batch.append(.event(.requestArrived(call, request, by: caller.principal(of: call))))
+        batch.append(.event(.requestArrived(call, request, by: principal(of: call))))
     }
 
+    /// Who makes a call.
+    func principal(of call: CallID) -> Principal { clients.principal(of: caller.credentials(of: call)) }
+
     /// The engine is asked for the newest revision; `then` makes the answer. It must not keep the services.
-    func askRevision(_ call: CallID, linearizable: Bool, then: @escaping (Services, Revision) -> Void) {
+    func askRevision(_ call: CallID, linearizable: Bool, needs need: AccessNeed, then: @escaping (Services, Revision) -> Void) {
         awaitingRevision[call] = then
-        ask(call, .revision(linearizable: linearizable))
+        ask(call, .revision(linearizable: linearizable, needs: need))
     }
 
     /// Ends the call with what `answer` makes of what is known once `ready` is there.
     func respond(_ call: CallID, after ready: EventLoopFuture<Void>, _ answer: @escaping (ServerStatus) -> ByteString) {
         ready.assumeIsolated().whenSuccess { [self] in
             caller.atOnce { caller.respond(call, answer(shared.current)) }
+        }
+    }
+
+    /// For other threads: runs `then` on the caller's event loop, if the services are still there by then.
+    func callback<Value: Sendable>(_ then: @escaping (Services, Value) -> Void) -> @Sendable (Value) -> Void {
+        let eventLoop = caller.eventLoop
+        let bound = NIOLoopBound((services: WeakServices(services: self), then: then), eventLoop: eventLoop)
+        return { value in
+            eventLoop.execute {
+                guard let services = bound.value.services.services else { return }
+                services.caller.atOnce {
+                    bound.value.then(services, value)
+                    services.turnEnded()
+                }
+            }
         }
     }
 
@@ -194,6 +221,7 @@ final class Services: GRPCHandler {
                 forget(call)
                 caller.finish(call, .ok)
             case .revision(let revision): awaitingRevision.removeValue(forKey: call)?(self, revision)
+            case .auth(let answer): auth.heard(self, call, answer)
             case .slow(let request): noteSlow(request, call)
             }
         }
@@ -202,6 +230,10 @@ final class Services: GRPCHandler {
 
     func noteSlow(_ request: SlowRequest, _ call: CallID) {
         if let (path, peer) = caller.describe(call) { slowRequests.note(request, path: path, peer: peer) }
+    }
+
+    func noteFailedLogin(_ user: ByteString, _ error: EtcdError, _ call: CallID) {
+        failedLogins.note(peer: caller.describe(call)?.peer ?? "unknown", "\(error.text)", user: user)
     }
 
     /// The engine wants to hear once what was sent on a stream so far has left, or nearly: at once where the client keeps up.

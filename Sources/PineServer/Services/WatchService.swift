@@ -10,7 +10,7 @@ enum WatchService {
 
     @Sendable private static func started(_ services: Services, _ call: CallID) {
         services.streams.opened(call)
-        services.tell(.watchOpened(call, by: services.caller.principal(of: call)))
+        services.tell(.watchOpened(call, by: services.principal(of: call)))
         if services.caller.isFlagged(call) { services.tell(.leaderRequired(call)) }
     }
 

@@ -217,7 +217,9 @@ struct LeaseRounds {
         var read: Set<LeaseID> = []
         while questions.count < limits.roundLimit, let question = waiting.popFirst() {
             switch question.request {
-            case .keepAlive(let lease): terms.set(store.leases[lease])
+            // Whoever may not keep it alive hears that once the round is done.
+            case .keepAlive(let lease):
+                if store.refusal(of: question.request, by: question.principal) == nil { terms.set(store.leases[lease]) }
             case .timeToLive(let lease, _): read.insert(lease)
             case .keepAliveEnd, .list: break
             }
@@ -287,6 +289,10 @@ struct LeaseRounds {
         for question in done.questions {
             if !held.isEmpty, held.contains(question.id) {
                 again.append(question)
+                continue
+            }
+            if let refusal = store.refusal(of: question.request, by: question.principal) {
+                actions.append(.fail(question.id, refusal))
                 continue
             }
             switch question.request {

@@ -9,10 +9,11 @@ struct PendingRead: HeadWaiter {
         case range(RangeRequest)
         case rangeStream(RangeRequest)
         case txn(TxnRequest)
-        case revision
+        case revision(AccessNeed)
         /// Which alarms of a kind are raised, or of all for NONE.
-        case alarms(AlarmType)
+        case alarms(AlarmType, needs: AccessNeed)
         case hashKV(Revision)
+        case auth(AuthQuestion)
         /// A watch stream asked how far it has been served.
         case watchProgress
         /// A write that changed nothing when it was executed at this tip: true if the log ends there.
@@ -23,7 +24,7 @@ struct PendingRead: HeadWaiter {
     var isBounded: Bool {
         switch kind {
         case .range, .rangeStream, .txn: false
-        case .revision, .alarms, .hashKV, .watchProgress, .unchanged: true
+        case .revision, .alarms, .hashKV, .auth, .watchProgress, .unchanged: true
         }
     }
 

@@ -140,36 +140,41 @@ struct WatchTable: ~Copyable {
     // MARK: Requests
 
     /// A request came on a stream. It waits until the log `isLoaded`.
-    mutating func requested(_ id: CallID, _ request: consuming WatchRequest, isLoaded: Bool) {
+    mutating func requested(_ id: CallID, _ request: consuming WatchRequest, isLoaded: Bool, _ store: borrowing Store) {
         guard isLoaded, early.isEmpty, outbox.budget.control > 0 else {
             if !early.append(id, request) { refuse(id, .tooManyRequests) }
             return
         }
-        serve(id, request)
+        serve(id, request, store)
     }
 
     /// Takes what came while the log was being loaded, or beyond what a turn takes, in its order.
-    mutating func takeEarlyRequests() {
+    mutating func takeEarlyRequests(_ store: borrowing Store) {
         while outbox.budget.control > 0, let (id, request) = early.popFirst() {
-            serve(id, request)
+            serve(id, request, store)
         }
     }
 
-    private mutating func serve(_ id: CallID, _ request: consuming WatchRequest) {
+    private mutating func serve(_ id: CallID, _ request: consuming WatchRequest, _ store: borrowing Store) {
         outbox.budget.spendControl(1)
         guard let stream = registry.streams[id] else { return }
         // A client that asks and asks and never reads would have us keep the answers. Events that it has not read are no reason: they
         // have a bound of their own, which a large revision exceeds, and which shrinks as streams are opened.
         if stream.outstanding.answers > unreadAnswersLimit { return refuse(id, .tooManyRequests) }
         switch consume request {
-        case .create(let request): create(stream, request)
+        case .create(let request): create(stream, request, store)
         case .cancel(let request): cancel(stream, request.watchID)
         case .progress: if progress.requested(stream) { progressReads.append(id) }
         case .empty: break
         }
     }
 
-    private mutating func create(_ stream: WatchStream, _ request: WatchCreateRequest) {
+    private mutating func create(_ stream: WatchStream, _ request: WatchCreateRequest, _ store: borrowing Store) {
+        do throws(EtcdError) {
+            try store.check(request, by: stream.principal)
+        } catch {
+            return refuseWatch(stream, error.goText)
+        }
         // "\0" is the smallest key there is.
         let key = request.key.isEmpty ? ByteString([0]) : request.key
         // A watch may stay for months: it must not keep the request that asked for it alive.
@@ -261,7 +266,7 @@ struct WatchTable: ~Copyable {
             case .compact:
                 registry.needsLook = true
                 if row.isRaise { cancelAllBefore(row.position.revision) }
-            case .grant, .revoke, .alarm, .digestKey: break
+            case .grant, .revoke, .alarm, .digestKey, .user, .role, .authState: break
             }
         }
         // More is pending than memory has room for: every synced watcher reads on at its own pace. Those of the future have nothing to read.

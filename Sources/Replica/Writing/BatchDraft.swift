@@ -46,7 +46,7 @@ struct BatchDraft {
             let wentOn = store.isPaused
             do throws(ExecutionError) {
                 let answer = try store.execute(
-                    write.request, with: write.values, header: header, origin: origin, rows: &rows, visits: &visits)
+                    write.request, by: write.principal, with: write.values, header: header, origin: origin, rows: &rows, visits: &visits)
                 guard let answer else {
                     // What was executed before it is sent first.
                     let isAlone = writes.isEmpty && rows.isEmpty

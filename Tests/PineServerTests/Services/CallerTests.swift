@@ -3,6 +3,7 @@ import Calls
 import EtcdAPI
 import GRPC
 import Keyspace
+import Passwords
 import Replica
 import Testing
 
@@ -94,8 +95,7 @@ struct CallerTests {
     func principals() {
         let server = PlainServer()
         server.settle()
-        let alice = Principal(name: "alice")
-        server.caller.user = alice
+        server.caller.credentials = CallCredentials(token: "alice's")
         _ = server.begin(.put, PutRequest(key: "k", value: "v"))
         _ = server.begin(.range, RangeRequest(key: "k"))
         _ = server.begin(.status, StatusRequest())
@@ -109,7 +109,7 @@ struct CallerTests {
             default: nil
             }
         }
-        #expect(asked == [Principal](repeating: alice, count: 7))
+        #expect(asked == [Principal](repeating: Principal(.token("alice's"), seenMs: 1), count: 7))
     }
 
     @Test("Each caller hears of its own calls, whatever else asks")
@@ -121,7 +121,7 @@ struct CallerTests {
         let services = Services(
             other, engine: server.engine, shared: shared,
             health: Health(shared: shared, probes: Probes(engine: server.engine), log: LogSlot()),
-            configuration: ServerConfiguration(listenURLs: []), logger: logger)
+            passwords: PasswordThreads(threads: 0, waitingLimit: 0), configuration: ServerConfiguration(listenURLs: []), logger: logger)
         #expect(other.callerIndex != server.caller.callerIndex)
         let mine = server.begin(.put, PutRequest(key: "k", value: "v"))
         let call = other.newCall()

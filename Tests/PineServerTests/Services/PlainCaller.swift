@@ -10,6 +10,7 @@ import Logging
 import Mailboxes
 import NIOCore
 import NIOEmbedded
+import Passwords
 import Replica
 
 @testable import PineServer
@@ -27,7 +28,7 @@ final class PlainCaller: Caller {
     private(set) var paused: Set<CallID> = []
     /// Whether its clients read.
     var hasRoom = true
-    var user = Principal.anonymous
+    var credentials: CallCredentials?
     private var nextNumber: UInt32 = 0
 
     init(on eventLoop: any EventLoop) { self.eventLoop = eventLoop }
@@ -64,7 +65,7 @@ final class PlainCaller: Caller {
     func resumeInput(_ call: CallID) { paused.remove(call) }
     func isOpen(_ call: CallID) -> Bool { outcomes[call]?.status == nil && outcomes[call] != nil }
     func isFlagged(_ call: CallID) -> Bool { false }
-    func principal(of call: CallID) -> Principal { user }
+    func credentials(of call: CallID) -> CallCredentials? { credentials }
     func describe(_ call: CallID) -> (path: String, peer: String)? { nil }
     func atOnce(_ body: () -> Void) { body() }
 }
@@ -88,7 +89,7 @@ final class PlainServer {
         caller = PlainCaller(on: eventLoop)
         services = Services(
             caller, engine: engine, shared: shared, health: Health(shared: shared, probes: Probes(engine: engine), log: LogSlot()),
-            configuration: ServerConfiguration(listenURLs: []), logger: logger)
+            passwords: PasswordThreads(threads: 0, waitingLimit: 0), configuration: ServerConfiguration(listenURLs: []), logger: logger)
     }
 
     /// Begins a call of a method and hands its first message in.

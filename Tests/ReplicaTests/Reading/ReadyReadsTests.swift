@@ -1,6 +1,7 @@
 import Bytes
 import Calls
 import EtcdAPI
+import Keyspace
 import TestSupport
 import Testing
 
@@ -25,7 +26,7 @@ struct ReadyReadsTests {
         #expect(!ready.lets(Self.read(1), pass: Self.budget(0)))
         ready.arrived(Self.read(1))
         #expect(!ready.lets(Self.read(2), pass: Self.budget(1)))
-        #expect(ready.lets(Self.read(2, .revision), pass: Self.budget(0)))
+        #expect(ready.lets(Self.read(2, .revision(.nothing)), pass: Self.budget(0)))
     }
 
     @Test("reads are handed out in their order, as far as the turn goes")

@@ -75,7 +75,7 @@ final class TableWorld {
         tell { table, _ in table.forgetEnded() }
         tell { table, store in
             table.handOutLive(store)
-            table.takeEarlyRequests()
+            table.takeEarlyRequests(store)
             table.continueSweep(store)
         }
         if table.historyAnswer != nil { tell { table, store in table.historyWasOurs(store) } }
@@ -152,7 +152,7 @@ final class TableWorld {
     }
 
     func ask(_ stream: UInt64, _ request: WatchRequest) {
-        tell { table, _ in table.requested(CallID(rawValue: stream), request, isLoaded: true) }
+        tell { table, store in table.requested(CallID(rawValue: stream), request, isLoaded: true, store) }
     }
 
     func watch(_ stream: UInt64, _ request: WatchCreateRequest) {
