@@ -75,14 +75,14 @@ let package = Package(
             // A link to the migrations folder: compiled in, so that the binary needs no files beside it.
             resources: [.embedInCode("migrations")], swiftSettings: settings),
         room("TLS", ["Bytes", "COpenSSL", nioCore, logging]),
-        room("HTTP1", [nioCore, nioHTTP1]),
+        room("HTTP1", ["Bytes", nioCore, nioHTTP1]),
         room("HTTP2", ["Bytes", "CNghttp2", "HTTP1", nioCore, nioPosix, logging]),
         room("GRPC", ["Bytes", "Calls", "CZlib", "Metrics", "HTTP1", "HTTP2", nioCore, nioPosix, logging]),
         room(
             "PineServer",
             [
-                "Bytes", "Calls", "Mailboxes", "Metrics", "EtcdAPI", "Keyspace", "Replica", "Changelog", "TLS", "HTTP1", "HTTP2", "GRPC",
-                nioCore, nioPosix, logging,
+                "Bytes", "Calls", "Mailboxes", "Metrics", "EtcdAPI", "Gateway", "Keyspace", "Replica", "Changelog", "TLS", "HTTP1", "HTTP2",
+                "GRPC", nioCore, nioPosix, logging,
             ]),
         room("EtcdClient", ["Bytes", "EtcdAPI", "GRPC", "HTTP2", "TLS", nioCore, nioPosix]),
         room("Moving", ["Bytes", "CZlib", "Changelog", "EtcdAPI", "EtcdClient", "GRPC", logging]),
@@ -138,8 +138,8 @@ let package = Package(
         tests(
             "PineServerTests",
             [
-                "Bytes", "Calls", "Changelog", "EtcdAPI", "GRPC", "Keyspace", "LogModel", "Mailboxes", "PineServer", "Replica", nioCore,
-                nioEmbedded, logging,
+                "Bytes", "Calls", "Changelog", "EtcdAPI", "Gateway", "GRPC", "HTTP1", "HTTP2", "Keyspace", "LogModel", "Mailboxes",
+                "PineServer", "Replica", "TestSupport", nioCore, nioEmbedded, logging,
             ]),
         tests("EmbeddedPostgresTests", ["EmbeddedPostgres", "TestSupport", logging]),
         .executableTarget(
