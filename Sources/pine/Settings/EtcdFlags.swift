@@ -28,8 +28,8 @@ enum EtcdFlags {
         "enable-distributed-tracing", "compaction-batch-limit", "compaction-sleep-interval",
         // The certificate with which etcd's gateway calls etcd.
         "client-cert-file", "client-key-file",
-        // Old APIs, the gateway, authentication, which `etcdctl auth enable` would switch on.
-        "enable-v2", "v2-deprecation", "enable-grpc-gateway", "cors", "host-whitelist", "auth-token", "auth-token-ttl", "bcrypt-cost",
+        // Old APIs, authentication, which `etcdctl auth enable` would switch on.
+        "enable-v2", "v2-deprecation", "auth-token", "auth-token-ttl", "bcrypt-cost",
         "downgrade-check-time", "feature-gates", "self-signed-cert-validity", "enable-lease-checkpoint",
         "enable-lease-checkpoint-persist",
         // Its own log and profiles.
