@@ -139,7 +139,7 @@ let package = Package(
             "PineServerTests",
             [
                 "Bytes", "Calls", "Changelog", "EtcdAPI", "Gateway", "GRPC", "HTTP1", "HTTP2", "Keyspace", "LogModel", "Mailboxes",
-                "PineServer", "Replica", "TestSupport", nioCore, nioEmbedded, logging,
+                "PineServer", "RawHTTP2", "Replica", "TestSupport", nioCore, nioEmbedded, logging,
             ]),
         tests("EmbeddedPostgresTests", ["EmbeddedPostgres", "TestSupport", logging]),
         .executableTarget(

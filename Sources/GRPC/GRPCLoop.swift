@@ -103,6 +103,11 @@ package final class GRPCLoop: @unchecked Sendable {
     var timer: Scheduled<Void>?
     var timerFiresAt = UInt64.max
 
+    /// By stream slot.
+    var exchanges: [Int: StreamExchange] = [:]
+    /// How many there are: every stream that ends asks.
+    var exchangeCount = 0
+
     /// What is asked without being a call.
     let pages: Pages?
     /// Pages that are being made.

@@ -10,7 +10,7 @@ package final class HTTP1Acceptor: Sendable {
     /// Who is let in on addresses that serve more than pages.
     package let access: AccessRules
     /// Whether a connection is encrypted.
-    let isSecure: @Sendable (any Channel) -> Bool
+    package let isSecure: @Sendable (any Channel) -> Bool
     private let loops = Mutex<[ObjectIdentifier: NIOLoopBound<HTTP1Loop>]>([:])
     private let opened = Atomic(0)
     private let closed = Atomic(0)
@@ -57,6 +57,12 @@ package final class HTTP1Acceptor: Sendable {
     package func beginShutdown(_ eventLoop: any EventLoop, graceMs: Int64) -> EventLoopFuture<Void> {
         loop(eventLoop).beginShutdown(graceMs: graceMs)
     }
+
+    /// No connection of that event loop is left, of either HTTP.
+    package func endShutdown(_ eventLoop: any EventLoop) { loop(eventLoop).endShutdown() }
+
+    /// What takes requests that are no pages. On that event loop.
+    package func service(on eventLoop: any EventLoop) -> (any ExchangeService)? { loop(eventLoop).service }
 
     // MARK: Connections
 

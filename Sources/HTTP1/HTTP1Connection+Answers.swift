@@ -6,7 +6,7 @@ internal import NIOCore
 internal import NIOHTTP1
 
 extension HTTP1Connection: Responder {
-    /// Larger answers are written in pieces of this size, each of which tells when it has left.
+    /// Answers of known length are written in pieces of this size, each of which tells when it has left.
     private static let pieceBytes = 256 << 10
     /// Unread bytes of an answer at which it counts as read.
     private static let readMark = 64 << 10
@@ -37,7 +37,8 @@ extension HTTP1Connection: Responder {
 
     func write(_ bytes: ByteString) -> Bool {
         guard let context, request?.answer == .begun else { return true }
-        if request?.head.method != .HEAD { writeBody(bytes) }
+        // One chunk, however large: there are clients that take a chunk for a line.
+        if request?.head.method != .HEAD { writeBody(bytes, pieceBytes: bytes.count) }
         recount()
         return context.channel.isWritable
     }
@@ -55,7 +56,7 @@ extension HTTP1Connection: Responder {
     private func answer(status: Int, fields: [PageResponse.Field], body: ByteString, closing: Bool) {
         guard let context, !isFinished, request.map({ $0.answer == .none }) ?? closing else { return }
         writeHead(status: status, fields: fields, length: body.count, closing: closing)
-        if request?.head.method != .HEAD { writeBody(body) }
+        if request?.head.method != .HEAD { writeBody(body, pieceBytes: HTTP1Connection.pieceBytes) }
         complete()
         context.flush()
     }
@@ -83,13 +84,13 @@ extension HTTP1Connection: Responder {
         isClosing = isLast
     }
 
-    private func writeBody(_ bytes: ByteString) {
+    private func writeBody(_ bytes: ByteString, pieceBytes: Int) {
         guard let context, !bytes.isEmpty else { return }
         var buffer = context.channel.allocator.buffer(capacity: bytes.count)
         bytes.withUnsafeBytes { _ = buffer.writeBytes($0) }
         if unsentBytes == 0 { stalledSince = .now() }
         unsentBytes += bytes.count
-        while let piece = buffer.readSlice(length: min(buffer.readableBytes, HTTP1Connection.pieceBytes)), piece.readableBytes > 0 {
+        while let piece = buffer.readSlice(length: min(buffer.readableBytes, pieceBytes)), piece.readableBytes > 0 {
             let count = piece.readableBytes
             let left = context.eventLoop.makePromise(of: Void.self)
             left.futureResult.assumeIsolated().whenComplete { _ in self.bytesLeft(count) }

@@ -109,19 +109,15 @@ package final class HTTP1Loop {
         }
         guard !connections.isEmpty else {
             deadline.cancel()
-            endService()
             return eventLoop.makeSucceededVoidFuture()
         }
         let promise = emptied ?? eventLoop.makePromise(of: Void.self)
         emptied = promise
-        promise.futureResult.assumeIsolated().whenComplete { _ in
-            deadline.cancel()
-            self.endService()
-        }
+        promise.futureResult.whenComplete { _ in deadline.cancel() }
         return promise.futureResult
     }
 
-    private func endService() {
+    func endShutdown() {
         service?.shutdownEnded()
         service = nil
     }

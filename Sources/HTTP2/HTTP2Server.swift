@@ -158,7 +158,10 @@ package final class HTTP2Server: Sendable {
                     let deadline = eventLoop.scheduleTask(in: .milliseconds(graceMs)) { bound.value.closeAll() }
                     try? await emptied.get()
                     deadline.cancel()
-                    try? await eventLoop.submit { bound.value.handler = nil }.get()
+                    try? await eventLoop.submit {
+                        http1?.endShutdown(eventLoop)
+                        bound.value.handler = nil
+                    }.get()
                 }
             }
         }

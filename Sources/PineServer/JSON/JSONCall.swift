@@ -79,9 +79,7 @@ final class JSONCall: Exchange {
         }
     }
 
-    func bodyRefused() {
-        if !hasMessage { fail(GatewayStatus(GRPCStatus(.tooManyRequests))) }
-    }
+    func bodyRefused() { fail(GatewayStatus(GRPCStatus(.tooManyRequests))) }
 
     /// Hands over what of the stream is complete and wanted.
     private func takeMessages() {

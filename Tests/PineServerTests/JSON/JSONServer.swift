@@ -29,10 +29,10 @@ final class JSONServer: Sendable {
 
     /// Runs `body` with a server, and stops it.
     static func with(
-        _ limits: HTTP1Limits = HTTP1Limits(), access: AccessRules = AccessRules(), memoryLimit: Int? = nil,
+        _ limits: HTTP1Limits = HTTP1Limits(), access: AccessRules = AccessRules(), memoryLimit: Int? = nil, isSecure: Bool = false,
         _ body: (JSONServer) async throws -> Void
     ) async throws {
-        let server = try await JSONServer(limits, access, memoryLimit)
+        let server = try await JSONServer(limits, access, memoryLimit, isSecure)
         do {
             try await body(server)
         } catch {
@@ -42,15 +42,16 @@ final class JSONServer: Sendable {
         await server.stop()
     }
 
-    private init(_ limits: HTTP1Limits, _ access: AccessRules, _ memoryLimit: Int?) async throws {
+    private init(_ limits: HTTP1Limits, _ access: AccessRules, _ memoryLimit: Int?, _ isSecure: Bool) async throws {
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let configuration = ServerConfiguration(listenURLs: [])
         let shared = SharedState(logger: logger)
         let engine = Engine(ReplicaConfiguration(origin: 1, memberID: 1), shared: shared, logger: logger)
         let health = Health(shared: shared, probes: Probes(engine: engine), log: LogSlot())
-        let http1 = HTTP1Acceptor(limits: limits, access: access) { request, eventLoop in
+        let pages: Pages = { request, eventLoop in
             eventLoop.makeSucceededFuture(request.path == "/page" ? PageResponse(status: 200, body: "page\n") : .notFound)
         }
+        let http1 = HTTP1Acceptor(limits: limits, access: access, isSecure: { _ in isSecure }, pages: pages)
         var http2 = HTTP2Configuration(addresses: [.tcp(host: "127.0.0.1", port: 0)], loopCount: 1)
         http2.http1 = http1
         if let memoryLimit { http2.limits.clientBytesLimit = memoryLimit }
