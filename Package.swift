@@ -130,8 +130,9 @@ let package = Package(
         .target(
             name: "PineFuzz",
             dependencies: [
-                "Bytes", "Calls", "EtcdAPI", "Keyspace", "LogModel", "Mailboxes", "Replica", "HTTP2", "GRPC", "PineServer", nioCore,
-                nioEmbedded, logging,
+                "Bytes", "Calls", "EtcdAPI", "Gateway", "Keyspace", "LogModel", "Mailboxes", "Replica", "HTTP1", "HTTP2", "GRPC",
+                "PineServer",
+                nioCore, nioEmbedded, logging,
             ],
             path: "Tests/PineFuzz", swiftSettings: settings),
         tests("PineFuzzTests", ["PineFuzz"], resources: [.copy("Corpus")]),

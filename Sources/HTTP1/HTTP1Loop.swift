@@ -117,7 +117,7 @@ package final class HTTP1Loop {
         return promise.futureResult
     }
 
-    func endShutdown() {
+    package func endShutdown() {
         service?.shutdownEnded()
         service = nil
     }
