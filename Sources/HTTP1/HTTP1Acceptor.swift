@@ -1,5 +1,6 @@
 // Owns: turning a connection that speaks HTTP/1.1 into one that is served, and how many of them there are.
 // Must never: know what the pages say.
+internal import Glibc
 package import NIOCore
 internal import NIOHTTP1
 internal import Synchronization
@@ -76,6 +77,7 @@ package final class HTTP1Acceptor: Sendable {
         try channel.pipeline.syncOperations.configureHTTPServerPipeline(
             position: .last, withPipeliningAssistance: true, withServerUpgrade: nil, withErrorHandling: false,
             withOutboundHeaderValidation: true, withEncoderConfiguration: .init(), withDecoderLimitConfiguration: decoding)
+        keepAlive(channel)
         let count = opened.add(1, ordering: .relaxed).newValue - closed.load(ordering: .relaxed)
         channel.closeFuture.whenComplete { _ in self.closed.add(1, ordering: .relaxed) }
         let isOverLimit = count > limits.connectionsLimit
@@ -83,5 +85,15 @@ package final class HTTP1Acceptor: Sendable {
         let connection = HTTP1Connection(
             acceptor: self, loop: loop(channel.eventLoop), isOverLimit: isOverLimit, pagesAlone: pagesAlone, isSecure: isSecure(channel))
         try channel.pipeline.syncOperations.addHandler(connection)
+    }
+
+    /// Has the system look after peers that are silent, since HTTP/1.1 can't: a watch may have nothing to say to a client that is long gone.
+    /// As often as Go does. Where it can't be had, as on a Unix socket, nothing is lost.
+    private func keepAlive(_ channel: any Channel) {
+        guard let options = channel.syncOptions, channel.remoteAddress?.port != nil else { return }
+        try? options.setOption(.socketOption(.so_keepalive), value: 1)
+        for (name, value) in [(TCP_KEEPIDLE, Int32(15)), (TCP_KEEPINTVL, 15), (TCP_KEEPCNT, 9)] {
+            try? options.setOption(.tcpOption(NIOBSDSocket.Option(rawValue: name)), value: ChannelOptions.Types.SocketOption.Value(value))
+        }
     }
 }

@@ -1,7 +1,7 @@
 // Owns: the bounds on what HTTP/1.1 connections may cost us, and their defaults.
 
 package struct HTTP1Limits: Sendable {
-    /// Connections at once; more are told so and closed. One costs about 30 KiB.
+    /// Connections at once; more are told so and closed.
     package var connectionsLimit = 10_000
     /// Names and values of a request's fields together, and the request line, in bytes each.
     package var headerListSizeLimit = 16 << 10
