@@ -21,9 +21,15 @@ package struct AccessRules: Sendable, Hashable {
 
     /// What every answer says of who may read it.
     package func fields(for request: PageRequest) -> [PageResponse.Field] {
-        let origin = origins.isEmpty ? "*" : request.fields.origin ?? ""
-        guard origins.isEmpty || origins.contains(origin) else { return [] }
-        return [
+        if origins.isEmpty { return AccessRules.open }
+        guard let origin = request.fields.origin, origins.contains(origin) else { return [] }
+        return AccessRules.fields(origin)
+    }
+
+    private static let open = fields("*")
+
+    private static func fields(_ origin: String) -> [PageResponse.Field] {
+        [
             PageResponse.Field("access-control-allow-methods", "POST, GET, OPTIONS, PUT, DELETE"),
             PageResponse.Field("access-control-allow-origin", origin),
             PageResponse.Field("access-control-allow-headers", "accept, content-type, authorization"),

@@ -76,7 +76,8 @@ package final class HTTP1Acceptor: Sendable {
         decoding.maxHeaderFieldCount = limits.headerFieldCountLimit
         try channel.pipeline.syncOperations.configureHTTPServerPipeline(
             position: .last, withPipeliningAssistance: true, withServerUpgrade: nil, withErrorHandling: false,
-            withOutboundHeaderValidation: true, withEncoderConfiguration: .init(), withDecoderLimitConfiguration: decoding)
+            // What goes out is ours, and the parts of it that are a client's are escaped or on a list.
+            withOutboundHeaderValidation: false, withEncoderConfiguration: .init(), withDecoderLimitConfiguration: decoding)
         keepAlive(channel)
         let count = opened.add(1, ordering: .relaxed).newValue - closed.load(ordering: .relaxed)
         channel.closeFuture.whenComplete { _ in self.closed.add(1, ordering: .relaxed) }

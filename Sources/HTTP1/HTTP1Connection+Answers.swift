@@ -75,7 +75,7 @@ extension HTTP1Connection: Responder {
         } else if request?.head.version == .http1_0 {
             version = .http1_0
         }
-        headers.add(name: "date", value: httpDate(time(nil)))
+        headers.add(name: "date", value: loop.date.text(time(nil)))
         let isLast = closing || loop.isShuttingDown || version == .http1_0 || !(request?.head.isKeepAlive ?? false)
         if isLast { headers.add(name: "connection", value: "close") }
         let head = HTTPResponseHead(version: version, status: HTTPResponseStatus(statusCode: status), headers: headers)
@@ -139,6 +139,20 @@ extension HTTP1Connection: Responder {
     func sendContinue() {
         guard let context else { return }
         context.writeAndFlush(wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
+    }
+}
+
+/// The second's date, made once.
+struct DateText {
+    private var second: time_t = -1
+    private var text = ""
+
+    mutating func text(_ now: time_t) -> String {
+        if now != second {
+            second = now
+            text = httpDate(now)
+        }
+        return text
     }
 }
 

@@ -47,7 +47,11 @@ final class HTTP1Connection: ChannelDuplexHandler {
     var isFinished = false
     /// Whether the answer under way is the last.
     var isClosing = false
-    private var timeout: Scheduled<Void>?
+    /// When the connection is closed, if nothing happens before.
+    private var deadline: NIODeadline?
+    /// Fires no later than the deadline: a timer for each request would cost more than it.
+    private var timer: Scheduled<Void>?
+    private var timerFiresAt = NIODeadline.distantFuture
 
     /// Written, but not taken by the socket.
     var unsentBytes = 0
@@ -92,8 +96,9 @@ final class HTTP1Connection: ChannelDuplexHandler {
     }
 
     private func ended() {
-        timeout?.cancel()
-        timeout = nil
+        timer?.cancel()
+        timer = nil
+        deadline = nil
         context = nil
         request = nil
         let exchange = exchange
@@ -188,7 +193,7 @@ final class HTTP1Connection: ChannelDuplexHandler {
         self.request?.hasEnded = true
         if let exchange {
             // The answer may take as long as it does.
-            timeout?.cancel()
+            stayOpen()
             exchange.bodyEnded()
             recount()
         } else if request.answer == .ended {
@@ -228,16 +233,26 @@ final class HTTP1Connection: ChannelDuplexHandler {
     // MARK: Time
 
     func closeAfter(_ ms: Int64) {
-        timeout?.cancel()
-        guard let context else { return }
-        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        timeout = context.eventLoop.scheduleTask(in: .milliseconds(ms)) { bound.value.close() }
+        let deadline = NIODeadline.now() + .milliseconds(ms)
+        self.deadline = deadline
+        if timer == nil || deadline < timerFiresAt { startTimer(deadline) }
     }
 
     /// The connection lasts for as long as its answer goes on.
-    func stayOpen() {
-        timeout?.cancel()
-        timeout = nil
+    func stayOpen() { deadline = nil }
+
+    private func startTimer(_ time: NIODeadline) {
+        guard let context else { return }
+        timer?.cancel()
+        timerFiresAt = time
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        timer = context.eventLoop.scheduleTask(deadline: time) { bound.value.timerFired() }
+    }
+
+    private func timerFired() {
+        timer = nil
+        guard let deadline else { return }
+        if deadline <= .now() { close() } else { startTimer(deadline) }
     }
 
     func close() { context?.close(promise: nil) }

@@ -17,6 +17,7 @@ package final class HTTP1Loop {
     private var isStrained = false
     private var sweep: RepeatedTask?
     private(set) var isShuttingDown = false
+    var date = DateText()
     private var emptied: EventLoopPromise<Void>?
 
     private static let sweepIntervalMs: Int64 = 1_000

@@ -27,7 +27,10 @@ struct GatewayRoutes: Sendable {
         let path = request.path.hasPrefix(beta) ? "/v3/" + request.path.dropFirst(beta.count) : request.path
         if let route = Route.find(path) { return target(route, request) }
         let clean = path == "/v3" ? "/v3/" : GatewayRoutes.clean(path)
-        if clean != path { return .redirect(to: GatewayRoutes.escaped(clean) + (request.rawQuery.map { "?" + $0 } ?? "")) }
+        if clean != path {
+            return .redirect(
+                to: GatewayRoutes.escaped(clean) + (request.rawQuery.map { "?" + GatewayRoutes.escaped($0, also: "?%[]|^{}") } ?? ""))
+        }
         return path.hasPrefix("/v3/") ? .refused(.notFound) : .page
     }
 
@@ -58,9 +61,9 @@ struct GatewayRoutes: Sendable {
         return path.hasSuffix("/") && clean != "/" ? clean + "/" : clean
     }
 
-    /// As a path of a URL.
-    private static func escaped(_ path: String) -> String {
-        let plain = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~/$&+,:;=@!'()*".utf8)
+    /// As a part of a URL, in which `also` may stand, too.
+    private static func escaped(_ path: String, also: String = "") -> String {
+        let plain = Set(also.utf8).union("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~/$&+,:;=@!'()*".utf8)
         let digits = Array("0123456789ABCDEF")
         return path.utf8.map { byte in
             plain.contains(byte) ? String(Unicode.Scalar(byte)) : "%\(digits[Int(byte >> 4)])\(digits[Int(byte & 15)])"
