@@ -75,14 +75,14 @@ let package = Package(
             // A link to the migrations folder: compiled in, so that the binary needs no files beside it.
             resources: [.embedInCode("migrations")], swiftSettings: settings),
         room("TLS", ["Bytes", "COpenSSL", nioCore, logging]),
-        room("HTTP1", [nioCore, nioHTTP1]),
+        room("HTTP1", ["Bytes", nioCore, nioHTTP1]),
         room("HTTP2", ["Bytes", "CNghttp2", "HTTP1", nioCore, nioPosix, logging]),
         room("GRPC", ["Bytes", "Calls", "CZlib", "Metrics", "HTTP1", "HTTP2", nioCore, nioPosix, logging]),
         room(
             "PineServer",
             [
-                "Auth", "Bytes", "Calls", "Mailboxes", "Metrics", "EtcdAPI", "JWT", "Keyspace", "Passwords", "Replica", "Changelog", "TLS",
-                "HTTP1", "HTTP2", "GRPC", nioCore, nioPosix, logging,
+                "Auth", "Bytes", "Calls", "Mailboxes", "Metrics", "EtcdAPI", "Gateway", "JWT", "Keyspace", "Passwords", "Replica",
+                "Changelog", "TLS", "HTTP1", "HTTP2", "GRPC", nioCore, nioPosix, logging,
             ]),
         room("EtcdClient", ["Bytes", "EtcdAPI", "GRPC", "HTTP2", "TLS", nioCore, nioPosix]),
         room("Moving", ["Bytes", "CZlib", "Changelog", "EtcdAPI", "EtcdClient", "GRPC", logging]),
@@ -130,7 +130,8 @@ let package = Package(
         .target(
             name: "PineFuzz",
             dependencies: [
-                "Bytes", "Calls", "EtcdAPI", "Keyspace", "LogModel", "Mailboxes", "Passwords", "Replica", "HTTP2", "GRPC", "PineServer",
+                "Bytes", "Calls", "EtcdAPI", "Gateway", "Keyspace", "LogModel", "Mailboxes", "Passwords", "Replica", "HTTP1", "HTTP2",
+                "GRPC", "PineServer",
                 nioCore, nioEmbedded, logging,
             ],
             path: "Tests/PineFuzz", swiftSettings: settings),
@@ -138,8 +139,8 @@ let package = Package(
         tests(
             "PineServerTests",
             [
-                "Bytes", "Calls", "Changelog", "EtcdAPI", "GRPC", "Keyspace", "LogModel", "Mailboxes", "Passwords", "PineServer", "Replica",
-                nioCore, nioEmbedded, logging,
+                "Bytes", "Calls", "Changelog", "EtcdAPI", "Gateway", "GRPC", "HTTP1", "HTTP2", "Keyspace", "LogModel", "Mailboxes",
+                "Passwords", "PineServer", "RawHTTP2", "Replica", "TestSupport", nioCore, nioEmbedded, logging,
             ]),
         tests("EmbeddedPostgresTests", ["EmbeddedPostgres", "TestSupport", logging]),
         .executableTarget(

@@ -26,7 +26,7 @@ extension GRPCLoop {
             cancel(stream, GRPCStatus(.resourceExhausted, "grpc: too many unread answers on this connection"))
             return
         }
-        wait(stream)
+        wait(stream, on: calls[slot].connection)
     }
 
     /// Keeps what came on a bidirectional stream for later.
@@ -35,7 +35,7 @@ extension GRPCLoop {
         if !calls[slot].flags.contains(.held) {
             calls[slot].flags.insert(.held)
             heldInput[slot] = HeldInput()
-            if !calls[slot].flags.contains(.paused) { wait(stream) }
+            if !calls[slot].flags.contains(.paused) { wait(stream, on: calls[slot].connection) }
         }
         heldInput[slot]?.bytes.append(contentsOf: bytes)
         if endStream { heldInput[slot]?.isEnded = true }
@@ -72,12 +72,11 @@ extension GRPCLoop {
         return held.bytes.count
     }
 
-    private func wait(_ stream: StreamHandle) {
-        let tag = calls[Int(stream.slot)].connection
+    func wait(_ stream: StreamHandle, on tag: Int) {
         connections[tag]?.waiting.append(stream)
         // Calls that were given up leave their places behind.
         guard let state = connections[tag], state.waiting.count > 2 * state.liveWaiting + 64 else { return }
-        let live = state.waiting.filter { isOpen($0) }
+        let live = state.waiting.filter { isOpen($0) || exchange(on: $0) != nil }
         connections[tag]?.waiting = live
         connections[tag]?.liveWaiting = live.count
     }
@@ -99,7 +98,10 @@ extension GRPCLoop {
         while index < waiting.count && rest > 0 && !connection.isOverHighWaterMark {
             let stream = waiting[index]
             index += 1
-            guard isOpen(stream) else { continue }
+            guard isOpen(stream) else {
+                exchange(on: stream)?.goOn()
+                continue
+            }
             let slot = Int(stream.slot)
             // `resumeInput` puts it back into the queue.
             if calls[slot].flags.contains(.paused) { continue }
@@ -121,7 +123,7 @@ extension GRPCLoop {
         guard calls[slot].flags.contains(.paused) else { return }
         calls[slot].flags.remove(.paused)
         guard calls[slot].flags.contains(.held), let state = connections[calls[slot].connection] else { return }
-        wait(stream)
+        wait(stream, on: calls[slot].connection)
         if !state.connection.isOverHighWaterMark { resumeLater(state.connection) }
     }
 

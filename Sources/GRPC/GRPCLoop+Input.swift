@@ -3,6 +3,7 @@
 // Must never: let what a client sends trap.
 internal import Bytes
 internal import Calls
+internal import HTTP1
 package import HTTP2
 internal import NIOCore
 
@@ -42,6 +43,7 @@ extension GRPCLoop: HTTP2StreamHandler {
         }
         let head = RequestHead(fields, methods: methods)
         guard head.problems.isEmpty else {
+            if head.problems.contains(.contentType), beginExchange(stream, on: connection, fields, endStream: endStream) { return }
             if let pages, let request = head.pageRequest(fields) {
                 answerPage(stream, request, pages)
                 return
@@ -80,7 +82,10 @@ extension GRPCLoop: HTTP2StreamHandler {
     // MARK: Messages
 
     package func dataReceived(_ stream: StreamHandle, bytes: UnsafeRawBufferPointer, endStream: Bool) {
-        guard isOpen(stream) else { return }
+        guard isOpen(stream) else {
+            if exchangeCount > 0 { exchange(on: stream)?.received(bytes, endStream: endStream) }
+            return
+        }
         let flags = calls[Int(stream.slot)].flags
         if flags.contains(.bidirectional), !flags.isDisjoint(with: [.held, .paused]) || http2.isOverHighWaterMark(stream) {
             hold(stream, bytes, endStream: endStream)
@@ -259,7 +264,10 @@ extension GRPCLoop: HTTP2StreamHandler {
     }
 
     package func streamClosed(_ stream: StreamHandle, code: UInt32) {
-        guard isOpen(stream) else { return }
+        guard isOpen(stream) else {
+            if exchangeCount > 0 { exchange(on: stream)?.closed() }
+            return
+        }
         let slot = Int(stream.slot)
         let wasHandedOver = calls[slot].flags.contains(.handedOver)
         close(slot, .cancelled)
@@ -270,7 +278,10 @@ extension GRPCLoop: HTTP2StreamHandler {
     }
 
     package func streamWritable(_ stream: StreamHandle) {
-        guard isOpen(stream) else { return }
+        guard isOpen(stream) else {
+            if exchangeCount > 0 { exchange(on: stream)?.exchange?.becameWritable() }
+            return
+        }
         noteTurn()
         handler.callWritable(callID(stream))
     }

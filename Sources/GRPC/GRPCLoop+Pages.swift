@@ -5,27 +5,27 @@ internal import HTTP2
 internal import NIOCore
 
 extension GRPCLoop {
-    func answerPage(_ stream: StreamHandle, _ request: PageRequest, _ pages: Pages) {
+    func answerPage(_ stream: StreamHandle, _ request: PageRequest, _ pages: Pages, fields: [PageResponse.Field] = []) {
         let isHead = request.method == "HEAD"
         guard pagesInFlight < GRPCLoop.pagesInFlightLimit else {
-            send(.error(503, "too many requests"), on: stream, isHead: isHead)
+            send(.error(503, "too many requests"), fields, on: stream, isHead: isHead)
             return
         }
         pagesInFlight += 1
         pages(request, eventLoop).hop(to: eventLoop).assumeIsolated().whenComplete { [self] result in
             pagesInFlight -= 1
             switch result {
-            case .success(let response): send(response, on: stream, isHead: isHead)
-            case .failure: send(.error(500, "Internal Server Error"), on: stream, isHead: isHead)
+            case .success(let response): send(response, fields, on: stream, isHead: isHead)
+            case .failure: send(.error(500, "Internal Server Error"), fields, on: stream, isHead: isHead)
             }
         }
     }
 
-    private func send(_ response: PageResponse, on stream: StreamHandle, isHead: Bool) {
+    private func send(_ response: PageResponse, _ more: [PageResponse.Field], on stream: StreamHandle, isHead: Bool) {
         http2.beginBatch()
         defer { http2.endBatch() }
         let fields =
-            [(name: ":status", value: "\(response.status)")] + response.fields.map { ($0.name, $0.value) }
+            [(name: ":status", value: "\(response.status)")] + (response.fields + more).map { ($0.name, $0.value) }
             + [("content-length", "\(response.body.utf8.count)")]
         let hasBody = !isHead && !response.body.isEmpty
         http2.sendHeaders(stream, HeaderBlock(fields, isStatic: false), endStream: !hasBody)

@@ -4,7 +4,7 @@
 //             entry has another generation, or is over, does nothing.
 package import Bytes
 package import Calls
-internal import HTTP1
+package import HTTP1
 package import HTTP2
 package import NIOCore
 
@@ -107,6 +107,11 @@ package final class GRPCLoop: @unchecked Sendable {
     var timer: Scheduled<Void>?
     var timerFiresAt = UInt64.max
 
+    /// By stream slot.
+    var exchanges: [Int: StreamExchange] = [:]
+    /// How many there are: every stream that ends asks.
+    var exchangeCount = 0
+
     /// What is asked without being a call.
     let pages: Pages?
     /// Pages that are being made.
@@ -156,6 +161,9 @@ package final class GRPCLoop: @unchecked Sendable {
     package var queuedByteCount: Int { http2.queuedByteCount }
     /// Connections whose requests wait until their clients have read.
     package var heldBackCount: Int { http2.heldBackCount }
+
+    /// What the connections of all loops keep for their clients.
+    package var clientMemory: ClientMemory { http2.clientMemory }
 
     // MARK: From other threads
 

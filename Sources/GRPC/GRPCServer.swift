@@ -1,6 +1,6 @@
 // Owns: a gRPC server: the HTTP/2 server below it and its loops.
 internal import Calls
-internal import HTTP1
+package import HTTP1
 package import HTTP2
 package import Logging
 package import NIOCore

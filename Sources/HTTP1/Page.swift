@@ -2,7 +2,7 @@
 // Must never: trap on what a peer sends.
 package import NIOCore
 
-/// A request for a page. Its body, if any, is not looked at.
+/// A request, up to its body, which pages don't look at.
 package struct PageRequest: Sendable, Hashable {
     package struct Parameter: Sendable, Hashable {
         package var name: String
@@ -19,12 +19,17 @@ package struct PageRequest: Sendable, Hashable {
     /// Percent-decoded, without the query.
     package var path: String
     package var query: [Parameter]
+    /// As it stands behind the question mark; nil where there is none.
+    package var rawQuery: String?
+    package var fields: RequestFields
 
     /// `target`: a path, perhaps with a query, as it stands in the request line or in `:path`.
-    package init(method: String, target: String) {
+    package init(method: String, target: String, fields: RequestFields = RequestFields()) {
         self.method = method
+        self.fields = fields
         let parts = target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         path = PageRequest.decoded(parts.first ?? "", plusIsSpace: false)
+        rawQuery = parts.count > 1 ? String(parts[1]) : nil
         query = (parts.count > 1 ? parts[1] : "").split(separator: "&").map { pair in
             let sides = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             return Parameter(
@@ -85,10 +90,10 @@ package struct PageResponse: Sendable, Hashable {
     /// Names in small letters. Content-length, date and connection are the connection's business.
     package var fields: [Field]
 
-    package init(status: Int, contentType: String = "text/plain; charset=utf-8", body: String, fields: [Field] = []) {
+    package init(status: Int, contentType: String? = "text/plain; charset=utf-8", body: String, fields: [Field] = []) {
         self.status = status
         self.body = body
-        self.fields = [Field("content-type", contentType)] + fields
+        self.fields = (contentType.map { [Field("content-type", $0)] } ?? []) + fields
     }
 
     /// An error as Go's net/http writes it.

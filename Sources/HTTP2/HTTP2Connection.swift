@@ -67,6 +67,12 @@ package final class HTTP2Connection: ChannelInboundHandler, RemovableChannelHand
     /// The peer's address, for logs.
     package var remoteAddress: SocketAddress? { context?.remoteAddress }
 
+    /// Whether the connection is encrypted.
+    package var isSecure: Bool {
+        guard let context, let http1 = loop.http1 else { return false }
+        return http1.isSecure(context.channel)
+    }
+
     /// What this connection's client has us keep in memory, in bytes.
     var keptBytes: Int { session.state.pointee.keptBytes + waitingInputBytes }
 

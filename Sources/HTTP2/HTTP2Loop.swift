@@ -22,7 +22,7 @@ package final class HTTP2Loop {
     /// Set before the first connection, and nil again after the last: the handler holds on to this loop.
     package var handler: (any HTTP2StreamHandler)?
     /// Serves peers that begin with HTTP/1.1; they are closed where it is nil.
-    let http1: HTTP1Acceptor?
+    package let http1: HTTP1Acceptor?
 
     /// What all loops' connections keep for their clients.
     package let clientMemory: ClientMemory

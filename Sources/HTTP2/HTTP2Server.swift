@@ -1,7 +1,7 @@
 // Owns: the listening sockets, the event loops, and the order of start-up and shutdown.
 // Must never: take part in the data path.
 internal import Glibc
-internal import HTTP1
+package import HTTP1
 package import Logging
 package import NIOCore
 internal import NIOPosix
@@ -19,6 +19,7 @@ package final class HTTP2Server: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let listeners: [any Channel]
     private let gate: ConnectionGate
+    private let http1: HTTP1Acceptor?
     /// What all connections keep for their clients.
     package let clientMemory: ClientMemory
     private let isShutDown = Mutex(false)
@@ -30,8 +31,9 @@ package final class HTTP2Server: Sendable {
 
     private init(
         group: MultiThreadedEventLoopGroup, listeners: [any Channel], http1Listeners: [any Channel],
-        loops: [NIOLoopBound<HTTP2Loop>], gate: ConnectionGate, clientMemory: ClientMemory
+        loops: [NIOLoopBound<HTTP2Loop>], gate: ConnectionGate, http1: HTTP1Acceptor?, clientMemory: ClientMemory
     ) {
+        self.http1 = http1
         self.group = group
         self.listeners = listeners + http1Listeners
         self.loops = loops
@@ -79,12 +81,13 @@ package final class HTTP2Server: Sendable {
                 for (index, address) in configuration.http1Addresses.enumerated() {
                     let bootstrap = makeBootstrap(
                         configuration, address: configuration.addresses.count + index, group: group, gate: gate
-                    ) { try http1.install(on: $0) }
+                    ) { try http1.install(on: $0, pagesAlone: true) }
                     http1Listeners.append(try await bind(bootstrap, address, group))
                 }
             }
             return HTTP2Server(
-                group: group, listeners: listeners, http1Listeners: http1Listeners, loops: loops, gate: gate, clientMemory: clientMemory)
+                group: group, listeners: listeners, http1Listeners: http1Listeners, loops: loops, gate: gate, http1: configuration.http1,
+                clientMemory: clientMemory)
         } catch {
             for listener in listeners + http1Listeners { try? await listener.close() }
             try? await group.shutdownGracefully()
@@ -144,17 +147,21 @@ package final class HTTP2Server: Sendable {
         for listener in listeners { try? await listener.close() }
         await withTaskGroup(of: Void.self) { tasks in
             for bound in loops {
-                tasks.addTask {
+                tasks.addTask { [http1] in
                     let eventLoop = bound.eventLoop
                     let emptied = eventLoop.flatSubmit {
                         let emptied = bound.value.beginShutdown()
                         began(bound.value)
-                        return emptied
+                        guard let http1 else { return emptied }
+                        return emptied.and(http1.beginShutdown(eventLoop, graceMs: graceMs)).map { _ in }
                     }
                     let deadline = eventLoop.scheduleTask(in: .milliseconds(graceMs)) { bound.value.closeAll() }
                     try? await emptied.get()
                     deadline.cancel()
-                    try? await eventLoop.submit { bound.value.handler = nil }.get()
+                    try? await eventLoop.submit {
+                        http1?.endShutdown(eventLoop)
+                        bound.value.handler = nil
+                    }.get()
                 }
             }
         }

@@ -74,7 +74,8 @@ package final class PineServer: Sendable {
         var replica = configuration.replica(memberID: memberID)
         replica.served = marks?.earlier ?? []
         let engine = Engine(replica, shared: shared, marks: marks, logger: logger)
-        let http1 = HTTP1Acceptor { pages.answer($0, on: $1) }
+        let http1 = configuration.http1 { pages.answer($0, on: $1) }
+        let routes = GatewayRoutes()
         var http2 = configuration.http2(addresses: listenURLs.map(\.address))
         http2.http1 = http1
         http2.http1Addresses = metricsListenURLs.map(\.address)
@@ -86,9 +87,19 @@ package final class PineServer: Sendable {
             grpc = try await GRPCServer.start(
                 http2, limits: configuration.grpcLimits, methods: ServedMethod.grpcMethods, fields: .etcd, logger: logger
             ) { loop in
-                Services(
-                    loop, engine: engine, shared: shared, health: health, passwords: passwords, configuration: configuration, logger: logger
-                )
+                func services(_ caller: any Caller) -> Services {
+                    Services(
+                        caller, engine: engine, shared: shared, health: health, passwords: passwords, configuration: configuration,
+                        logger: logger)
+                }
+                let http1Loop = http1.prepare(loop.eventLoop, memory: loop.clientMemory)
+                if configuration.servesJSON {
+                    let gateway = JSONGateway(
+                        loop.eventLoop, routes: routes, messageLimit: configuration.grpcLimits.receivedMessageLimit, logger: logger)
+                    gateway.services = services(gateway)
+                    http1Loop.service = gateway
+                }
+                return services(loop)
             }
         } catch {
             var reason = "\(error)"

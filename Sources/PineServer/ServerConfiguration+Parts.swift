@@ -2,9 +2,11 @@
 internal import Calls
 internal import EtcdAPI
 internal import GRPC
+internal import HTTP1
 internal import HTTP2
 internal import NIOCore
 internal import Replica
+internal import TLS
 
 extension ServerConfiguration {
     func replica(memberID: UInt64) -> ReplicaConfiguration {
@@ -40,6 +42,11 @@ extension ServerConfiguration {
         http2.keepAlive.enforcedMinTimeMs = Int64(keepAliveMinTimeMs)
         http2.connectionsLimit = DescriptorLimit.raise()
         return http2
+    }
+
+    func http1(pages: @escaping Pages) -> HTTP1Acceptor {
+        HTTP1Acceptor(
+            access: AccessRules(hosts: allowedHosts, origins: allowedOrigins), isSecure: { TLSAcceptor.isIn($0) }, pages: pages)
     }
 
     var grpcLimits: GRPCLimits {

@@ -11,6 +11,12 @@ package struct ServerConfiguration: Sendable {
     package var advertisedURLs: [String]?
     /// Further addresses, for pages alone: metrics and health.
     package var metricsURLs: [String] = []
+    /// Whether etcd's JSON gateway is served beside gRPC.
+    package var servesJSON = true
+    /// The hosts by which clients without TLS may ask over HTTP, and the sites whose pages may read the answers: etcd's `--host-whitelist`
+    /// and `--cors`. Empty, or with a `*`: all.
+    package var allowedHosts: [String] = []
+    package var allowedOrigins: [String] = []
     package var name = "default"
     /// The largest request in bytes, as etcd counts it: the message and a little for its envelope.
     package var maxRequestBytes = 1_572_864

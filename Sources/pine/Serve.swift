@@ -32,6 +32,7 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup(title: "Database") var tables: TablesOptions
     @OptionGroup(title: "Private PostgreSQL") var privatePostgres: PrivatePostgresOptions
     @OptionGroup(title: "Clients") var clients: ClientOptions
+    @OptionGroup(title: "HTTP") var http: HTTPOptions
     @OptionGroup(title: "TLS") var tls: TLSOptions
     @OptionGroup(title: "Users") var auth: AuthOptions
     @OptionGroup(title: "Limits") var limits: LimitOptions
@@ -125,6 +126,7 @@ struct Serve: AsyncParsableCommand {
     private func serverConfiguration() throws -> ServerConfiguration {
         var configuration = ServerConfiguration(listenURLs: clients.listenClientUrls.urls)
         clients.apply(to: &configuration)
+        http.apply(to: &configuration)
         configuration.tls = tls.settings
         try auth.apply(to: &configuration)
         limits.apply(to: &configuration)

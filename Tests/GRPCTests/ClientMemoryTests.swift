@@ -1,4 +1,5 @@
 internal import Bytes
+internal import HTTP1
 internal import HTTP2
 internal import RawHTTP2
 internal import Synchronization

@@ -9,13 +9,21 @@ internal import NIOCore
 /// Plays `input` against a server of its own. The first byte says how it is read.
 package func play(_ input: UnsafeRawBufferPointer) {
     guard let first = input.first else { return }
-    let server = FuzzServer()
+    let server = FuzzServer(isSecure: first == jsonOverHTTP2)
     var reader = InputReader(rest: input[1...])
-    if first & 1 == 0 { playBytes(&reader, server) } else { playConversation(&reader, server) }
+    switch first {
+    case jsonOverHTTP1, jsonOverHTTP2: playJSON(&reader, server, overHTTP2: first == jsonOverHTTP2)
+    case _ where first & 1 == 0: playBytes(&reader, server)
+    default: playConversation(&reader, server)
+    }
     server.close()
 }
 
-private struct InputReader {
+/// `J` and `K`.
+private let jsonOverHTTP1: UInt8 = 0x4A
+private let jsonOverHTTP2: UInt8 = 0x4B
+
+struct InputReader {
     var rest: Slice<UnsafeRawBufferPointer>
 
     var isAtEnd: Bool { rest.isEmpty }
@@ -35,7 +43,7 @@ private struct InputReader {
     }
 }
 
-private let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
+let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
 
 /// Bytes in pieces: a length, then as many bytes. Frames that begin in one piece end in another.
 private func playBytes(_ reader: inout InputReader, _ server: FuzzServer) {
@@ -48,7 +56,7 @@ private func playBytes(_ reader: inout InputReader, _ server: FuzzServer) {
     }
 }
 
-private enum FrameType: UInt8 {
+enum FrameType: UInt8 {
     case data = 0
     case headers = 1
     case reset = 3
@@ -59,22 +67,22 @@ private enum FrameType: UInt8 {
 }
 
 /// RFC 9113 section 4.1.
-private func frame(_ type: FrameType, _ flags: UInt8, _ stream: UInt32, _ payload: [UInt8]) -> [UInt8] {
+func frame(_ type: FrameType, _ flags: UInt8, _ stream: UInt32, _ payload: [UInt8]) -> [UInt8] {
     let length = payload.count
     return [UInt8(length >> 16 & 255), UInt8(length >> 8 & 255), UInt8(length & 255), type.rawValue, flags]
         + bigEndian(stream) + payload
 }
 
-private func bigEndian(_ number: UInt32) -> [UInt8] { withUnsafeBytes(of: number.bigEndian) { Array($0) } }
+func bigEndian(_ number: UInt32) -> [UInt8] { withUnsafeBytes(of: number.bigEndian) { Array($0) } }
 
 /// RFC 7541: the head of a gRPC request, nothing of it in the dynamic table, nothing Huffman-coded.
-private func requestHead(_ path: String, extra: [(String, [UInt8])]) -> [UInt8] {
+func requestHead(_ path: String, type: String = "application/grpc", extra: [(String, [UInt8])]) -> [UInt8] {
     func literal(_ name: String, _ value: [UInt8]) -> [UInt8] {
         [0, UInt8(name.utf8.count)] + Array(name.utf8) + [UInt8(value.count)] + value
     }
     // 0x83: `:method: POST`, 0x86: `:scheme: http`, of the static table.
     var head: [UInt8] = [0x83, 0x86] + literal(":path", Array(path.utf8)) + literal(":authority", Array("pine".utf8))
-    head += literal("te", Array("trailers".utf8)) + literal("content-type", Array("application/grpc".utf8))
+    head += literal("te", Array("trailers".utf8)) + literal("content-type", Array(type.utf8))
     for (name, value) in extra { head += literal(name, value) }
     return head
 }

@@ -4,6 +4,7 @@
 internal import Bytes
 internal import Calls
 internal import EtcdAPI
+internal import HTTP1
 internal import Keyspace
 internal import LogModel
 internal import Mailboxes
@@ -24,6 +25,8 @@ final class FuzzServer {
     private let http2: HTTP2Loop
     private let calls: GRPCLoop
     private let services: Services
+    private let gateway: JSONGateway
+    private let http1: HTTP1Loop
     private let channel: EmbeddedChannel
     private let engine: Engine
     private let shared = SharedState(logger: FuzzServer.logger)
@@ -33,8 +36,10 @@ final class FuzzServer {
 
     private static let logger = Logger(label: "fuzz") { _ in SwiftLogNoOpLogHandler() }
     private static let methods = MethodTable(ServedMethod.grpcMethods, GRPCFields())
+    private static let routes = GatewayRoutes()
 
-    init() {
+    /// `isSecure`: JSON is spoken over HTTP/2 as well.
+    init(isSecure: Bool) {
         var limits = HTTP2Limits()
         limits.concurrentStreamsLimit = 100
         // Little is enough to make requests wait for answers to be read, and to be too much for all together.
@@ -53,14 +58,26 @@ final class FuzzServer {
         configuration.watcherLimit = 20
         host = ReplicaHost(configuration)
         engine = Engine(configuration, shared: shared, logger: Self.logger)
-        http2 = HTTP2Loop(index: 0, eventLoop: eventLoop, limits: limits, keepAlive: KeepAlivePolicy(), logger: Self.logger)
+        let pages: Pages = { _, eventLoop in eventLoop.makeSucceededFuture(.notFound) }
+        let acceptor = HTTP1Acceptor(isSecure: { _ in isSecure }, pages: pages)
+        http2 = HTTP2Loop(
+            index: 0, eventLoop: eventLoop, limits: limits, keepAlive: KeepAlivePolicy(), http1: acceptor, logger: Self.logger)
         calls = GRPCLoop(http2: http2, methods: Self.methods, limits: GRPCLimits(), pages: nil)
-        services = Services(
-            calls, engine: engine, shared: shared,
-            health: Health(shared: shared, probes: Probes(engine: engine), log: LogSlot()),
-            passwords: PasswordThreads(threads: 0, waitingLimit: 0), configuration: ServerConfiguration(listenURLs: ["http://127.0.0.1:0"]),
-            logger: Self.logger)
-        calls.handler = services
+        let (engine, shared) = (engine, shared)
+        func services(_ caller: any Caller) -> Services {
+            Services(
+                caller, engine: engine, shared: shared,
+                health: Health(shared: shared, probes: Probes(engine: engine), log: LogSlot()),
+                passwords: PasswordThreads(threads: 0, waitingLimit: 0),
+                configuration: ServerConfiguration(listenURLs: ["http://127.0.0.1:0"]),
+                logger: Self.logger)
+        }
+        self.services = services(calls)
+        gateway = JSONGateway(eventLoop, routes: Self.routes, messageLimit: 64 << 10, logger: Self.logger)
+        gateway.services = services(gateway)
+        http1 = acceptor.prepare(eventLoop, memory: http2.clientMemory)
+        http1.service = gateway
+        calls.handler = self.services
         http2.handler = calls
         channel = EmbeddedChannel(handler: nil, loop: eventLoop)
         violatedIfThrown {
@@ -121,8 +138,11 @@ final class FuzzServer {
         if channel.isActive { channel.close(promise: nil) }
         work(turns: 100)
         invariant(http2.openConnectionCount == 0 && http2.openStreamCount == 0, "a closed connection leaves streams behind")
-        invariant(services.streams.isEmpty, "a closed connection leaves calls behind")
+        invariant(services.streams.isEmpty && gateway.openCount == 0, "a closed connection leaves calls behind")
+        invariant(gateway.services?.streams.isEmpty == true && calls.exchanges.isEmpty, "a closed connection leaves calls behind")
+        invariant(http1.keptBytes == 0, "a closed connection leaves memory behind")
         invariant(http2.keptByteCount == 0 && calls.heldInput.isEmpty, "a closed connection leaves memory behind")
+        http1.endShutdown()
         // The three hold each other, as they do for as long as a real server lives.
         http2.handler = nil
         calls.handler = nil
@@ -131,9 +151,11 @@ final class FuzzServer {
 
     private func perform(_ actions: [Action]) {
         var answers: [CallAnswer] = []
+        var answersInJSON: [CallAnswer] = []
         for action in actions {
             switch action {
             case .answer(let call, let answer) where call.caller == calls.callerIndex: answers.append((call, answer))
+            case .answer(let call, let answer) where call.caller == gateway.callerIndex: answersInJSON.append((call, answer))
             case .answer: break
             case .log(let command): if let answer = log.answer(command) { host.post(.log(answer)) }
             case .load: for event in log.load() { host.post(event) }
@@ -143,6 +165,7 @@ final class FuzzServer {
             case .note: break
             }
         }
+        if !answersInJSON.isEmpty { gateway.atOnce { gateway.services?.deliver(answersInJSON) } }
         guard !answers.isEmpty else { return }
         http2.beginBatch()
         services.deliver(answers)

@@ -36,6 +36,9 @@ package final class HTTPClient {
 
     deinit { close(socket) }
 
+    /// Goes away without a word.
+    package func hangUp() { shutdown(socket, Int32(SHUT_RDWR)) }
+
     /// One request on a connection of its own.
     package static func get(_ path: String, port: Int, method: String = "GET", version: String = "1.1") throws -> HTTPAnswer {
         let client = try HTTPClient(port: port)
@@ -56,6 +59,23 @@ package final class HTTPClient {
 
     /// The next answer. Throws where the server closes, or sends something else.
     package func answer(isHead: Bool = false) throws -> HTTPAnswer {
+        var answer = try head()
+        var body: [UInt8] = []
+        if let length = answer.fields["content-length"].flatMap({ Int($0) }) {
+            if !isHead { body = try take(length) }
+        } else if answer.fields["transfer-encoding"] == "chunked" {
+            while let chunk = try chunk() { body += chunk }
+        } else {
+            // Up to the end, as HTTP/1.0 has it.
+            while try fill() {}
+            swap(&body, &unread)
+        }
+        answer.body = String(decoding: body, as: UTF8.self)
+        return answer
+    }
+
+    /// The next answer up to its body.
+    package func head() throws -> HTTPAnswer {
         let head = try line { Array("\r\n\r\n".utf8).elementsEqual($0.suffix(4)) }
         let lines = String(decoding: head, as: UTF8.self).split(separator: "\r\n")
         let parts = lines[0].split(separator: " ")
@@ -68,16 +88,16 @@ package final class HTTPClient {
             guard sides.count == 2 else { throw TestSupportError("not a field: \(line)") }
             fields[sides[0].lowercased()] = String(sides[1].drop { $0 == " " })
         }
-        var body: [UInt8] = []
-        if let length = fields["content-length"].flatMap({ Int($0) }) {
-            if !isHead { body = try line { $0.count == length } }
-        } else {
-            // Up to the end, as HTTP/1.0 has it.
-            guard fields["transfer-encoding"] == nil else { throw TestSupportError("chunks are not read here") }
-            while try fill() {}
-            swap(&body, &unread)
-        }
-        return HTTPAnswer(status: status, fields: fields, body: String(decoding: body, as: UTF8.self))
+        return HTTPAnswer(status: status, fields: fields, body: "")
+    }
+
+    /// The next chunk of a body that comes in chunks; nil behind the last.
+    package func chunk() throws -> [UInt8]? {
+        let text = String(decoding: try line { $0.suffix(2).elementsEqual([13, 10]) }.dropLast(2), as: UTF8.self)
+        guard let count = Int(text, radix: 16) else { throw TestSupportError("not a chunk: \(text)") }
+        let chunk = try take(count)
+        _ = try take(2)
+        return count == 0 ? nil : chunk
     }
 
     /// Whether the server closes without another word.
@@ -89,6 +109,14 @@ package final class HTTPClient {
         while !isComplete(unread[..<count]) {
             if count == unread.count, try !fill() { throw TestSupportError("the server closed after \(count) bytes") }
             count += 1
+        }
+        defer { unread.removeFirst(count) }
+        return Array(unread[..<count])
+    }
+
+    private func take(_ count: Int) throws -> [UInt8] {
+        while unread.count < count {
+            if try !fill() { throw TestSupportError("the server closed after \(unread.count) bytes") }
         }
         defer { unread.removeFirst(count) }
         return Array(unread[..<count])

@@ -9,6 +9,8 @@ struct DeclaredFlag {
     /// True for one that takes no value.
     let isSwitch: Bool
     let isRepeating: Bool
+    /// True for one whose value is `true` or `false`, and that means `true` without one, as Go's flags have it.
+    let isTruth: Bool
     /// Whether an empty value says that there is none, as for the flags of etcd that name files, addresses and the like.
     let takesEmpty: Bool
 
@@ -43,6 +45,7 @@ struct DeclaredCommand {
             for spelling in argument.names ?? [] where spelling.kind == "long" && !["help", "version"].contains(spelling.name) {
                 flags[spelling.name] = DeclaredFlag(
                     name: spelling.name, isSwitch: argument.kind == "flag", isRepeating: argument.isRepeating,
+                    isTruth: argument.valueName == truthValue,
                     takesEmpty: emptiableValues.contains(argument.valueName ?? ""))
             }
         }
@@ -76,7 +79,9 @@ struct DeclaredCommand {
 }
 
 /// The names of values, as the help has them, that may be empty.
-private let emptiableValues: Set = ["file", "folder", "names", "urls", "version"]
+private let emptiableValues: Set = ["file", "folder", "hosts", "names", "urls", "version"]
+
+private let truthValue = "true|false"
 
 /// The one of `known` that `text` was most likely meant to be: at most two slips away.
 func likelyMeant(_ text: String, among known: some Collection<String>) -> String? {

@@ -28,8 +28,8 @@ enum EtcdFlags {
         "enable-distributed-tracing", "compaction-batch-limit", "compaction-sleep-interval",
         // The certificate with which etcd's gateway calls etcd.
         "client-cert-file", "client-key-file",
-        // Old APIs and the gateway.
-        "enable-v2", "v2-deprecation", "enable-grpc-gateway", "cors", "host-whitelist",
+        // Old APIs.
+        "enable-v2", "v2-deprecation",
         "downgrade-check-time", "feature-gates", "self-signed-cert-validity", "enable-lease-checkpoint",
         "enable-lease-checkpoint-persist",
         // Its own log and profiles.

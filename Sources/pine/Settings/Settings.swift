@@ -104,6 +104,7 @@ struct Settings {
     /// The argument for a flag that was given elsewhere.
     private static func spell(_ flag: DeclaredFlag, _ values: [String], from place: String) throws -> [String] {
         if flag.isSwitch { return try isOn(values.joined(separator: ","), place) ? ["--\(flag.name)"] : [] }
+        if flag.isTruth { return ["--\(flag.name)=\(try isOn(values.joined(separator: ","), place))"] }
         if flag.takesEmpty, values.allSatisfy(\.isEmpty) { return [] }
         if flag.isRepeating { return values.map { "--\(flag.name)=\($0)" } }
         return ["--\(flag.name)=\(values.joined(separator: ","))"]
@@ -152,6 +153,10 @@ private struct CommandLineFlags {
             names.insert(name)
             if flag.isSwitch, let value {
                 if try Settings.isOn(value, "--\(name)") { arguments.append("--\(name)") }
+                continue
+            }
+            if flag.isTruth {
+                arguments.append("--\(name)=\(try value.map { try Settings.isOn($0, "--\(name)") } ?? true)")
                 continue
             }
             if flag.takesEmpty, value?.isEmpty ?? (rest.first?.isEmpty ?? false) {

@@ -8,7 +8,7 @@ package final class ClientMemory: Sendable {
     /// In bytes.
     package let limit: Int
     /// What a loop may leave untold.
-    let grain: Int
+    package let grain: Int
     private let total = Atomic(0)
     private let connectionCount = Atomic(0)
 
@@ -25,13 +25,13 @@ package final class ClientMemory: Sendable {
     package var bytes: Int { total.load(ordering: .relaxed) }
 
     /// What a loop's connections keep has changed. The new sum.
-    func add(_ change: Int) -> Int { total.wrappingAdd(change, ordering: .relaxed).newValue }
+    package func add(_ change: Int) -> Int { total.wrappingAdd(change, ordering: .relaxed).newValue }
 
-    func connectionOpened() { connectionCount.wrappingAdd(1, ordering: .relaxed) }
-    func connectionClosed() { connectionCount.wrappingSubtract(1, ordering: .relaxed) }
+    package func connectionOpened() { connectionCount.wrappingAdd(1, ordering: .relaxed) }
+    package func connectionClosed() { connectionCount.wrappingSubtract(1, ordering: .relaxed) }
 
     /// What one connection may keep while all together keep too much: with less it is served as ever.
-    var share: Int {
+    package var share: Int {
         let share = limit / max(connectionCount.load(ordering: .relaxed), 1)
         return max(min(share, limit / 8), min(ClientMemory.leastShare, limit / 8))
     }
