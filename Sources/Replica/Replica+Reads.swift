@@ -86,6 +86,7 @@ extension Replica {
             AlarmResponse(header: header(at: store.revision), alarms: store.committedAlarms.members(of: kind)).encode(into: &writer)
             actions.append(.respond(read.id, writer.finish()))
         case .hashKV(let revision): startHash(read.id, at: revision)
+        case .snapshot(let members): startSnapshot(read.id, members)
         case .watchProgress:
             confirmProgress(read.id)
         case .unchanged(let write, let answer, let position, let digest):

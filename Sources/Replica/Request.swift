@@ -18,4 +18,6 @@ package enum Request: Sendable, Hashable {
     case alarms(AlarmType)
     /// The hash of all keys up to a revision, 0 for the current one, as this process has folded them.
     case hashKV(Revision)
+    /// The whole store as a bbolt file, in SnapshotResponses, with the members that there are.
+    case snapshot(members: [SnapshotMember])
 }

@@ -1,6 +1,7 @@
 // Owns: the Maintenance service: alarms, hashes, and what Status says.
 internal import Bytes
 internal import Calls
+internal import Changelog
 internal import EtcdAPI
 internal import Keyspace
 internal import Replica
@@ -9,6 +10,7 @@ enum MaintenanceService {
     static let methods: [ServedMethod] = [
         .handling(.status, answersAreShort: true, status), .asking(.alarm, answersAreShort: true, alarm),
         .handling(.defragment, answersAreShort: true, defragment), .asking(.hashKV, hashKV),
+        .handling(.snapshot, snapshot),
     ]
 
     @Sendable private static func alarm(_ message: ByteString, _ limits: RequestLimits) throws(EtcdError) -> Request {
@@ -27,6 +29,14 @@ enum MaintenanceService {
     @Sendable private static func hashKV(_ message: ByteString, _ limits: RequestLimits) throws(EtcdError) -> Request {
         let hash: HashKVRequest = try decode(message)
         return .hashKV(hash.revision)
+    }
+
+    @Sendable private static func snapshot(_ services: Services, _ call: CallID, _ message: ByteString) throws(EtcdError) {
+        let _: SnapshotRequest = try decode(message)
+        let members = services.shared.current.members.map { member in
+            SnapshotMember(id: UInt64(bitPattern: member.id), name: member.name, clientURLs: member.clientURLs)
+        }
+        services.ask(call, .snapshot(members: members))
     }
 
     @Sendable private static func defragment(_ services: Services, _ call: CallID, _ message: ByteString) throws(EtcdError) {

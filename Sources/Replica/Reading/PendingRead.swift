@@ -13,6 +13,7 @@ struct PendingRead: HeadWaiter {
         /// Which alarms of a kind are raised, or of all for NONE.
         case alarms(AlarmType)
         case hashKV(Revision)
+        case snapshot([SnapshotMember])
         /// A watch stream asked how far it has been served.
         case watchProgress
         /// A write that changed nothing when it was executed at this tip: true if the log ends there.
@@ -23,7 +24,7 @@ struct PendingRead: HeadWaiter {
     var isBounded: Bool {
         switch kind {
         case .range, .rangeStream, .txn: false
-        case .revision, .alarms, .hashKV, .watchProgress, .unchanged: true
+        case .revision, .alarms, .hashKV, .snapshot, .watchProgress, .unchanged: true
         }
     }
 
