@@ -69,7 +69,7 @@ let package = Package(
         room("Passwords", ["Bytes", "CCrypt", "EtcdAPI"]),
         room("JWT", ["Auth", "Bytes", "COpenSSL", "EtcdAPI"]),
         room("Keyspace", ["Auth", "Bytes", "CPrefetch", "EtcdAPI", heap]),
-        room("Replica", ["Auth", "Bytes", "Calls", "Metrics", "EtcdAPI", "Keyspace", deque]),
+        room("Replica", ["Auth", "Bolt", "Bytes", "Calls", "Metrics", "EtcdAPI", "Keyspace", deque]),
         .target(
             name: "Changelog", dependencies: ["Bytes", "CLibPQ", "EtcdAPI", "Mailboxes", "Metrics", "Keyspace", "Replica", deque, logging],
             // A link to the migrations folder: compiled in, so that the binary needs no files beside it.
@@ -117,7 +117,7 @@ let package = Package(
         tests("PasswordsTests", ["Bytes", "EtcdAPI", "Passwords", "TestSupport"]),
         tests("KeyspaceTests", ["Bytes", "EtcdAPI", "Keyspace", "TestSupport"]),
         tests(
-            "ReplicaTests", ["Bytes", "Calls", "EtcdAPI", "Keyspace", "LogModel", "Replica", "TestSupport"],
+            "ReplicaTests", ["Auth", "Bolt", "Bytes", "Calls", "EtcdAPI", "Keyspace", "LogModel", "Replica", "TestSupport"],
             resources: [.copy("Transcripts")]),
         tests("ChangelogTests", ["Bytes", "EtcdAPI", "Keyspace", "LogModel", "Replica", "Changelog", "TestSupport", logging]),
         .target(name: "RawHTTP2", dependencies: ["CNghttp2"], path: "Tests/RawHTTP2", swiftSettings: settings),

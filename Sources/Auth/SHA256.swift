@@ -25,15 +25,18 @@ package enum SHA256 {
         return outer.finish()
     }
 
-    private struct Hash {
-        var state: [UInt32] = [
+    /// Of a message that comes in pieces.
+    package struct Hash: Sendable {
+        private var state: [UInt32] = [
             0x6A09_E667, 0xBB67_AE85, 0x3C6E_F372, 0xA54F_F53A, 0x510E_527F, 0x9B05_688C, 0x1F83_D9AB, 0x5BE0_CD19,
         ]
         /// What came since the last whole block.
-        var rest: [UInt8] = []
-        var count: UInt64 = 0
+        private var rest: [UInt8] = []
+        private var count: UInt64 = 0
 
-        mutating func absorb(_ bytes: ByteString) {
+        package init() {}
+
+        package mutating func absorb(_ bytes: ByteString) {
             count += UInt64(bytes.count)
             bytes.withUnsafeBytes { absorb(bytes: $0) }
         }
@@ -55,7 +58,7 @@ package enum SHA256 {
             rest += bytes[at...]
         }
 
-        mutating func finish() -> ByteString {
+        package mutating func finish() -> ByteString {
             let bits = count * 8
             let zeros = (blockBytes * 2 - 9 - rest.count) % blockBytes
             let length = (0..<8).map { UInt8(truncatingIfNeeded: bits >> UInt64(56 - 8 * $0)) }

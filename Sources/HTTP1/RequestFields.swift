@@ -4,6 +4,8 @@ package struct RequestFields: Sendable, Hashable {
     package var host: String?
     package var origin: String?
     package var authorization: String?
+    /// The call's own field `token`, which is stronger.
+    package var token: String?
     package var methodOverride: String?
     package var expectsContinue = false
     /// Whether the call that is asked for would rather fail than be served by a member without a leader.
@@ -21,6 +23,7 @@ package struct RequestFields: Sendable, Hashable {
         case 13 where RequestFields.isEqual(name, "authorization"): authorization = value
         case 22 where RequestFields.isEqual(name, "x-http-method-override"): methodOverride = value
         // What begins so goes on to the call, which has it without that.
+        case 19 where RequestFields.isEqual(name, "grpc-metadata-token"): token = value
         case 23 where RequestFields.isEqual(name, "grpc-metadata-hasleader"): wantsLeader = value == "true"
         default: break
         }

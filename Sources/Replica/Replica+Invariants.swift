@@ -14,6 +14,7 @@ extension Replica {
         scans.invariants()
         streams.invariants()
         hashing.invariants()
+        snapshots.invariants()
         sweeper.invariants()
         autoCompactor.invariants()
         leaseRounds.invariants()
@@ -30,7 +31,9 @@ extension Replica {
         guard !isLoaded else { return }
         invariant(!writes.hasBatches && writes.isLockFree, "a batch is under way on a memory that is not loaded")
         let hasScans = scans.count > 0 || scans.hasWork || streams.count > 0
-        invariant(fetcher.isEmpty && readyReads.isEmpty && hashing.isEmpty && !hasScans, "a memory that is not loaded is being read")
+        invariant(
+            fetcher.isEmpty && readyReads.isEmpty && hashing.isEmpty && snapshots.isEmpty && !hasScans,
+            "a memory that is not loaded is being read")
         invariant(!follower.isReading && !follower.isBehind, "the tail is read of a log that is being loaded")
     }
 }

@@ -87,7 +87,9 @@ extension Replica {
             AlarmResponse(header: header(at: store.revision), alarms: store.committedAlarms.members(of: kind)).encode(into: &writer)
             actions.append(.respond(read.id, writer.finish()))
         case .hashKV(let revision): startHash(read.id, at: revision)
+        case .hash: startHash(read.id, at: 0, isPlain: true)
         case .auth(let question): answerAuth(read, question)
+        case .snapshot(let members): startSnapshot(read.id, members)
         case .watchProgress:
             confirmProgress(read.id)
         case .unchanged(let write, let answer, let position, let digest):
@@ -110,7 +112,7 @@ extension Replica {
             case .range(let request), .rangeStream(let request): try store.check(request, by: principal)
             case .txn(let txn): try store.check(txn, by: principal)
             case .revision(let need), .alarms(_, let need): try store.check(need, by: principal)
-            case .hashKV: try store.check(.administration, by: principal)
+            case .hashKV, .hash, .snapshot: try store.check(.administration, by: principal)
             // Watches are judged as they are created, writes as they are executed, and questions about users by what they ask.
             case .watchProgress, .unchanged, .auth: break
             }

@@ -56,6 +56,7 @@ extension Replica {
         failLacking(error)
         failScans(error)
         failHashes(error)
+        failSnapshots(error)
         for waiter in sweeper.loadingBegan() { actions.append(.fail(waiter.id, error)) }
         leaseListings.loadingBegan(&actions)
     }

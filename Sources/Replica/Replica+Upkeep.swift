@@ -72,9 +72,10 @@ extension Replica {
         }
     }
 
-    /// The lowest revision that a long scan or a hash is at, whether it waits for values or not.
+    /// The lowest revision that a long scan, a hash or a snapshot is at, whether it waits for values or not.
     private var oldestRead: Revision? {
-        let oldest = min(fetcher.pinnedRevision ?? .max, scans.pinnedRevision ?? .max, hashing.pinnedRevision ?? .max)
+        let oldest = min(
+            fetcher.pinnedRevision ?? .max, scans.pinnedRevision ?? .max, hashing.pinnedRevision ?? .max, snapshots.pinnedRevision ?? .max)
         return oldest == .max ? nil : oldest
     }
 

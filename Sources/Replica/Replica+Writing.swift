@@ -19,7 +19,7 @@ extension Replica {
     var canStartBatch: Bool { !writes.hasBatches && mayAppend }
 
     /// Not while somebody waits for all that was sent to be settled.
-    private var canFollow: Bool { writes.canFollow && !isExpiryDue && !isRoundAnswered }
+    private var canFollow: Bool { writes.canFollow && !isExpiryDue && !isRoundAnswered && !snapshots.areStarting }
 
     /// Whether the write that the store is in the middle of can go on.
     var canGoOnWriting: Bool {

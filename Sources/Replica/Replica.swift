@@ -30,6 +30,7 @@ package struct Replica: ~Copyable {
     var streams: RangeStreams
     var turnBudget: TurnBudget
     var hashing = Hashing()
+    var snapshots = Snapshots()
 
     // Following
     var follower: Follower
@@ -102,6 +103,7 @@ package struct Replica: ~Copyable {
         case .requestCancelled(let id): cancelled.insert(id)
         case .streamDrained(let id):
             streams.drained(id)
+            snapshots.drained(id, now: now)
             watchStreamDrained(id)
         case .watchOpened(let id, let principal): openWatchStream(id, by: principal)
         case .leaderRequired(let id): requireLeader(id)
@@ -132,6 +134,7 @@ package struct Replica: ~Copyable {
             continueScans()
             answerReady()
             continueHashing()
+            continueSnapshots()
         }
         if phase.isServing {
             startHeadRead()
@@ -163,7 +166,8 @@ package struct Replica: ~Copyable {
 
     /// Whether `endTurn` has left work that needs no event.
     package var hasMoreWork: Bool {
-        hasReadsToAnswer || leaseListings.count > 0 || isLoaded && (watches.hasMoreWork || follower.isFolding || hashing.canGoOn)
+        hasReadsToAnswer || leaseListings.count > 0
+            || isLoaded && (watches.hasMoreWork || follower.isFolding || hashing.canGoOn || snapshots.canGoOn)
             || phase.isServing
                 && (canGoOnWriting || sweeper.hasMoreWork || streams.hasWork || canCatchUp)
     }
@@ -206,8 +210,11 @@ package struct Replica: ~Copyable {
             arrive(PendingRead(id: id, kind: .alarms(kind, needs: need), arrivedAt: now, principal: principal), serializable: false)
         case .hashKV(let revision):
             arrive(PendingRead(id: id, kind: .hashKV(revision), arrivedAt: now, principal: principal), serializable: true)
+        case .hash: arrive(PendingRead(id: id, kind: .hash, arrivedAt: now, principal: principal), serializable: true)
         case .auth(let question):
             arrive(PendingRead(id: id, kind: .auth(question), arrivedAt: now, principal: principal), serializable: false)
+        case .snapshot(let members):
+            arrive(PendingRead(id: id, kind: .snapshot(members), arrivedAt: now, principal: principal), serializable: false)
         }
     }
 
@@ -223,6 +230,7 @@ package struct Replica: ~Copyable {
         streams.dropped(gone)
         fetcher.dropped(gone)
         hashing.drop(gone)
+        snapshots.dropped(gone)
         leaseRounds.clientsLeft(gone)
         leaseListings.clientsLeft(gone)
         watchersLeft(gone)

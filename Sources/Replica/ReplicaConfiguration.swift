@@ -44,6 +44,8 @@ package struct ReplicaConfiguration: Sendable {
     package var scanMemoryLimit = 512 << 20
     /// A streamed chunk is about this large, in bytes.
     package var streamChunkBytes = 1_572_864
+    /// How many records a snapshot finds in one walk over all keys, at the least; it holds as many keys.
+    package var snapshotWindowLength = 262_144
     /// A tail is read in pieces of at most this many rows.
     package var tailRowLimit = 5_000
     /// How many rows of others are folded in a turn, beside the rest of the last one's revision.

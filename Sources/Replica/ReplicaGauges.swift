@@ -81,7 +81,9 @@ extension Replica {
     /// Values that anybody asked for.
     private var valueCounts: ValueCounts {
         var counts = store.valueCounts
-        for more in [scans.valueCounts, streams.valueCounts, hashing.valueCounts, watches.valueCounts] { counts += more }
+        for more in [scans.valueCounts, streams.valueCounts, hashing.valueCounts, snapshots.valueCounts, watches.valueCounts] {
+            counts += more
+        }
         return counts
     }
 

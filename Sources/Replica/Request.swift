@@ -18,5 +18,9 @@ package enum Request: Sendable, Hashable {
     case alarms(AlarmType, needs: AccessNeed)
     /// The hash of all keys up to a revision, 0 for the current one, as this process has folded them.
     case hashKV(Revision)
+    /// The current one's, for Hash.
+    case hash
     case auth(AuthQuestion)
+    /// The whole store as a bbolt file, in SnapshotResponses, with the members that there are.
+    case snapshot(members: [SnapshotMember])
 }

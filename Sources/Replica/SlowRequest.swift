@@ -98,7 +98,7 @@ extension PendingRead {
         switch kind {
         case .range(let request), .rangeStream(let request): request.key
         case .unchanged(let write, _, _, _): write.request.subject
-        case .txn, .revision, .alarms, .hashKV, .auth, .watchProgress: ByteString()
+        case .txn, .revision, .alarms, .hashKV, .hash, .auth, .snapshot, .watchProgress: ByteString()
         }
     }
 }

@@ -12,7 +12,7 @@ internal import Logging
 final class JSONCall: Exchange {
     let id: CallID
     let request: PageRequest
-    /// The token that stands in `Authorization`.
+    /// The token that stands in `Grpc-Metadata-Token` or `Authorization`.
     let credentials: CallCredentials?
     private let route: Route
     private let method: MethodIndex
@@ -43,7 +43,7 @@ final class JSONCall: Exchange {
         self.request = request
         self.responder = responder
         self.gateway = gateway
-        credentials = request.fields.authorization.map { CallCredentials(token: ByteString($0)) }
+        credentials = (request.fields.token ?? request.fields.authorization).map { CallCredentials(token: ByteString($0)) }
     }
 
     var description: (path: String, peer: String) { (route.path, responder.peer) }

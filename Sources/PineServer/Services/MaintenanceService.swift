@@ -1,6 +1,7 @@
 // Owns: the Maintenance service: alarms, hashes, and what Status says.
 internal import Bytes
 internal import Calls
+internal import Changelog
 internal import EtcdAPI
 internal import Keyspace
 internal import Replica
@@ -9,7 +10,7 @@ enum MaintenanceService {
     static let methods: [ServedMethod] = [
         .handling(.status, answersAreShort: true, status), .asking(.alarm, answersAreShort: true, alarm),
         .handling(.defragment, answersAreShort: true, defragment), .asking(.hashKV, hashKV),
-        .asking(.hash, hash), .handling(.moveLeader, answersAreShort: true, moveLeader),
+        .asking(.hash, hash), .handling(.snapshot, snapshot), .handling(.moveLeader, answersAreShort: true, moveLeader),
         .handling(.downgrade, answersAreShort: true, downgrade),
     ]
 
@@ -31,11 +32,18 @@ enum MaintenanceService {
         return .hashKV(hash.revision)
     }
 
-    /// etcd hashes its file, which no two members have alike. What Pine has instead is the hash of all keys: the answer of HashKV has it where
-    /// HashResponse has its own, and fields beside it that HashResponse does not know.
+    /// etcd hashes its file, which no two members have alike. What Pine has instead is the hash of all keys.
     @Sendable private static func hash(_ message: ByteString, _ limits: RequestLimits) throws(EtcdError) -> Request {
         let _: HashRequest = try decode(message)
-        return .hashKV(0)
+        return .hash
+    }
+
+    @Sendable private static func snapshot(_ services: Services, _ call: CallID, _ message: ByteString) throws(EtcdError) {
+        let _: SnapshotRequest = try decode(message)
+        let members = services.shared.current.members.map { member in
+            SnapshotMember(id: UInt64(bitPattern: member.id), name: member.name, clientURLs: member.clientURLs)
+        }
+        services.ask(call, .snapshot(members: members))
     }
 
     /// Every member does what a leader does, so whoever is to lead does so already.

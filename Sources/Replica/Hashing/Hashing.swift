@@ -21,6 +21,8 @@ struct Hashing {
     /// Somebody who gets an answer.
     struct Outcome {
         var request: CallID
+        /// Whether it is told the hash alone.
+        var isPlain: Bool
         var answer: Result<Answer, EtcdError>
     }
 
@@ -32,7 +34,7 @@ struct Hashing {
     }
 
     private enum Cause {
-        case request(CallID, Revision)
+        case request(CallID, Revision, isPlain: Bool)
         case compaction(Compaction)
     }
 
@@ -44,7 +46,11 @@ struct Hashing {
         var readBytes = 0
 
         var request: CallID? {
-            if case .request(let id, _) = cause { id } else { nil }
+            if case .request(let id, _, _) = cause { id } else { nil }
+        }
+
+        var isPlain: Bool {
+            if case .request(_, _, let isPlain) = cause { isPlain } else { false }
         }
 
         /// What is alive here, and all later, must stay.
@@ -72,7 +78,9 @@ struct Hashing {
     /// The lowest revision whose keys must stay; nil where none must.
     var pinnedRevision: Revision? { tasks.lazy.compactMap(\.pinnedRevision).min() }
 
-    mutating func asked(_ id: CallID, for revision: Revision) { add(.request(id, revision)) }
+    mutating func asked(_ id: CallID, for revision: Revision, isPlain: Bool = false) {
+        add(.request(id, revision, isPlain: isPlain))
+    }
 
     mutating func compacted(_ compactions: [Compaction]) {
         for compaction in compactions { add(.compaction(compaction)) }
@@ -113,16 +121,16 @@ struct Hashing {
         guard !isParked, var task = tasks.popFirst() else { return Progress() }
         if task.scan == nil {
             do throws(EtcdError) {
-                if case .request(let id, let revision) = task.cause, let known = try find(revision, store) {
-                    return Progress(outcomes: [Outcome(request: id, answer: .success(known))])
+                if case .request(let id, let revision, let isPlain) = task.cause, let known = try find(revision, store) {
+                    return Progress(outcomes: [Outcome(request: id, isPlain: isPlain, answer: .success(known))])
                 }
             } catch {
-                return Progress(outcomes: task.request.map { [Outcome(request: $0, answer: .failure(error))] } ?? [])
+                return Progress(outcomes: task.request.map { [Outcome(request: $0, isPlain: task.isPlain, answer: .failure(error))] } ?? [])
             }
             task.scan =
                 switch task.cause {
                 case .compaction(let compaction): HashScan(compaction)
-                case .request(_, let revision):
+                case .request(_, let revision, _):
                     HashScan(revision: revision == 0 ? store.revision : revision, compactRevision: store.compactRevision)
                 }
         }
@@ -145,7 +153,7 @@ struct Hashing {
                 remember(answer)
                 return Progress()
             }
-            return Progress(outcomes: [Outcome(request: id, answer: .success(answer))] + takeFollowers(of: answer, store))
+            return Progress(outcomes: [Outcome(request: id, isPlain: task.isPlain, answer: .success(answer))] + takeFollowers(of: answer, store))
         }
     }
 
@@ -194,10 +202,10 @@ struct Hashing {
         let remembered = Set(remembered.map(\.revision))
         var outcomes: [Outcome] = []
         tasks.removeAll { task in
-            guard case .request(let id, let revision) = task.cause, task.scan == nil, !remembered.contains(revision),
+            guard case .request(let id, let revision, let isPlain) = task.cause, task.scan == nil, !remembered.contains(revision),
                 (revision == 0 ? current : revision) == answer.revision
             else { return false }
-            outcomes.append(Outcome(request: id, answer: .success(answer)))
+            outcomes.append(Outcome(request: id, isPlain: isPlain, answer: .success(answer)))
             return true
         }
         return outcomes

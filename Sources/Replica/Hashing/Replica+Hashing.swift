@@ -5,12 +5,13 @@ internal import EtcdAPI
 internal import Keyspace
 
 extension Replica {
-    mutating func startHash(_ id: CallID, at revision: Revision) {
+    /// - Parameter isPlain: for Hash, which is told less than HashKV.
+    mutating func startHash(_ id: CallID, at revision: Revision, isPlain: Bool = false) {
         guard hashing.count < configuration.waitingLimit else {
             actions.append(.fail(id, .tooManyRequests))
             return
         }
-        hashing.asked(id, for: revision)
+        hashing.asked(id, for: revision, isPlain: isPlain)
     }
 
     /// Takes the hash under way a step further, as far as the turn goes.
@@ -26,10 +27,14 @@ extension Replica {
             case .failure(let error): actions.append(.fail(outcome.request, error))
             case .success(let answer):
                 var writer = ByteWriter(capacity: 64)
-                HashKVResponse(
-                    header: header(at: store.revision), hash: answer.hash, compactRevision: answer.compactRevision,
-                    hashRevision: answer.revision
-                ).encode(into: &writer)
+                let header = header(at: store.revision)
+                if outcome.isPlain {
+                    HashResponse(header: header, hash: answer.hash).encode(into: &writer)
+                } else {
+                    HashKVResponse(
+                        header: header, hash: answer.hash, compactRevision: answer.compactRevision, hashRevision: answer.revision
+                    ).encode(into: &writer)
+                }
                 actions.append(.respond(outcome.request, writer.finish()))
             }
         }

@@ -13,7 +13,10 @@ struct PendingRead: HeadWaiter {
         /// Which alarms of a kind are raised, or of all for NONE.
         case alarms(AlarmType, needs: AccessNeed)
         case hashKV(Revision)
+        /// The hash of all keys, for Hash.
+        case hash
         case auth(AuthQuestion)
+        case snapshot([SnapshotMember])
         /// A watch stream asked how far it has been served.
         case watchProgress
         /// A write that changed nothing when it was executed at this tip: true if the log ends there.
@@ -24,7 +27,7 @@ struct PendingRead: HeadWaiter {
     var isBounded: Bool {
         switch kind {
         case .range, .rangeStream, .txn: false
-        case .revision, .alarms, .hashKV, .auth, .watchProgress, .unchanged: true
+        case .revision, .alarms, .hashKV, .hash, .auth, .snapshot, .watchProgress, .unchanged: true
         }
     }
 

@@ -15,6 +15,7 @@ enum LackingWork {
     case sweep(UInt64)
     /// A hash of all keys, by its number.
     case hash(UInt64)
+    case snapshot(CallID)
 }
 
 extension LackingOperation<LackingWork> {
@@ -25,6 +26,7 @@ extension LackingOperation<LackingWork> {
             case .write(let write): write.id
             case .scan(let task): task.id
             case .stream(let task): task.id
+            case .snapshot(let id): id
             case .sweep, .hash: nil
             }
         // A stream keeps nobody from compacting.
@@ -97,6 +99,7 @@ extension Replica {
         case .stream(let task): advance(task, with: operation.values)
         case .sweep(let number): resumeSweep(number, with: operation.values)
         case .hash(let number): resumeHash(number, lacking: operation.missing, with: operation.values)
+        case .snapshot(let id): resumeSnapshot(id, isWhole: !operation.isLacking, with: operation.values)
         }
     }
 
@@ -128,6 +131,7 @@ extension Replica {
         case .scan(let task): actions.append(.fail(task.id, error))
         case .stream(let task): actions.append(.fail(task.id, error))
         case .sweep: break
+        case .snapshot(let id): refuseSnapshot(id, error)
         case .hash(let number):
             if let id = hashing.refused(number) { actions.append(.fail(id, error)) }
         }
