@@ -38,6 +38,8 @@ struct SortedRuns<Element: Comparable & Sendable>: Sendable {
     /// No more elements come.
     mutating func beginMerging() {
         endRun()
+        // Those of an earlier merge.
+        runs.removeAll(where: \.isEmpty)
         heads = Heap(runs.enumerated().map { Head(element: $0.element[$0.element.count - 1], run: $0.offset) })
     }
 
