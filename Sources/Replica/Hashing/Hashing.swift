@@ -153,7 +153,8 @@ struct Hashing {
                 remember(answer)
                 return Progress()
             }
-            return Progress(outcomes: [Outcome(request: id, isPlain: task.isPlain, answer: .success(answer))] + takeFollowers(of: answer, store))
+            return Progress(
+                outcomes: [Outcome(request: id, isPlain: task.isPlain, answer: .success(answer))] + takeFollowers(of: answer, store))
         }
     }
 
