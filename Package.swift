@@ -115,7 +115,7 @@ let package = Package(
         tests("AuthTests", ["Auth", "Bytes", "EtcdAPI"]),
         tests("JWTTests", ["Auth", "Bytes", "EtcdAPI", "JWT"]),
         tests("PasswordsTests", ["Bytes", "EtcdAPI", "Passwords", "TestSupport"]),
-        tests("KeyspaceTests", ["Bytes", "EtcdAPI", "Keyspace", "TestSupport"]),
+        tests("KeyspaceTests", ["Auth", "Bytes", "EtcdAPI", "Keyspace", "TestSupport"]),
         tests(
             "ReplicaTests", ["Auth", "Bolt", "Bytes", "Calls", "EtcdAPI", "Keyspace", "LogModel", "Replica", "TestSupport"],
             resources: [.copy("Transcripts")]),

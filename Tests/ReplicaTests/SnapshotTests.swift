@@ -191,7 +191,7 @@ struct SnapshotTests {
     }
 }
 
-@Suite("The machine of snapshots")
+@Suite("The machine of snapshots", .ownThreads)
 struct SnapshotsTests {
     private func begun(_ count: Int) -> Snapshots {
         var snapshots = Snapshots()

@@ -15,7 +15,7 @@ struct CallerTests {
     func indexes() {
         for (index, served) in ServedMethod.all.enumerated() { #expect(MethodIndex(served.method)?.rawValue == index) }
         #expect(Set(ServedMethod.all.map(\.method)).count == ServedMethod.all.count)
-        #expect(MethodIndex(.moveLeader) == nil)
+        #expect(Set(ServedMethod.all.map(\.method)) == Set(EtcdMethod.allCases))
         for served in ServedMethod.all { #expect((served.started != nil) == (served.method.kind == .bidirectional)) }
     }
 
