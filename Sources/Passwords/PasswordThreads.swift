@@ -25,6 +25,8 @@ package final class PasswordThreads: Sendable {
         case failed(Bcrypt.Failure)
         case compared(Bool)
         case made(Result<ByteString, EtcdError>)
+        /// The threads were stopped before its turn came.
+        case stopped
     }
 
     private struct Waiting {
@@ -80,13 +82,17 @@ package final class PasswordThreads: Sendable {
     /// How many jobs wait.
     package var waitingCount: Int { state.withLock { $0.queue.count - $0.first } }
 
-    /// Returns once all threads have ended. Jobs that wait are forgotten; those under way are finished.
+    /// Returns once all threads have ended. Jobs that wait are told so; those under way are finished.
     package func stop() {
-        state.withLock { state in
+        let waiting = state.withLock { state in
             state.isStopped = true
-            state.queue.removeAll()
-            state.first = 0
+            defer {
+                state.queue.removeAll()
+                state.first = 0
+            }
+            return Array(state.queue[state.first...])
         }
+        for waiting in waiting { waiting.done(.stopped) }
         let threads = threads.withLock { threads in
             defer { threads.removeAll() }
             return threads

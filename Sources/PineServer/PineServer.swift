@@ -175,6 +175,8 @@ package final class PineServer: Sendable {
     package func stop(graceMs: Int) async {
         engine.post(.stopping)
         shared.membership.close()
+        // Before the loops that hear of its outcomes.
+        await onThread { [passwords] in passwords.stop() }
         await grpc.shutdown(graceMs: Int64(graceMs))
         let running = running.withLock { running in
             defer { running = nil }
@@ -183,7 +185,6 @@ package final class PineServer: Sendable {
         running?.housekeeping.cancel()
         engine.stop()
         engineThread.join()
-        await onThread { [passwords] in passwords.stop() }
         guard let running else { return }
         if let marks, let noting = running.noting {
             noting.cancel()

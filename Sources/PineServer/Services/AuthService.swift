@@ -124,6 +124,7 @@ final class AuthService {
                 switch outcome {
                 case .hashed(let hash): services.ask(call, .write(.auth(command(hash))))
                 case .failed(let failure): services.caller.finish(call, GRPCStatus(EtcdError(failure)))
+                case .stopped: services.caller.finish(call, GRPCStatus(.stopped))
                 case .compared, .made: violated("a password was to be hashed")
                 }
             })
@@ -163,7 +164,9 @@ final class AuthService {
             .compare(login.password, hash: hash),
             services.callback { services, outcome in
                 guard let login = services.auth.logins[call] else { return }
-                if outcome == .compared(true) {
+                if outcome == .stopped {
+                    services.auth.end(call, .stopped, services)
+                } else if outcome == .compared(true) {
                     let chance = UInt64.random(in: .min ... .max)
                     services.ask(call, .auth(.token(for: login.name, hash: hash, chance: chance, nowMs: Clock.unixMs)))
                 } else {
@@ -191,7 +194,8 @@ final class AuthService {
             try passwords.submit(
                 .make { ClientIdentification.makeWebToken(for: user, revision: revision, tokens) },
                 services.callback { services, outcome in
-                    guard services.auth.logins.removeValue(forKey: call) != nil, case .made(let token) = outcome else { return }
+                    guard case .made(let token) = outcome else { return services.auth.end(call, .stopped, services) }
+                    guard services.auth.logins.removeValue(forKey: call) != nil else { return }
                     switch token {
                     case .success(let token):
                         services.caller.respond(call, AuthenticateResponse(header: header, token: token).encoded())
