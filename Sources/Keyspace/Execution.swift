@@ -15,8 +15,8 @@ package enum WriteRequest: Sendable, Hashable {
     case leaseGrant(id: LeaseID, ttl: Int64)
     case leaseRevoke(id: LeaseID)
     case alarm(AlarmChange)
-    /// Passwords are hashed already.
-    case auth(AuthCommand)
+    /// Passwords are hashed already. Rare: it must not make the others larger.
+    indirect case auth(AuthCommand)
 }
 
 extension WriteRequest {

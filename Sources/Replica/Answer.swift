@@ -17,8 +17,8 @@ package enum Answer: Sendable, Hashable {
     case finish
     /// The answer to `Request.revision`.
     case revision(Revision)
-    /// An answer to `Request.auth` that is not the call's.
-    case auth(AuthAnswer)
+    /// An answer to `Request.auth` that is not the call's. Rare: it must not make the others larger.
+    indirect case auth(AuthAnswer)
     /// Something to log: the request took long; its answer follows.
     case slow(SlowRequest)
 }

@@ -20,7 +20,7 @@ package enum Request: Sendable, Hashable {
     case hashKV(Revision)
     /// The current one's, for Hash.
     case hash
-    case auth(AuthQuestion)
+    indirect case auth(AuthQuestion)
     /// The whole store as a bbolt file, in SnapshotResponses, with the members that there are.
     case snapshot(members: [SnapshotMember])
 }

@@ -15,7 +15,7 @@ struct PendingRead: HeadWaiter {
         case hashKV(Revision)
         /// The hash of all keys, for Hash.
         case hash
-        case auth(AuthQuestion)
+        indirect case auth(AuthQuestion)
         case snapshot([SnapshotMember])
         /// A watch stream asked how far it has been served.
         case watchProgress
