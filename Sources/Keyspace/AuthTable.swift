@@ -128,6 +128,8 @@ package final class AuthTable {
 
     private static func standing(of credentials: Credentials, in state: inout State, _ tokens: inout SimpleTokens?) -> Standing {
         if let known = credentials.standing, known.state === state.mark { return known }
+        // All stores of a process share these credentials, so nothing is noted down in them.
+        if case .process = credentials.claim { return Standing(state: state.mark, identity: .success(.nobody), rights: .everything) }
         let identity: Result<Identity, EtcdError>
         do throws(EtcdError) {
             identity = .success(try Self.identity(credentials, state.store, &tokens))
@@ -136,7 +138,6 @@ package final class AuthTable {
         }
         let rights: Rights =
             switch identity {
-            case _ where credentials.claim == .process: .everything
             case .success(let identity): state.store.rights(of: identity)
             case .failure(let error): .refused(error)
             }
@@ -149,7 +150,7 @@ package final class AuthTable {
         _ credentials: Credentials, _ store: AuthStore, _ tokens: inout SimpleTokens?
     ) throws(EtcdError) -> Identity {
         switch credentials.claim {
-        case .process: return .nobody
+        case .process: violated("the process needs no proof of itself")
         case .user(let name, let revision): return .user(name, revision: revision)
         case .invalid: throw .invalidAuthToken
         case .token(let text):

@@ -73,6 +73,8 @@ struct AuthTableTests {
         }
         #expect(world.run(.put(PutRequest(key: "z")), by: .process) == nil)
         #expect(world.run(.compact(revision: 1), by: .process) == nil)
+        // Other stores of the process use the same credentials at the same time.
+        #expect(Principal.process.credentials.map { $0.standing == nil } == true)
         #expect(world.run(.auth(.disable)) == nil)
         #expect(world.run(.put(PutRequest(key: "z")), by: .anonymous) == nil)
     }
