@@ -66,5 +66,5 @@ private let leastScanBytes = 64 << 20
 /// What etcd allows for gRPC on top of `--max-request-bytes`.
 private let grpcOverheadBytes = 512 << 10
 
-/// `CallID` has a byte for the loop, and one number more is the probes'.
+/// `CallID` has a byte for the caller: gRPC and the JSON gateway are one each on every loop, and the probes are one more.
 private let maxLoopCount = 64

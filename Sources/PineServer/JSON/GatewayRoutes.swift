@@ -1,4 +1,5 @@
 // Owns: which request over HTTP is which call, and what is answered to those that are none (grpc-gateway behind net/http).
+internal import Bytes
 internal import Calls
 internal import EtcdAPI
 internal import Gateway
@@ -7,8 +8,6 @@ internal import HTTP1
 struct GatewayRoutes: Sendable {
     enum Target {
         case call(Route, MethodIndex)
-        /// What etcd has and this server doesn't.
-        case unserved(Route, GatewayStatus)
         case refused(GatewayStatus)
         /// To the same path without its detours.
         case redirect(to: String)
@@ -38,17 +37,8 @@ struct GatewayRoutes: Sendable {
         // A form may ask for another method than POST, which no path has.
         let method = request.method == "POST" ? request.fields.methodOverride ?? "POST" : request.method
         guard method.uppercased() == "POST" else { return .refused(.methodNotAllowed) }
-        if let method = served[route.call] { return .call(route, method) }
-        return .unserved(route, unserved(route.call))
-    }
-
-    /// In the words that Go's gRPC uses.
-    private func unserved(_ call: String) -> GatewayStatus {
-        let names = call.split(separator: "/")
-        guard names.count == 2 else { return GatewayStatus(code: 12, message: "malformed method name: \(call)") }
-        let isService = served.keys.contains { $0.hasPrefix("/\(names[0])/") }
-        let message = isService ? "unknown method \(names[1]) for service \(names[0])" : "unknown service \(names[0])"
-        return GatewayStatus(code: 12, message: message)
+        guard let method = served[route.call] else { violated("no service has \(route.call)") }
+        return .call(route, method)
     }
 
     /// Without `//`, `.` and `..`, and with the slash at its end if there was one (net/http's cleanPath).

@@ -11,9 +11,6 @@ extension JSONGateway: ExchangeService {
         case .page: return false
         case .refused(let status):
             responder.respond(status: status.httpStatus, fields: JSONGateway.fields, body: status.body)
-        case .unserved(let route, let status):
-            let body = route.answerStreams ? status.line + "\n" : status.body
-            responder.respond(status: status.httpStatus, fields: JSONGateway.fields, body: body)
         case .redirect(let location): redirect(request, to: location, responder)
         case .call(let route, let method):
             let call = JSONCall(newID(), route, method, request, responder, gateway: self)

@@ -1,5 +1,7 @@
 // Tests calls in JSON from the socket to the log and back.
 import Bytes
+import Calls
+import EtcdAPI
 import Foundation
 import Gateway
 import HTTP1
@@ -117,19 +119,16 @@ struct JSONGatewayTests {
         }
     }
 
-    @Test("Methods that are not served say so in gRPC's words")
-    func unserved() throws {
+    @Test("Every path of etcd's gateway is a call that is served")
+    func served() {
         let routes = GatewayRoutes()
-        for served in ["/v3/kv/range", "/v3/watch", "/v3/lock/lock", "/v3/election/observe"] {
-            guard case .call = routes.find(PageRequest(method: "POST", target: served)) else {
-                Issue.record("\(served) is not served")
+        for route in Route.all {
+            guard case .call(let found, let method) = routes.find(PageRequest(method: "POST", target: route.path)) else {
+                Issue.record("\(route.path) is no call")
                 continue
             }
+            #expect(found.call == route.call && ServedMethod.all[method.rawValue].method.path == route.call)
         }
-        guard case .unserved(_, let status) = routes.find(PageRequest(method: "POST", target: "/v3/maintenance/transfer-leadership")) else {
-            return
-        }
-        #expect(status.code == 12 && status.message == "unknown method MoveLeader for service etcdserverpb.Maintenance")
     }
 
     @Test("Paths are cleaned as Go cleans them")
